@@ -186,6 +186,16 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
     )
     _add_keep_outliers(calibrate)
+    calibrate.add_argument(
+        "--any-size", action="store_true", help="the recipe has any_size = true: images of every size count"
+    )
+    calibrate.add_argument(
+        "--quality-off",
+        action="append",
+        default=[],
+        choices=("exposure", "colour", "scene", "position", "focus"),
+        help="one that the recipe has in quality_off: images unlike the bank's in that count",
+    )
     calibrate.add_argument("--dry-run", action="store_true", help="do not change the bank")
     _add_journal(calibrate.add_argument_group("from parts that a line has judged"))
     _add_common(calibrate)

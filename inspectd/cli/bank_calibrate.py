@@ -23,6 +23,7 @@ from inspectd.evaluation.confirmed import (
     confirmed_scores,
     read_confirmed,
 )
+from inspectd.evaluation.line_rules import LineRules
 from inspectd.evaluation.recalibrate import GoodScores, Recalibration, recalibrate
 from inspectd.pictures.folder import described, list_good_pictures, list_pictures
 from inspectd.publish.journal.recorded import recorded_verdicts
@@ -48,6 +49,7 @@ def main(arguments: argparse.Namespace) -> int:
             progress=steps,
             write=not arguments.dry_run if confirmed is None else arguments.write,
             keep_outliers=arguments.keep_outliers,
+            line=LineRules.of(any_size=arguments.any_size, quality_off=arguments.quality_off),
         )
     if arguments.json:
         values = msgspec.to_builtins(result)
@@ -152,6 +154,8 @@ def _print_result(
         "had while they were left out: take them out with `inspectd bank exclude`",
         result.defects_from_the_bank,
     )
+    if result.skipped:
+        print(f"skipped            {len(result.skipped)} images")
     for path, why in result.skipped.items():
         print(f"skipped: {path}: {why}")
     if result.written:

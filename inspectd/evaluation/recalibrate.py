@@ -21,6 +21,7 @@ from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
+from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
 from inspectd.records import NAN_SCORE
 from inspectd.text import printable
 
@@ -94,12 +95,14 @@ def recalibrate(
     progress: Progress,
     write: bool,
     keep_outliers: bool = False,
+    line: LineRules = BY_DEFAULT,
 ) -> Recalibration:
     """Find the threshold for a false-reject rate from good images that the bank has not seen.
 
     An image the bank was built from is in that bank and would score too low: the score it had when it was
     left out stands for it. Images unlike the rest are set aside, unless they were accepted: one defect among
-    the good images would set a threshold that lets such defects pass.
+    the good images would set a threshold that lets such defects pass. Images that a line would not judge are
+    left out: they say nothing of those that it does.
 
     Args:
         path: the bank file.
@@ -110,10 +113,11 @@ def recalibrate(
         progress: called with the number of images done.
         write: store the threshold, if the images show the rate.
         keep_outliers: images unlike the rest are good, and count.
+        line: which images a line would judge.
 
     Raises:
         BankError: the bank cannot be used.
-        InputError: no image can be read, the rate is none, or the threshold to store lies so far above the
+        InputError: no image is left, the rate is none, or the threshold to store lies so far above the
             bank's own good images that defects must be among these.
     """
     if false_reject_rate is not None and not 0 < false_reject_rate < 1:
@@ -126,9 +130,11 @@ def recalibrate(
     scorer = Scorer.load(path, device) if needs_scorer else None
     scores = good if isinstance(good, GoodScores) else _of_the_bank(path, bank)
     if scorer is not None and good is not None and not isinstance(good, GoodScores):
-        scores = _score(scorer, good, own_images, "good", progress)
+        scores = _score(scorer, good, own_images, "good", progress, line=line)
     if not len(scores.values):
-        raise InputError("no good image can be read, expected some; hundreds show a useful rate")
+        raise InputError(
+            f"no good image can be used, expected some{_first(scores)}; hundreds show a useful rate"
+        )
     _refuse_endless(path, scores)
     outlying = outliers(scores.values) & ~scores.accepted(manifest)
     aside = 0 if keep_outliers else int(outlying.sum())
@@ -140,7 +146,9 @@ def recalibrate(
     threshold = manifest.threshold if result is None else result.threshold
     escapes, found = None, GoodScores(np.empty(0), [])
     if defects and scorer is not None:
-        found = _score(scorer, defects, own_images, "defective", progress)
+        found = _score(scorer, defects, own_images, "defective", progress, line=line)
+        if not len(found.values):
+            raise InputError(f"no defective image can be used, expected some{_first(found)}")
         escapes = interval(int((found.values <= threshold).sum()), len(found.values))
     written = write and result is not None and result.achieved
     if written and result is not None:
@@ -212,23 +220,41 @@ def _of_the_bank(path: Path, bank: BankFile) -> GoodScores:
     return GoodScores(scores, names, digests, names)
 
 
+def _first(scores: GoodScores) -> str:
+    """The first image that cannot be used, and why, for the end of a message."""
+    return "".join(f" ({name}: {why})" for name, why in list(scores.skipped.items())[:1])
+
+
 def _score(
-    scorer: Scorer, paths: Sequence[Path], own_images: OwnImages, step: str, progress: Progress
+    scorer: Scorer,
+    paths: Sequence[Path],
+    own_images: OwnImages,
+    step: str,
+    progress: Progress,
+    *,
+    line: LineRules,
 ) -> GoodScores:
     values: list[float] = []
     found = GoodScores(np.empty(0), [])
     for done, path in enumerate(paths, start=1):
+        progress(step, done - 1, len(paths))
         name, frame = named_image(path, scorer.info.bit_depth)
         if isinstance(frame, str):
             found.skipped[name] = frame
-        elif step == "good" and own_images.is_taught(frame):
+            continue
+        if step == "good" and own_images.is_taught(frame):
             found.skipped[name] = "was taught because the line rejected it, so it can set no threshold"
+            continue
+        score = own_images.score(frame)
+        if score is not None:
+            found.from_the_bank.append(str(path))
+        elif (why := line.why_not_judged(scorer, frame)) is not None:
+            found.skipped[name] = why
+            continue
         else:
-            score = own_images.score(frame)
-            if score is not None:
-                found.from_the_bank.append(str(path))
-            values.append(scorer.score([frame])[0].image_score if score is None else score)
-            found.names.append(str(path))
-            found.sha256s.append(pixel_digest(frame).tobytes().hex())
-        progress(step, done, len(paths))
+            score = scorer.score([frame])[0].image_score
+        values.append(score)
+        found.names.append(str(path))
+        found.sha256s.append(pixel_digest(frame).tobytes().hex())
+    progress(step, len(paths), len(paths))
     return replace(found, values=np.array(values, dtype=np.float64))

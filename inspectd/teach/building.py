@@ -15,6 +15,7 @@ from inspectd.bank.file import BankFile, Manifest, write_bank
 from inspectd.bank.progress import Progress
 from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
+from inspectd.evaluation.line_rules import LineRules
 from inspectd.files import temporary_folder
 from inspectd.teach.candidates import BANK, FACTS, Base, Candidate, candidate_object
 from inspectd.teach.cases import CaseBook, CaseState
@@ -79,8 +80,9 @@ def build_candidate(
         notes.append("calibrate had set the threshold of the bank in use; this one is by the default rule")
     helped: list[ListedImage] = []
     if drawn:
+        line = LineRules.of(any_size=base.settings.any_size, quality_off=base.settings.quality_off)
         manifest, helped, left_out = threshold_with(
-            place, built, manifest, drawn=drawn, refused={*digests, *golden}, device=device
+            place, built, manifest, drawn=drawn, refused={*digests, *golden}, line=line, device=device
         )
         notes += left_out
     with temporary_folder() as folder:  # its digest names its folder, and only the writer knows it

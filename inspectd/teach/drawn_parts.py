@@ -15,6 +15,7 @@ from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.errors import InputError
+from inspectd.evaluation.line_rules import LineRules
 from inspectd.files import temporary_folder
 from inspectd.teach.image_lists import ListedImage
 from inspectd.teach.kept_parts import digest_of
@@ -28,6 +29,7 @@ def threshold_with(
     *,
     drawn: Sequence[Path],
     refused: set[str],
+    line: LineRules,
     device: str,
 ) -> tuple[Manifest, list[ListedImage], list[str]]:
     """The manifest with a threshold by the bank's own images and those drawn.
@@ -38,13 +40,14 @@ def threshold_with(
         manifest: of it.
         drawn: images of good parts that were drawn by chance.
         refused: sha256 of the pixels of images that may not set a threshold: the bank's own, taught, golden.
+        line: which images the line would judge.
         device: `cpu` or `cuda:N`.
 
     Returns:
         The manifest; the images that helped; notes on those that were left out.
 
     Raises:
-        InputError: an image cannot be read.
+        InputError: an image cannot be read, or the line would judge none.
         UnavailableError: it cannot be kept.
     """
     with temporary_folder() as folder:
@@ -52,6 +55,7 @@ def threshold_with(
         write_bank(path, manifest, built.arrays)
         scorer = Scorer.load(path, device)
         scores, helped, left_out, seen = [], [], 0, set(refused)
+        skipped: dict[str, str] = {}
         for image in drawn:
             name, frame = named_image(image, manifest.bit_depth)
             if isinstance(frame, str):
@@ -61,8 +65,17 @@ def threshold_with(
                 left_out += 1
                 continue
             seen.add(digest)
+            if (why := line.why_not_judged(scorer, frame)) is not None:
+                skipped[name] = why
+                continue
             scores.append(scorer.score([frame])[0].image_score)
             helped.append(ListedImage(digest, place.images.keep_file(image), image.name))
+    if skipped and not helped:
+        name, why = next(iter(skipped.items()))
+        raise InputError(
+            f"--drawn: {len(skipped)} images, of which the line would judge none: {name}: {why}; expected "
+            "pictures that it does judge"
+        )
     own = built.arrays[GOOD_SCORES]
     together = np.concatenate([own, np.array(scores, dtype=np.float64)])
     aside = outliers(together)
@@ -70,8 +83,17 @@ def threshold_with(
     found = find_threshold(together, aside)
     counted = int((~aside[len(own) :]).sum())
     basis = f"{found.basis}; {counted} of these are of parts drawn by chance, by the bank itself"
-    notes = [f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"]
+    notes = (
+        [f"{len(skipped)} of the images drawn are none that the line would judge: left out"]
+        if skipped
+        else []
+    )
+    notes += [f"skipped: {name}: {why}" for name, why in skipped.items()]
+    if left_out:
+        notes.append(
+            f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"
+        )
     manifest = msgspec.structs.replace(
         manifest, threshold=found.value, threshold_basis=basis, threshold_with_outliers=found.with_outliers
     )
-    return manifest, helped, notes if left_out else []
+    return manifest, helped, notes

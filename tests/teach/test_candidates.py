@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from inspectd.bank.file import GOOD_SCORES, read_bank
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
+from inspectd.pictures.reading import read_picture
 from inspectd.recipes.audit import in_force, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
@@ -218,12 +220,20 @@ def test_an_image_unlike_the_rest_takes_qualitys_word(adopted: TaughtLine) -> No
     propose(line.place, candidate.bank_sha256, ENGINEER, "second")
 
 
-def test_parts_drawn_by_chance_help_with_the_threshold_and_taught_ones_do_not(adopted: TaughtLine) -> None:
+def test_parts_drawn_by_chance_help_with_the_threshold_and_taught_ones_do_not(
+    adopted: TaughtLine, tmp_path: Path
+) -> None:
     line = adopted
     teach(line, [GOOD[0]])
-    candidate = build(line, [GOOD[0], OWN[0], *GOOD[10:16]])
-    assert (candidate.drawn, len(candidate.notes)) == (6, 2)
-    assert candidate.notes[1].startswith(
+    cropped = tmp_path / "cropped.png"
+    cv2.imwrite(str(cropped), read_picture(GOOD[16])[:250])  # the line never judges one like it
+    with pytest.raises(InputError, match=r"--drawn: 1 images, of which the line would judge none: .*cropped"):
+        build(line, [cropped])
+    candidate = build(line, [GOOD[0], OWN[0], *GOOD[10:16], cropped])
+    assert (candidate.drawn, len(candidate.notes)) == (6, 4)
+    assert candidate.notes[1] == "1 of the images drawn are none that the line would judge: left out"
+    assert candidate.notes[2].startswith(f"skipped: {cropped}: is 300x250, the bank was built from 300x300: ")
+    assert candidate.notes[3].startswith(
         "2 of the images drawn are the bank's own, taught, golden or repeated"
     )
     own, drawn = re.search(

@@ -1,0 +1,70 @@
+"""A threshold is set by pictures that a line judges, and an escape is one of a picture that it judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from inspectd.bank.build import build_bank
+from inspectd.bank.build_spec import BuildSpec
+from inspectd.bank.file import read_manifest
+from inspectd.errors import InputError
+from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
+from inspectd.evaluation.recalibrate import Recalibration, recalibrate
+
+
+def quiet(_step: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+def pictures(folder: Path, count: int, *, light: float = 1.0, side: int = 64) -> list[Path]:
+    folder.mkdir()
+    found = []
+    for i in range(count):
+        noise = np.random.default_rng([i, int(100 * light), side]).normal(0, 8, (64, 64, 3))
+        part = np.full((64, 64, 3), 90.0) + cv2.GaussianBlur(noise, (0, 0), 1.2)
+        cv2.circle(part, (32, 32), 20, (150, 140, 130), -1)
+        found.append(folder / f"{i}.png")
+        cv2.imwrite(str(found[-1]), np.clip(light * part[:side, :side], 0, 255).astype(np.uint8))
+    return found
+
+
+@pytest.fixture(scope="module")
+def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bank")
+    path = folder / "x.bank"
+    build_bank(pictures(folder / "own", 60), path, BuildSpec(height=64, width=64, coreset=0.05), quiet)
+    assert read_manifest(path).quality is not None
+    return path
+
+
+def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_path: Path) -> None:
+    good = pictures(tmp_path / "good", 12, light=1.001)
+    dark, small = pictures(tmp_path / "dark", 5, light=0.5), pictures(tmp_path / "small", 5, side=60)
+
+    def asked(
+        images: list[Path], defects: tuple[Path, ...] = (), line: LineRules = BY_DEFAULT
+    ) -> Recalibration:
+        return recalibrate(bank, images, defects, 0.5, device="cpu", progress=quiet, write=False, line=line)
+
+    clean, mixed = asked(good), asked([*good, *dark, *small], (good[0], *dark, *small))
+    assert mixed.calibration == clean.calibration
+    assert mixed.good_images == clean.good_images
+    assert set(mixed.skipped) == {str(path) for path in (*dark, *small)}
+    assert mixed.skipped[str(dark[0])].startswith("a line calls it undecidable (quality_exposure): ")
+    assert mixed.skipped[str(small[0])].startswith("is 60x60, the bank was built from 64x64: a line calls it")
+    assert mixed.escapes is not None
+    assert mixed.escapes.total == 1
+    # The bank's own stay, and so does what the recipe says is judged.
+    assert asked([bank.parent / "own" / "0.png"]).from_the_bank == 1
+    lenient = LineRules.of(any_size=True, quality_off=("exposure",))
+    told = str(asked([*good, *dark, *small], line=lenient).skipped)
+    assert "quality_exposure" not in told
+    assert "60x60" not in told
+    with pytest.raises(InputError, match=r"no good image can be used, expected some \(.*: a line calls it"):
+        asked(dark)
+    with pytest.raises(InputError, match=r"no defective image can be used, expected some \(.*: is 60x60"):
+        asked(good, tuple(small))
