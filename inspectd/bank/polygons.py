@@ -70,7 +70,7 @@ class JudgedArea:
     excluded: NamedPolygons | None
 
     def patches(self, region: Region | None, height: int, width: int) -> NDArray[np.bool_]:
-        """(height, width) bool: the patches of a region of which at least half is judged.
+        """(height, width) bool: the patches of a region of which at least half is judged and not excluded.
 
         Args:
             region: left, top, width and height as shares of the picture; None: all of it.
@@ -80,12 +80,13 @@ class JudgedArea:
         Raises:
             InputError: a polygon lies outside of the region.
         """
-        area = np.ones((height, width), np.float32)
+        area = np.ones((height * _FINER, width * _FINER), bool)
         if self.judged is not None:
-            area = _drawn(self.judged, region, height, width)
-        if self.excluded is not None:
-            area = area - _drawn(self.excluded, region, height, width)
-        return area >= 0.5
+            area = _drawn(self.judged, region, *area.shape)
+        if self.excluded is not None:  # what lies beyond the judged area takes nothing of it
+            area = area & ~_drawn(self.excluded, region, *area.shape)
+        share: NDArray[np.float64] = area.reshape(height, _FINER, width, _FINER).mean(axis=(1, 3))
+        return share >= 0.5
 
     def refuse_size(self, height: int, width: int) -> None:
         """Refuse a picture of another size than polygons in pixels were drawn on.
@@ -157,10 +158,10 @@ def _crosses_itself(points: NDArray[np.float64]) -> bool:
     return bool((apart & apart.T).any())
 
 
-def _drawn(polygons: NamedPolygons, region: Region | None, height: int, width: int) -> NDArray[np.float32]:
-    """(height, width) float32: the share of each patch of the region that lies in a polygon."""
+def _drawn(polygons: NamedPolygons, region: Region | None, height: int, width: int) -> NDArray[np.bool_]:
+    """(height, width) bool: the pixels of a drawing of the region that lie in a polygon."""
     left, top, across, down = region or (0.0, 0.0, 1.0, 1.0)
-    canvas = np.zeros((height * _FINER, width * _FINER), np.uint8)
+    canvas = np.zeros((height, width), np.uint8)
     for name, shares in polygons.polygons.items():
         alone = np.zeros_like(canvas)
         places = (shares - (left, top)) / (across, down) * (canvas.shape[1], canvas.shape[0]) - 0.5
@@ -168,5 +169,4 @@ def _drawn(polygons: NamedPolygons, region: Region | None, height: int, width: i
         if not alone.any():
             raise InputError(f"{polygons.path}: polygons.{name!r}: lies outside of the region (--roi)")
         canvas |= alone
-    cells = canvas.reshape(height, _FINER, width, _FINER)
-    return np.asarray(cells.mean(axis=(1, 3)), np.float32)
+    return canvas > 0

@@ -28,6 +28,14 @@ def test_what_lies_in_a_polygon_is_judged_and_what_is_excluded_is_not(tmp_path):
     )
 
 
+def test_what_is_excluded_beside_the_judged_area_takes_nothing_of_it(tmp_path):
+    judged = polygons(tmp_path, [[0, 0], [0.46, 0], [0.46, 1], [0, 1]])
+    beyond = polygons(tmp_path, [[0.465, 0], [1, 0], [1, 1], [0.465, 1]], "beyond.json")
+    both = JudgedArea(judged, beyond).patches(None, 4, 10)
+    np.testing.assert_array_equal(both, JudgedArea(judged, None).patches(None, 4, 10))
+    assert both[0].tolist() == [True] * 5 + [False] * 5
+
+
 def test_polygons_are_of_the_whole_picture_wherever_the_region_lies(tmp_path):
     judged = JudgedArea(polygons(tmp_path, LEFT_HALF), None).patches((0.25, 0, 0.5, 1), 4, 8)
     assert judged.sum(axis=1).tolist() == [4] * 4
