@@ -36,6 +36,8 @@ class ClassResult(msgspec.Struct, frozen=True):
     mean_score: float
 
 
+_MASK_SIZE: Final = (256, 256)
+"""Of masks, by which figures of pixels are found."""
 CLASS_HEADINGS: Final = ("class", "images", "found", "95 % interval", "mean score")
 """Of `class_cells`."""
 
@@ -106,6 +108,7 @@ class Judged:
         heatmap: (h, w) float16, at the detector's resolution.
         from_the_bank: whether the bank was built from it. Its heatmap is then of an image the bank has seen.
         size: height and width of the image.
+        mask: `_MASK_SIZE` bool, its defective pixels; None: they are not known.
     """
 
     image: LabelledImage
@@ -113,6 +116,7 @@ class Judged:
     heatmap: NDArray[np.float16]
     from_the_bank: bool
     size: tuple[int, int] = (0, 0)
+    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
 
     Raises:
         BankError: the bank cannot be used.
-        InputError: too few images can be read.
+        InputError: too few images can be read, or a mask cannot, or is none of its image.
     """
     own_images = OwnImages.of(read_bank(bank))
     scorer = Scorer.load(bank, device)
@@ -145,7 +149,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             own = own_images.score(frame)
             score = result.image_score if own is None else own
             size = (frame.shape[0], frame.shape[1])
-            judged.append(Judged(image, score, result.heatmap, own is not None, size))
+            judged.append(Judged(image, score, result.heatmap, own is not None, size, _mask(image, size)))
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
@@ -226,12 +230,10 @@ def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
     """Pixel AUROC and AUPRO over the new images with masks and the new good ones, at 256 rows."""
     heatmaps, masks = [], []
     for item in judged:
-        mask = None if item.from_the_bank else _mask(item.image)
-        if mask is not None:
-            height, width = mask.shape
-            heatmaps.append(
-                cv2.resize(item.heatmap.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-            )
+        mask = item.mask if item.image.defective else np.zeros(_MASK_SIZE, dtype=bool)
+        if mask is not None and not item.from_the_bank:
+            heatmap = item.heatmap.astype(np.float32)
+            heatmaps.append(cv2.resize(heatmap, _MASK_SIZE, interpolation=cv2.INTER_LINEAR))
             masks.append(mask)
     if not any(mask.any() for mask in masks):
         return None, None
@@ -239,14 +241,20 @@ def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
     return result.pixel_auroc, result.aupro
 
 
-def _mask(image: LabelledImage, side: int = 256) -> NDArray[np.bool_] | None:
-    if not image.defective:
-        return np.zeros((side, side), dtype=bool)
-    if image.mask is None:
+def _mask(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """The mask of a defective image of a height and width; None: it has none."""
+    if not image.defective or image.mask is None:
         return None
     try:
         mask = defective_pixels(image.mask)
     except PictureError as error:
         raise InputError(f"mask {image.mask}: {error}") from error
-    resized = cv2.resize(mask.astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+    (height, width), (down, across) = size, mask.shape
+    # Either may be the other one scaled, with its sides rounded.
+    if abs(down * width - across * height) > max(height, width, down, across):
+        raise InputError(
+            f"mask {image.mask}: is {across}x{down}, its image {image.path} is {width}x{height}, as its "
+            "EXIF turns it: expected a mask of that size, or of that shape in another scale"
+        )
+    resized = cv2.resize(mask.astype(np.uint8), _MASK_SIZE, interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized > 0)

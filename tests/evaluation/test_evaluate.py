@@ -5,6 +5,7 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from PIL import Image
 from support.cells import cells
 from support.pages import Tags
 
@@ -138,3 +139,24 @@ def test_a_data_set_that_cannot_be_read_says_so(bank_file: Path, tmp_path: Path)
     images = [LabelledImage(tmp_path / "a.png", "good"), LabelledImage(tmp_path / "b.png", "dent")]
     with pytest.raises(InputError, match="0 images can be read, 2 not"):
         evaluate(bank_file, images, "cpu", quiet)
+
+
+def test_a_mask_that_is_not_of_its_image_is_refused(bank_file: Path, tmp_path: Path) -> None:
+    """Stretched over a picture that its EXIF turns, it would give figures of pixels that mean nothing."""
+    good, defective = tmp_path / "good.jpg", tmp_path / "turned.jpg"
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))
+    picture.save(good)
+    turned = Image.Exif()
+    turned[0x112] = 6  # the orientation
+    picture.save(defective, exif=turned)
+
+    def asked(shape: tuple[int, int]) -> float | None:
+        mask = np.zeros(shape, np.uint8)
+        mask[shape[0] // 10 : shape[0] // 4, shape[1] // 10 : shape[1] // 2] = 255
+        cv2.imwrite(str(tmp_path / "mask.png"), mask)
+        images = [LabelledImage(good, "good"), LabelledImage(defective, "spot", tmp_path / "mask.png")]
+        return evaluate(bank_file, images, "cpu", quiet).report.pixel_auroc
+
+    with pytest.raises(InputError, match=r"mask .*mask\.png: is 300x200, its image .*turned\.jpg is 200x300"):
+        asked((200, 300))
+    assert asked((300, 200)) == pytest.approx(asked((150, 100)), abs=0.01)
