@@ -204,20 +204,34 @@ class BankFile:
 
 
 def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:
-    """Write a bank; the file appears whole or not at all.
+    """Write a bank; the file appears whole or not at all, and what is written can be read.
 
     Returns:
         The bank's sha256.
 
     Raises:
+        BankError: it is none that could be read again; nothing is written.
         UnavailableError: the file cannot be written.
     """
-    text = msgspec.json.encode(manifest, order="deterministic")
+    try:
+        _check_content(path, _manifest(path, msgspec.Raw(_text(manifest))), tensors)
+    except BankError as error:
+        raise BankError(f"nothing is written, as it could not be read again: {error}") from error
+    sha256, data = bank_bytes(manifest, tensors)
+    write_bytes(path, data)
+    return sha256
+
+
+def bank_bytes(manifest: Manifest, tensors: Tensors) -> tuple[str, bytes]:
+    """The sha256 and the content of a bank's file, whether it can be read again or not."""
+    text = _text(manifest)
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
     label = _Label(msgspec.Raw(text), _digest(text, arrays))
-    data = safetensors.numpy.save(arrays, {_KEY: msgspec.json.encode(label).decode()})
-    write_bytes(path, data)
-    return label.sha256
+    return label.sha256, safetensors.numpy.save(arrays, {_KEY: msgspec.json.encode(label).decode()})
+
+
+def _text(manifest: Manifest) -> bytes:
+    return msgspec.json.encode(manifest, order="deterministic")
 
 
 def read_bank(path: Path) -> BankFile:
@@ -246,10 +260,6 @@ def read_bank(path: Path) -> BankFile:
             f"bank {path}: its content was altered: sha256 is {sha256[:12]}..., the file says "
             f"{label.sha256[:12]!r}...; build it again or restore a copy"
         )
-    if not all(np.isfinite(array).all() for array in tensors.values()) or not math.isfinite(
-        manifest.threshold
-    ):
-        raise BankError(f"bank {path}: holds values that are not finite; build it again")
     _check_content(path, manifest, tensors)
     return BankFile(manifest, tensors, sha256)
 
@@ -360,6 +370,9 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
 
 def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     """Refuse what does not fit the manifest; what banks of earlier versions lack may be missing."""
+    is_finite = all(np.isfinite(array).all() for array in tensors.values())
+    if not (is_finite and math.isfinite(manifest.threshold)):
+        raise BankError(f"bank {path}: holds values that are not finite; build it again")
     expected = {
         GOOD_SCORES: (np.float64, (manifest.images,), 1),
         IMAGE_DIGESTS: (np.uint8, (manifest.images, 32), 2),

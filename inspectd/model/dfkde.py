@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 import torch
 
+from inspectd.errors import InputError
 from inspectd.model.options import DFKDEOptions
 
 _CANDIDATES: Final = 40
@@ -52,6 +53,9 @@ class DFKDE:
         Args:
             features: (N, h, w, D) float32 of good images.
             options: its settings.
+
+        Raises:
+            InputError: the images do not differ, so there is nothing that it could tell defects by.
         """
         vectors = image_vectors(features).double()
         mean = vectors.mean(dim=0)
@@ -60,6 +64,12 @@ class DFKDE:
         kept = min(
             options.components, len(vectors) - 1, int((deviations > _VARIANCE_FLOOR * deviations[0]).sum())
         )
+        if kept == 0:
+            raise InputError(
+                f"dfkde: {len(vectors)} good images look all the same where they are judged: expected images "
+                "that differ, as those of a camera do; are they copies of one, or does --roi leave out what "
+                "differs?"
+            )
         projection = directions[:kept].T / deviations[:kept]
         points = (vectors - mean) @ projection
         bandwidth = torch.tensor(

@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 import safetensors.numpy
+from support.banks import write_as_it_is
 
 from inspectd.bank.file import Manifest, read_bank, read_manifest, write_bank
 from inspectd.errors import BankError, UnavailableError
@@ -123,7 +124,7 @@ def test_a_manifest_that_is_nested_without_end_is_refused(label: str, tmp_path: 
 
 def test_no_bank_asks_for_more_than_a_network_can_be_given(tmp_path: Path) -> None:
     path = tmp_path / "huge.bank"
-    write_bank(path, msgspec.structs.replace(MANIFEST, input_height=10**9), TENSORS)
+    write_as_it_is(path, msgspec.structs.replace(MANIFEST, input_height=10**9), TENSORS)
     with pytest.raises(BankError, match="input_height is 1000000000, expected a whole number from 1 to 4096"):
         read_bank(path)
 
@@ -172,7 +173,9 @@ def test_huge_files_are_refused_before_they_are_read(bank: Path, tmp_path: Path)
 
 
 def test_another_version_says_which(tmp_path: Path) -> None:
-    write_bank(tmp_path / "new.bank", msgspec.structs.replace(MANIFEST, schema="inspectd-bank/9"), TENSORS)
+    write_as_it_is(
+        tmp_path / "new.bank", msgspec.structs.replace(MANIFEST, schema="inspectd-bank/9"), TENSORS
+    )
     with pytest.raises(BankError, match="'inspectd-bank/9', this version reads 'inspectd-bank/"):
         read_bank(tmp_path / "new.bank")
 
@@ -192,7 +195,7 @@ def test_a_bank_whose_threshold_was_made_for_another_rule_is_refused(
     old = msgspec.structs.replace(
         MANIFEST, schema="inspectd-bank/1", detector=detector, options={"neighbours": 1, **options}
     )
-    write_bank(tmp_path / "old.bank", old, TENSORS)
+    write_as_it_is(tmp_path / "old.bank", old, TENSORS)
     if refused:
         with pytest.raises(BankError, match=r"earlier version.*local_scale.*build it again"):
             read_bank(tmp_path / "old.bank")
@@ -200,8 +203,23 @@ def test_a_bank_whose_threshold_was_made_for_another_rule_is_refused(
         assert read_bank(tmp_path / "old.bank").manifest == old
 
 
+def test_what_could_not_be_read_again_takes_the_place_of_no_bank(bank: Path) -> None:
+    before = bank.read_bytes()
+    for manifest, more in (
+        (msgspec.structs.replace(MANIFEST, dims=0), {}),
+        (msgspec.structs.replace(MANIFEST, threshold=float("inf")), {}),
+        (MANIFEST, {"head.mean": np.full((2, 2), np.nan, np.float32)}),
+        (MANIFEST, {"good_scores": np.zeros(11)}),
+    ):
+        with pytest.raises(BankError, match="nothing is written, as it could not be read again: bank "):
+            write_bank(bank, manifest, TENSORS | more)
+        assert bank.read_bytes() == before
+
+
 def test_values_that_are_not_finite_are_refused(tmp_path: Path) -> None:
-    write_bank(tmp_path / "nan.bank", MANIFEST, TENSORS | {"head.mean": np.full((2, 2), np.nan, np.float32)})
+    write_as_it_is(
+        tmp_path / "nan.bank", MANIFEST, TENSORS | {"head.mean": np.full((2, 2), np.nan, np.float32)}
+    )
     with pytest.raises(BankError, match="not finite"):
         read_bank(tmp_path / "nan.bank")
 
@@ -239,7 +257,7 @@ SCORES, DIGESTS = np.zeros(12), np.zeros((12, 32), np.uint8)
 def test_content_that_does_not_fit_together_is_refused(
     tmp_path: Path, tensors: dict[str, np.ndarray], message: str
 ) -> None:
-    write_bank(tmp_path / "odd.bank", MANIFEST, TENSORS | tensors)
+    write_as_it_is(tmp_path / "odd.bank", MANIFEST, TENSORS | tensors)
     with pytest.raises(BankError, match=message):
         read_bank(tmp_path / "odd.bank")
 
@@ -347,6 +365,8 @@ def test_what_was_learnt_of_how_images_were_taken_comes_back_and_scores_do_not_d
     ],
 )
 def test_pictures_that_do_not_fit_the_manifest_are_refused(quality, pictures, tmp_path: Path) -> None:
-    write_bank(tmp_path / "odd.bank", msgspec.structs.replace(MANIFEST, quality=quality), TENSORS | pictures)
+    write_as_it_is(
+        tmp_path / "odd.bank", msgspec.structs.replace(MANIFEST, quality=quality), TENSORS | pictures
+    )
     with pytest.raises(BankError, match="its pictures of good images do not fit"):
         read_bank(tmp_path / "odd.bank")

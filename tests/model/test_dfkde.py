@@ -3,6 +3,7 @@ import pytest
 import torch
 from scipy import stats
 
+from inspectd.errors import InputError
 from inspectd.model.dfkde import DFKDE, image_vectors
 from inspectd.model.options import DFKDEOptions
 
@@ -48,3 +49,8 @@ def test_no_more_components_than_images_allow() -> None:
     detector = DFKDE.fit(GOOD[:5], DFKDEOptions(components=16))
     assert (detector.rows, detector.dims) == (5, 4)
     assert torch.isfinite(detector.score_maps(TEST)).all()
+
+
+def test_images_that_are_all_the_same_are_refused() -> None:
+    with pytest.raises(InputError, match="12 good images look all the same where they are judged"):
+        DFKDE.fit(GOOD[:1].expand(12, -1, -1, -1), DFKDEOptions())

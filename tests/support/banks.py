@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile, Manifest, Outlier
+from inspectd.bank.file import (
+    GOOD_SCORES,
+    IMAGE_DIGESTS,
+    BankFile,
+    Manifest,
+    Outlier,
+    Tensors,
+    bank_bytes,
+)
 from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.model.options import HeadOptions, PatchOptions
 
@@ -32,6 +41,11 @@ MANIFEST = Manifest(
     threshold=0.0,
     threshold_basis="",
 )
+
+
+def write_as_it_is(path: Path, manifest: Manifest, tensors: Tensors) -> None:
+    """Write a bank's file that `write_bank` refuses, as another version would or a fault."""
+    path.write_bytes(bank_bytes(manifest, tensors)[1])
 
 
 def sha256_of(row: int) -> str:

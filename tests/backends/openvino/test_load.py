@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from support.banks import write_as_it_is
 
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.pipeline import Exported, OpenVinoPipeline
@@ -154,6 +155,6 @@ def test_lists_that_do_not_fit_the_bank_are_refused(
     monkeypatch.setattr("inspectd.backends.openvino.load.pays", lambda *_: True)
     bank = read_bank(bank_with_lists)
     wrong = bank.tensors["detector.lists"] + bank.manifest.rows
-    write_bank(tmp_path / "x.bank", bank.manifest, bank.tensors | {"detector.lists": wrong})
+    write_as_it_is(tmp_path / "x.bank", bank.manifest, bank.tensors | {"detector.lists": wrong})
     with pytest.raises(BankError, match="its lists of rows do not fit the bank; build it again"):
         Scorer.load(tmp_path / "x.bank", "cpu")

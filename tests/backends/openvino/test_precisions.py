@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 import torch
+from support.banks import write_as_it_is
 
 from inspectd import cli
 from inspectd.backends.openvino.export import export_features
@@ -17,7 +18,7 @@ from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec, Prepared
-from inspectd.bank.file import NETWORK, read_bank, write_bank
+from inspectd.bank.file import NETWORK, read_bank
 from inspectd.bank.images import find_images, read_image
 from inspectd.errors import BankError, InputError, UnavailableError
 from inspectd.model.backbones import load_backbone
@@ -138,10 +139,10 @@ def test_a_bank_of_8_bits_holds_its_network_and_no_other_bank_does(
 ) -> None:
     bank = read_bank(banks["float32"])
     wrong = msgspec.structs.replace(bank.manifest, precision="int8")
-    write_bank(tmp_path / "x.bank", wrong, bank.tensors)
+    write_as_it_is(tmp_path / "x.bank", wrong, bank.tensors)
     with pytest.raises(BankError, match="no network, which does not fit its precision int8 and detector"):
         read_bank(tmp_path / "x.bank")
-    write_bank(tmp_path / "y.bank", bank.manifest, {**bank.tensors, NETWORK[0]: np.zeros(3, np.uint8)})
+    write_as_it_is(tmp_path / "y.bank", bank.manifest, {**bank.tensors, NETWORK[0]: np.zeros(3, np.uint8)})
     with pytest.raises(BankError, match=r"holds \['network.model'\], which does not fit its precision"):
         read_bank(tmp_path / "y.bank")
 
