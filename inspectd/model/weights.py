@@ -101,8 +101,14 @@ def load_state(name: str, network: nn.Module, state: dict[str, torch.Tensor], so
     """Put weights into a network.
 
     Raises:
-        InputError: they are of another network.
+        InputError: they are of another network, or some are no numbers.
     """
+    endless = next((each for each, tensor in state.items() if not tensor.float().isfinite().all()), None)
+    if endless is not None:
+        raise InputError(
+            f"weights {source}: {endless[:_LONGEST_REASON]} holds values that are not finite, expected none: "
+            "every score would be such a value; is the file of a training that failed?"
+        )
     try:
         network.load_state_dict(state, strict=True)
     except RuntimeError as error:

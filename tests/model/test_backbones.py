@@ -77,3 +77,14 @@ def test_a_timm_model_is_found_by_its_name(tmp_path: Path) -> None:
     with torch.inference_mode():
         (level,) = backbone(torch.zeros(1, 3, 64, 64))
     assert level.shape[2:] == (8, 8)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(resnet_weights: Path, tmp_path: Path, value: float) -> None:
+    state = torch.load(resnet_weights, weights_only=True)
+    state["layer1.0.conv1.weight"][0, 0] = value
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(
+        InputError, match=r"w\.pth: layer1\.0\.conv1\.weight holds values that are not finite"
+    ):
+        load_backbone("resnet18", ("layer1",), str(tmp_path / "w.pth"), CPU)
