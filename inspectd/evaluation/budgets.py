@@ -138,7 +138,7 @@ def _budget(
         false_reject_rate=rate,
         threshold=threshold,
         above=above,
-        shown_rate=shown_rate(images, above) if above < images else 1.0,
+        shown_rate=shown_rate(images, above),
         images_needed=needed,
         enough=needed is None or images >= needed,
         in_force=in_force,

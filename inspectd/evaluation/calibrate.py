@@ -65,6 +65,8 @@ def calibrate(good_scores: NDArray[np.float64], false_reject_rate: float) -> Cal
 
 def shown_rate(images: int, above: int) -> float:
     """The rate that `above` of `images` scores above an order statistic show at 95 % confidence."""
+    if above >= images:
+        return 1.0  # nothing is shown
     return float(special.betaincinv(above + 1, images - above, CONFIDENCE))
 
 

@@ -54,3 +54,8 @@ def test_intervals_agree_with_scipys(count: int, total: int) -> None:
     found = interval(count, total)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
     assert found.share == count / total
+
+
+def test_images_that_are_all_above_show_no_rate() -> None:
+    assert shown_rate(101, 101) == 1.0
+    assert shown_rate(101, 100) < 1.0

@@ -141,3 +141,14 @@ def test_a_threshold_that_would_pass_clear_defects_is_not_stored(bank: Path) -> 
     with pytest.raises(InputError, match=r"is unchanged.*times as far above the median as the highest"):
         recalibrate(bank, rejects, [], 0.05, device="cpu", progress=quiet, write=True)
     assert bank.read_bytes() == before
+
+
+def test_a_threshold_that_rejects_all_shows_that_every_part_may_be_rejected(tmp_path: Path) -> None:
+    bank = bank_of(np.random.default_rng(0).normal(1, 0.1, 200))
+    path = tmp_path / "x.bank"
+    write_bank(path, bank.manifest, bank.tensors)
+    scores = GoodScores(
+        np.append(np.random.default_rng(1).normal(3, 0.1, 100), 50.0), list(map(str, range(101)))
+    )
+    found = recalibrate(path, scores, [], None, device="cpu", progress=quiet, write=False)
+    assert (found.outliers, found.shown_rate_with_outliers) == (["100"], 1.0)
