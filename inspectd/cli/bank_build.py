@@ -37,6 +37,7 @@ from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.cli.extras import needing
 from inspectd.errors import ExitCode, InputError
+from inspectd.evaluation.blind import refuse_blind
 from inspectd.evaluation.budgets import Choice, choice_of
 from inspectd.evaluation.choose_settings import ChosenSettings
 from inspectd.evaluation.drawn_defects import large_defects_found
@@ -92,12 +93,14 @@ def main(arguments: argparse.Namespace) -> int:
         _print_settings(chosen)
         print(builder.estimate(source.total))
     pictures: Pictures = {}
-    frames = source.frames
+    first: list[Frame] = []
+    frames = _first_kept(source.frames, first)
     if arguments.review is not None:
         frames = keep_pictures(frames, pictures, spec.patches.region)
     with Steps() as steps:
         aligned = _aligned(arguments, source, spec, steps)
         built = builder.fit(frames, source.total, steps, aligned)
+        refuse_blind(built, first[0])
         report = builder.write(built, arguments.out)
         bank = read_bank(arguments.out)
         choice = choice_of(bank)
@@ -118,6 +121,14 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
     return ExitCode.OK
+
+
+def _first_kept(frames: Iterable[NamedFrame], first: list[Frame]) -> Iterator[NamedFrame]:
+    """The same frames; the first that can be used is put into `first`."""
+    for name, frame in frames:
+        if not first and not isinstance(frame, str):
+            first.append(frame)
+        yield name, frame
 
 
 def _refuse_ray(arguments: argparse.Namespace) -> None:

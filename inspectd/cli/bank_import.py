@@ -25,12 +25,12 @@ from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.config import ScoringSettings
 from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.evaluation.blind import refuse_blind
 from inspectd.evaluation.budgets import choice_of
 from inspectd.evaluation.choose_judging import (
     choose_judging,
     judged_by,
     judgings_of,
-    refuse_blind,
     unseen_fields,
 )
 from inspectd.evaluation.synthetic import Frame

@@ -6,9 +6,8 @@ images, and what makes them stand out clearly better than the model's own score 
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal
@@ -16,9 +15,8 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.build import BankBuilder, Built
+from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.file import GOOD_SCORES
 from inspectd.bank.imported_sample import ImportedSample
 from inspectd.bank.progress import Progress
 from inspectd.bank.settings_choice import SettingsChoice
@@ -27,7 +25,6 @@ from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, m
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
 from inspectd.model.resize import pixels_of
-from inspectd.records import NAN_SCORE
 
 JUDGINGS: Final = ("score", "map", "places")
 """The model's own score; the highest place of its map; that map, each place held against good images."""
@@ -101,51 +98,6 @@ def choose_judging(
         )
     record = SettingsChoice(judge.in_force, len(material.paths), len(material.planned), judge.trials)
     return ChosenSettings(replace(specs[judge.in_force], settings_choice=record), {})
-
-
-def refuse_blind(built: Built, frame: Frame) -> None:
-    """Refuse an imported model that gives no numbers, or under which no picture scores above the threshold.
-
-    Its score is cut off at the top, as anomalib's normalised one is at 1, or is the wrong way round.
-
-    Args:
-        built: the bank.
-        frame: (H, W, 3) uint8 BGR, a good image.
-
-    Raises:
-        InputError: it is one.
-    """
-    scores = built.arrays[GOOD_SCORES]
-    endless = int((~np.isfinite(scores) | (scores >= NAN_SCORE)).sum())
-    if endless:
-        raise InputError(
-            f"{endless} of {len(scores)} good images make the model give values that are not finite: "
-            "expected none; is --preprocessing that of its training?"
-        )
-    answers = [answer.image_score for answer in built.held_out.score(list(_odd_pictures(frame)))]
-    # One that is not finite would fail, and tell nothing of defects.
-    highest = max((score for score in answers if score < NAN_SCORE), default=-math.inf)
-    if not highest > built.manifest.threshold:
-        raise InputError(
-            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, "
-            f"turned around and with large blots score {highest:.6g} at most, so no defect could fail; the "
-            "model's values are cut off there (export it without normalisation, docs/import.md), it was "
-            "hardly trained, or they fall with defects (--lower-is-worse)"
-        )
-
-
-def _odd_pictures(frame: Frame) -> Iterator[Frame]:
-    """Pictures unlike good parts: some of nothing, and a good image (H, W, 3) uint8 BGR, spoilt."""
-    noise = np.random.default_rng(0).integers(0, 256, frame.shape, np.uint8)
-    black = np.zeros_like(frame)
-    yield from (noise, black, ~black, ~frame, np.ascontiguousarray(frame[::-1]))
-    height, width = frame.shape[:2]
-    for row, column in np.ndindex(2, 2):
-        for paint in (black, ~black, noise):
-            spoilt, at = frame.copy(), (slice(row * height // 2, None), slice(column * width // 2, None))
-            blot = spoilt[at][: max(1, height // 4), : max(1, width // 4)]
-            blot[:] = paint[: blot.shape[0], : blot.shape[1]]
-            yield spoilt
 
 
 def unseen_fields(builder: BankBuilder, frame: Frame) -> NDArray[np.bool_]:

@@ -508,3 +508,17 @@ def test_a_build_says_how_much_of_each_picture_it_judges(
     done = inspectd("build", "--images", good_folder, "--out", bank, "--roi", "0.5,0,0.5,0.5", *small)
     assert done.returncode == 0, done.stderr
     assert "judged: 25.0% of each picture; what lies elsewhere is never looked at" in done.stdout
+
+
+def test_a_bank_under_which_nothing_can_fail_is_not_written(
+    inspectd: Callable[..., Done], good_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.bank"
+    words = ["build", "--images", good_folder, "--out", out, "--size", "64", "--tune", "off", "--pastes", "0"]
+    words += ["--option", "reweight=true", "--option", "position_weight=0"]
+    done = inspectd(*words, "--coreset", "1")
+    assert done.returncode == 2
+    assert "no picture scores above the threshold 0: noise, black, white," in done.stderr
+    assert "more rows (--coreset, --bank-mb)" in done.stderr
+    assert not out.exists()
+    assert inspectd(*words, "--coreset", "9").returncode == 0
