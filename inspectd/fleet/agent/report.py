@@ -26,9 +26,10 @@ class AgentState(StrEnum):
     ACTIVATING = "activating"
     """The line loads the recipe beside what runs."""
     RUNNING = "running"
-    """The line judges by what is wanted."""
+    """The line judges by what is wanted: by the very recipe of the order, whatever its name."""
     HELD = "held"
-    """The order was carried out, and somebody put another recipe in force since."""
+    """The order was carried out, and another recipe is in force since: by somebody's choice, or because the
+    line's store was made anew."""
     REFUSED = "refused"
     """The newest entry, or what it names, will not be used; the line goes on as before."""
     UNKNOWN = "unknown"

@@ -59,6 +59,21 @@ class _Listed(msgspec.Struct):
     recipe: _Version | None
 
 
+class StoreLook(msgspec.Struct, frozen=True):
+    """What a line's store has of a recipe that an order put in force.
+
+    Attributes:
+        version: under which it has the recipe now; None: it no longer has it.
+        sha256: of the version that was put in force then; None: there is none of this number now, or it is
+            damaged.
+        is_line_new: nobody ever put anything in force, by the line's records: they were made anew.
+    """
+
+    version: int | None
+    sha256: str | None
+    is_line_new: bool
+
+
 class LineStore:
     """A line's recipe store.
 
@@ -76,12 +91,18 @@ class LineStore:
             RefusedOrderError: the line's file cannot be used, or the order names other banks than its recipe.
             UnavailableError: the store cannot be read now.
         """
-        for listed in await self._listing():
-            found = listed.recipe
-            if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
-                _refuse_other_banks(found, recipe)
-                return listed.version
-        return None
+        return _version_in(await self._listing(), recipe)
+
+    async def look(self, recipe: OrderedRecipe, version: int | None) -> StoreLook:
+        """How the store stands to a recipe put in force as this version; raises as `version_of`."""
+        listing = await self._listing()
+        named = (each.recipe for each in listing if (each.id, each.version) == (recipe.id, version))
+        other = next(named, None)
+        return StoreLook(
+            _version_in(listing, recipe),
+            other.sha256 if other is not None else None,
+            is_line_new=not (await self._run("history", "--json", seconds=_LIST_SECONDS)).strip(),
+        )
 
     async def was_put_in_force(self, name: str, mark: str) -> bool:
         """Whether the line's audit file says that a version came in force for a reason that begins so.
@@ -162,6 +183,15 @@ class LineStore:
                 f"`inspectd recipe {words[0]}` ended with {process.returncode}: {detail[-300:]}"
             )
         return said
+
+
+def _version_in(listing: list[_Listed], recipe: OrderedRecipe) -> int | None:
+    for listed in listing:
+        found = listed.recipe
+        if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
+            _refuse_other_banks(found, recipe)
+            return listed.version
+    return None
 
 
 def _refuse_other_banks(found: _Version, recipe: OrderedRecipe) -> None:

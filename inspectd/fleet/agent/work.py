@@ -6,6 +6,7 @@ force but by the line itself. What fails is tried again, or left where that can 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from inspectd.fleet.agent.line_side import WHO, LineDesk
 from inspectd.fleet.agent.metrics import AgentMetrics, Attempt
 from inspectd.fleet.agent.order import (
     FleetOrder,
+    OrderedRecipe,
     RefusedOrderError,
     SignedOrder,
     decode_signed,
@@ -29,10 +31,13 @@ from inspectd.fleet.agent.report import AgentState
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.signing import verified
 from inspectd.fleet.agent.state import AcceptedOrder, StateFolder
-from inspectd.fleet.agent.store_side import LineStore
+from inspectd.fleet.agent.store_side import LineStore, StoreLook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.servers import Servers, ServersError
 from inspectd.wire.sync import LineStatus
+
+_LOOK_AGAIN_SECONDS: Final = 300.0
+"""A line that shows no change is believed so long to have the store that it had."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -214,6 +219,8 @@ class OrderWork:
         self._metrics, self._outlook, self._clock_ns = metrics, outlook, clock_ns
         self._store = LineStore(Path(settings.fleet.line_file))
         self._names = PlantNames(settings.line.plant)
+        self._look: tuple[object, float, StoreLook] | None = None
+        """What the line showed when its store was looked at, when that was, and what was there."""
 
     async def once(self) -> bool:
         """One attempt; whether there is nothing to be tried again soon.
@@ -229,28 +236,97 @@ class OrderWork:
             outlook.now(AgentState.UNKNOWN, f"the line gives no answer: {error}")
             return False
         outlook.saw(status)
-        if order is None or self._book.kept.is_done:
-            self._rest(order, status)
+        if order is None or (self._book.kept.is_done and self._book.refusal):
+            self._rest(status)
             return True
+        if self._book.kept.is_done:
+            return await self._look_after(order, sha256, status)
         if (wait_ns := order.not_before_utc_ns - self._clock_ns()) > 0:
             outlook.now(AgentState.WAITING, f"order {order.serial} begins later")
             return wait_ns > 60_000_000_000
         return await self._attempt(order, sha256)
 
-    def _rest(self, order: FleetOrder | None, status: LineStatus) -> None:
+    def _rest(self, status: LineStatus) -> None:
         """There is nothing to do: say how it stands."""
-        kept, outlook = self._book.kept, self._outlook
         if self._book.refusal:
-            outlook.now(AgentState.REFUSED, f"{self._book.refusal}; the line goes on by {status.in_force}")
-        elif order is None:
-            outlook.now(AgentState.IDLE)
-        elif status.in_force == f"{order.recipe.id}@{kept.version}":
-            outlook.now(AgentState.RUNNING)
+            self._outlook.now(
+                AgentState.REFUSED, f"{self._book.refusal}; the line goes on by {status.in_force}"
+            )
+        else:
+            self._outlook.now(AgentState.IDLE)
+
+    async def _look_after(self, order: FleetOrder, sha256: str, status: LineStatus) -> bool:
+        """An order was carried out: say whether its recipe judges still; whether nothing is to be tried soon.
+
+        A line whose store and records were made anew, so that nobody chose what it runs, carries it
+        out again.
+        """
+        carried_out = f"order {order.serial} put {order.recipe.id}@{self._book.kept.version} in force"
+        try:
+            look = await self._looked(order.recipe, status)
+        except RefusedOrderError as error:
+            self._outlook.now(AgentState.HELD, f"{carried_out}; now the order {error}")
+            return True
+        except UnavailableError as error:
+            self._outlook.now(
+                AgentState.WAITING, f"{carried_out}; whether it still is, is not known: {error}"
+            )
+            return False
+        if look.is_line_new and status.in_force.partition("@")[0] == "file":
+            has = "no longer has" if look.version is None else "has"
+            log.event(
+                _log, logging.WARNING, "carried_out_again", serial=order.serial, recipe=str(order.recipe),
+                why=f"{carried_out}; the line's records are new, and its store {has} the recipe",
+            )  # fmt: skip
+            return await self._attempt(order, sha256)
+        self._stands(order, status, look, carried_out)
+        return True
+
+    async def _looked(self, recipe: OrderedRecipe, status: LineStatus) -> StoreLook:
+        """What the line's store has of the recipe; asked again when the line has changed, and now and then.
+
+        Raises:
+            RefusedOrderError, UnavailableError: as `LineStore.look`.
+        """
+        now, kept = asyncio.get_running_loop().time(), self._book.kept
+        banks = {each.recipe: each.bank_sha256 for each in status.recipes}
+        seen = (kept.serial, kept.version, status.epoch, status.started_utc_ns, status.in_force, banks)
+        if self._look is None or self._look[0] != seen or now > self._look[1] + _LOOK_AGAIN_SECONDS:
+            self._look = None
+            look = await self._store.look(recipe, kept.version)
+            if look.is_line_new:  # what a person puts in force meanwhile does not show otherwise
+                return look
+            self._look = seen, now, look
+        return self._look[2]
+
+    def _stands(self, order: FleetOrder, status: LineStatus, look: StoreLook, carried_out: str) -> None:
+        """Say whether the line judges by what the order wants: by the very recipe, and not by its name."""
+        recipe, version, outlook = order.recipe, self._book.kept.version, self._outlook
+        anew = "a new order is needed to change that"
+        there = f"has that as {recipe.id}@{look.version}" if look.version is not None else "does not have it"
+        if look.version is not None and status.in_force == f"{recipe.id}@{look.version}":
+            other = _other_bank(recipe, status)
+            if not other:
+                outlook.now(AgentState.RUNNING)
+            else:
+                outlook.now(AgentState.HELD, f"{carried_out}, and the line judges {other}: {anew}")
+        elif status.in_force == f"{recipe.id}@{version}":
+            what = "damaged, or gone" if look.sha256 is None else f"another recipe, sha256 {look.sha256[:12]}"
+            outlook.now(
+                AgentState.HELD,
+                f"{carried_out}, and {recipe.id}@{version} in the line's store is {what}; the order's has "
+                f"sha256 {recipe.sha256[:12]}, and the store {there}: {anew}",
+            )
+        elif look.version is None:
+            outlook.now(
+                AgentState.HELD,
+                f"{carried_out}, and the line's store no longer has that recipe; the line goes on by "
+                f"{status.in_force}: {anew}",
+            )
         else:
             outlook.now(
                 AgentState.HELD,
-                f"order {order.serial} put {order.recipe.id}@{kept.version} in force, and somebody put "
-                f"{status.in_force} in its place since: a new order is needed to change that",
+                f"{carried_out}, and somebody put {status.in_force} in its place since: {anew}",
             )
 
     async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
@@ -293,3 +369,13 @@ class OrderWork:
         version = await self._store.bring(place, recipe, WHO, why)
         self._folder.drop(place)
         return version
+
+
+def _other_bank(recipe: OrderedRecipe, status: LineStatus) -> str:
+    """The first camera that judges by another bank than the recipe's; empty: none is known to."""
+    banks = {each.recipe: each.bank_sha256 for each in status.recipes}
+    for camera in status.cameras:
+        here, meant = banks.get(camera.recipe), recipe.bank_sha256.get(camera.place)
+        if here is not None and meant is not None and here != meant:
+            return f"{camera.place} by the bank {here[:12]}, expected {meant[:12]}"
+    return ""
