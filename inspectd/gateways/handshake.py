@@ -50,6 +50,9 @@ _UNUSED_LOW_WORDS: Final = {0, PASS_KEY}
 would be 0, as of no pass."""
 
 
+_AWAY: Final = {OfflineReason.LINE, OfflineReason.PLANT_HEARTBEAT}
+
+
 class TriggerState(StrEnum):
     """Where the trigger bit's hand-shake is."""
 
@@ -102,7 +105,10 @@ class Handshake:
         self._recipes = recipes
         self._golden_parts, self._may_promote = golden_parts, may_promote
         self._golden: str | None = None
-        """Announced: the next part that the line takes is this golden one."""
+        """Announced: the next part that the line takes is this golden one. It is what somebody is about to
+        show, so it is forgotten once Online fell, another recipe judges or the line refuses the part."""
+        self._in_force: str | None = None
+        self._executing = 0
         self._numbers = {name: number for number, name in recipes.items()}
         self._active = 0
         self._parts = PartsUnderWay()
@@ -157,6 +163,7 @@ class Handshake:
         """
         self._has_bits = self._has_number = False
         self._plant_beat = self._plant_at = None
+        self._golden = None
         self.tick(now)
 
     def read(self, first: int, count: int, now: float) -> list[int]:
@@ -205,6 +212,8 @@ class Handshake:
         is_wanted = trigger in self._parts
         self._answer_came(trigger)
         self._parts.drop(trigger)
+        if trigger.golden is not None and reason == "golden":
+            self._golden = None  # else every part after it would be refused as well
         if is_wanted:
             self._refuse(trigger.number, reason)
 
@@ -220,10 +229,17 @@ class Handshake:
     def command_ended(self, problem: str | None) -> None:
         """A command is done; `problem` is why it is not."""
         self.counts["command", problem or "done"] += 1
+        if problem is None and self._executing in {CommandCode.ACTIVATE, CommandCode.PROMOTE}:
+            # `recipe_in_force` says so later, and must not take what the plant announces from now on.
+            self._golden = self._in_force = None
         self.command.ended(problem)
 
-    def recipe_in_force(self, name: str, number: int | None) -> None:
-        """What judges from now on; the number is None where it has none."""
+    def recipe_in_force(self, in_force: str, number: int | None) -> None:
+        """What judges from now on, `ID@VERSION`; the number is None where it has none."""
+        if self._in_force not in {None, in_force}:
+            self._golden = None  # the one of before may be the only one that has such a part
+        self._in_force = in_force
+        name = in_force.partition("@")[0]
         if number is not None:
             self._numbers[name] = number
         self._active = self._numbers.get(name, 0)
@@ -232,8 +248,10 @@ class Handshake:
 
     def tick(self, now: float) -> None:
         """Do what is due: results, time-outs, the heartbeat. Reading and writing do so by themselves."""
-        was_online = self.is_online
+        was_online, was = self.is_online, self._offline
         self._offline = self._offline_reason(now)
+        if self._offline is not was and self._offline in _AWAY:  # also while the plant keeps the line offline
+            self._golden = None
         if was_online and not self.is_online:
             self._forget()
         for result in self._parts.finished(now):
@@ -274,6 +292,7 @@ class Handshake:
 
     def _forget(self) -> None:
         self.counts["offline", self._offline.name.lower()] += 1
+        self._golden = None
         self._parts.clear()
         self._results.clear()
         self._shown_acquisition = 0
@@ -367,6 +386,7 @@ class Handshake:
         command = self.command.rose(code, number)
         if command is None:
             return
+        self._executing = command.code
         if not self.is_line_alive(now):
             self.command_ended("not_alive")
         elif command.code == CommandCode.GOLDEN_NEXT:

@@ -157,7 +157,7 @@ class LineLink:
                 if self._handshake.is_line_alive(self._clock()):
                     self._recipe_may_differ.set()
                 continue
-            self._handshake.recipe_in_force(status.in_force.partition("@")[0], status.in_force_number)
+            self._handshake.recipe_in_force(status.in_force, status.in_force_number)
 
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from support.plant_side import ENABLED, PlantSide
+from support.plant_side import ENABLED, EPOCH, PlantSide
 
 from inspectd.gateways.command_cycle import CommandState, RecipeCommand
-from inspectd.gateways.registers import ControlBit, StatusBit
+from inspectd.gateways.registers import ControlBit, LineBit, StatusBit
 from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS
 
 UP = ENABLED | ControlBit.EXECUTE
@@ -79,16 +81,96 @@ def test_recipes_change_while_the_plant_keeps_the_line_offline(side: PlantSide) 
     assert side.control(ControlBit.SET_OFFLINE | ControlBit.EXECUTE) == [RecipeCommand(1, 12)]
 
 
-def test_an_announced_golden_part_is_the_next_one_that_the_line_takes() -> None:
+@pytest.fixture
+def announced() -> PlantSide:
+    """A golden part is announced."""
     side = PlantSide(golden_parts={3: "crack-1"}).online()
+    side.handshake.recipe_in_force("cells@1", 12)
+    return _announce(side)
+
+
+def _announce(side: PlantSide) -> PlantSide:
+    bits = side.handshake.read(0, 1, side.now)[0] & ~ControlBit.EXECUTE
     side.write(10, 4, 3)
-    assert side.control(UP) == []
+    assert side.control(bits | ControlBit.EXECUTE) == []
     assert side.has(StatusBit.COMMAND_COMPLETED)
-    side.control(ENABLED)
+    side.control(bits)
+    assert side.value("line") & LineBit.GOLDEN_NEXT
+    return side
+
+
+def test_an_announced_golden_part_is_the_next_one_that_the_line_takes(announced: PlantSide) -> None:
+    side = announced
     refused = side.trigger()
     assert refused.request.golden == "crack-1"
-    side.handshake.refused(refused, "golden", side.now)
+    side.handshake.refused(refused, "overload", side.now)
     side.control(ENABLED)
     side.accept(side.trigger())
     side.control(ENABLED)
     assert side.trigger().request.golden is None
+
+
+def _line_begins_anew(side: PlantSide) -> None:
+    side.alive(EPOCH + 1)
+
+
+def _line_is_silent(side: PlantSide) -> None:
+    side.now += 1.0
+    side.alive()
+
+
+def _line_begins_anew_while_kept_offline(side: PlantSide) -> None:
+    side.control(ControlBit.SET_OFFLINE)
+    _announce(side)
+    side.handshake.line_seen(None, side.now)
+    side.alive(EPOCH + 1)
+    side.control(ENABLED)
+
+
+def _plant_is_lost(side: PlantSide) -> None:
+    side.handshake.plant_lost(side.now)
+    side.control(ENABLED)
+
+
+def _plant_goes_offline(side: PlantSide) -> None:
+    side.control(ENABLED | ControlBit.SET_OFFLINE)
+    side.control(ENABLED)
+
+
+def _recipe_changes(side: PlantSide) -> None:
+    side.handshake.recipe_in_force("glass@1", 13)
+
+
+def _plant_changes_the_recipe(side: PlantSide) -> None:
+    side.write(10, 1, 12)
+    side.control(ENABLED | ControlBit.EXECUTE)
+    side.handshake.command_ended(None)
+    side.control(ENABLED)
+
+
+def _line_has_no_such_part(side: PlantSide) -> None:
+    side.handshake.refused(side.trigger(), "golden", side.now)
+    assert side.value("error") == 27
+    side.control(ENABLED)
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        _line_begins_anew, _line_is_silent, _line_begins_anew_while_kept_offline, _plant_is_lost,
+        _plant_goes_offline, _recipe_changes, _plant_changes_the_recipe, _line_has_no_such_part,
+    ],
+)  # fmt: skip
+def test_an_announced_golden_part_is_not_the_next_one_after_this(
+    announced: PlantSide, happens: Callable[[PlantSide], None]
+) -> None:
+    happens(announced)
+    assert not announced.value("line") & LineBit.GOLDEN_NEXT
+    assert announced.trigger().request.golden is None
+
+
+def test_what_is_announced_after_a_change_of_recipe_outlives_the_news_of_it(announced: PlantSide) -> None:
+    _plant_changes_the_recipe(announced)
+    _announce(announced)
+    announced.handshake.recipe_in_force("cells@2", 12)
+    assert announced.trigger().request.golden == "crack-1"
