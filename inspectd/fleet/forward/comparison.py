@@ -44,6 +44,13 @@ class EpochSpan(msgspec.Struct, frozen=True):
         return self.last_seq - self.first_seq + 1 - self.count
 
 
+class _Searched(msgspec.Struct, frozen=True):
+    """What the last search of an epoch left: a double fills no hole, so they are counted apart."""
+
+    gone: int = 0
+    doubles: int = 0
+
+
 def gaps(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
     """The first and last of each run of numbers that lies between numbers and is not among them."""
     for before, after in pairwise(sorted(numbers)):
@@ -65,7 +72,8 @@ class Comparison:
         self.doubles = 0
         """Verdicts that it has more than once, by the last search."""
         self._line, self._names = line, names
-        self._known_gone: dict[int, int] = {}
+        self._searched: dict[int, _Searched] = {}
+        """By epoch."""
 
     async def missing(self, servers: Servers, spans: Sequence[EpochSpan]) -> AsyncIterator[Replayed]:
         """Each verdict that the stream lacks and the line still has, in order.
@@ -80,7 +88,6 @@ class Comparison:
             ServersError: the servers do not answer.
             InputError, UnavailableError: the line does not.
         """
-        self.doubles = 0
         for span in spans:
             async for item in self._within(servers, span):
                 yield item
@@ -90,14 +97,15 @@ class Comparison:
             begin = Position(before.epoch, before.last_seq + 1)
             async for item in recorded(self._line, begin, Position(after.epoch, after.first_seq - 1)):
                 yield item
-        self.gone = sum(self._known_gone.get(span.epoch, 0) for span in spans)
+        known = [self._searched.get(span.epoch, _Searched()) for span in spans]
+        self.gone, self.doubles = sum(each.gone for each in known), sum(each.doubles for each in known)
 
     async def _within(self, servers: Servers, span: EpochSpan) -> AsyncIterator[Replayed]:
-        if span.missing == self._known_gone.get(span.epoch, 0):
+        known = self._searched.get(span.epoch, _Searched())
+        if span.missing == known.gone - known.doubles:
             return
         seen = await self._numbers(servers, span)
         twice = len(seen) - len(set(seen))
-        self.doubles += twice
         gone = 0
         for first, last in gaps(seen):
             found = 0
@@ -105,7 +113,7 @@ class Comparison:
                 found += 1
                 yield item
             gone += last - first + 1 - found
-        self._known_gone[span.epoch] = gone - twice
+        self._searched[span.epoch] = _Searched(gone, twice)
         log.event(
             _log, logging.WARNING, "epoch_searched", epoch=span.epoch, count=span.count,
             missing=span.missing, gone=gone, doubles=twice,
