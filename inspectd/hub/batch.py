@@ -54,6 +54,7 @@ class LineBatch(msgspec.Struct, frozen=True):
         foreign: messages between them that are no verdicts.
         passed_over: messages that the stream had no more when they were to be read.
         received_ms: when the servers got the newest of them, by their clock; None: there is none.
+        too_old: verdicts that were older than is kept when the servers got them, so that they soon go again.
     """
 
     items: Sequence[Numbered]
@@ -62,6 +63,7 @@ class LineBatch(msgspec.Struct, frozen=True):
     foreign: int = 0
     passed_over: int = 0
     received_ms: int | None = None
+    too_old: int = 0
 
 
 class RowName(NamedTuple):

@@ -30,6 +30,7 @@ class HubReader:
         door: by which servers are connected to.
         store: where verdicts go.
         state: of the reading.
+        days: so long verdicts are kept.
         clock_ms: milliseconds since 1970, UTC.
     """
 
@@ -39,11 +40,12 @@ class HubReader:
         door: ServersDoor,
         store: HubStore,
         state: ReadingState,
+        days: float,
         *,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._plant, self._door, self._store, self._state = plant, door, store, state
-        self._clock_ms = clock_ms
+        self._days, self._clock_ms = days, clock_ms
 
     async def run(self) -> None:
         """Read without end.
@@ -57,7 +59,7 @@ class HubReader:
                 await asyncio.to_thread(self._store.prepare)
                 async with self._door.connect() as servers:
                     session = HubSession(
-                        self._plant, servers, self._store, self._state,
+                        self._plant, servers, self._store, self._state, self._days,
                         clock_ms=self._clock_ms,
                     )  # fmt: skip
                     await session.run()

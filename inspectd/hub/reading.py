@@ -26,7 +26,9 @@ from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.messages import report_of, verdict_of
 from inspectd.hub.reading_state import LineReading, ReadingState
+from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
+from inspectd.page.history.rows import decided_ms
 
 _FETCHED: Final = 25
 """At a time: the client library keeps 128 MB, and a message of anybody's has up to 4 MB."""
@@ -58,15 +60,18 @@ class HubSession:
         servers: the connection.
         store: where verdicts go.
         state: of the reading.
+        days: so long verdicts are kept.
         clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
-        self, plant: str, servers: Servers, store: HubStore, state: ReadingState, *,
+        self, plant: str, servers: Servers, store: HubStore, state: ReadingState, days: float, *,
         clock_ms: Callable[[], int],
     ) -> None:  # fmt: skip
         self._plant, self._servers, self._store, self._state = plant, servers, store, state
-        self._clock_ms = clock_ms
+        self._kept_ms, self._clock_ms = round(days * DAY_MS), clock_ms
+        self._said: dict[LineNames, int] = {}
+        """Of each line: how many verdicts had come too old when that was said last."""
         self._read_up_to: dict[LineNames, int] = {}
         self._ends_at: dict[LineNames, int] = {}
         self._moved_at: dict[LineNames, float] = {}
@@ -172,7 +177,7 @@ class HubSession:
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
             given += len(messages)
-            batch = _batch(line.names, place, StreamPlace(created(info), start), messages)
+            batch = _batch(line.names, place, StreamPlace(created(info), start), messages, self._kept_ms)
             await self._write(line, batch)
             place = batch.after
             start = place.sequence
@@ -194,7 +199,7 @@ class HubSession:
                 half = len(batch.items) // 2
                 first = replace(
                     batch, items=batch.items[:half], after=batch.before, foreign=0, passed_over=0,
-                    received_ms=None,
+                    received_ms=None, too_old=0,
                 )  # fmt: skip
                 await self._write(line, first)
                 await self._write(line, replace(batch, items=batch.items[half:]))
@@ -211,10 +216,23 @@ class HubSession:
         reading.passed_over += batch.passed_over
         if batch.received_ms is not None:
             reading.received_ms, reading.arrived = batch.received_ms, time.monotonic()
+        if batch.too_old:
+            reading.too_old += batch.too_old
+            self._say_too_old(line.names, reading.too_old)
         if batch.foreign:
             log.event(_log, logging.WARNING, "foreign_messages", line=line.names.line, n=batch.foreign)
         if batch.passed_over:
             log.event(_log, logging.ERROR, "messages_gone", line=line.names.line, n=batch.passed_over)
+
+    def _say_too_old(self, names: LineNames, count: int) -> None:
+        """Tell what goes as soon as it has come: it is removed by its own time, as all else is."""
+        if count < 2 * self._said.get(names, 0):  # a clock that is behind is so for long
+            return
+        self._said[names] = count
+        log.event(
+            _log, logging.WARNING, "verdicts_too_old", line=names.line, n=count,
+            detail="older than database.days when they came, so they are removed: the line's clock is behind",
+        )  # fmt: skip
 
 
 async def streams_of(servers: Servers, plant: str) -> PlantStreams:
@@ -259,12 +277,23 @@ async def _fetched(pull: StreamPull) -> list[Msg]:
     return found
 
 
-def _batch(names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg]) -> LineBatch:
+def _batch(
+    names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg], kept_ms: int
+) -> LineBatch:
     """What a stretch of the stream is, from after `start`; `before` is what the database has."""
     found = [verdict_of(names, message.subject, message.headers, message.data) for message in messages]
     last = messages[-1].metadata.sequence.stream
     # Of its verdicts alone: what others wrote into its stream does not show that a line runs.
     newest = next((m for m, item in zip(reversed(messages), reversed(found), strict=True) if item), None)
+    received_ms = None if newest is None else _received_ms(newest)
+    oldest_ms = None if received_ms is None else received_ms - kept_ms
+    too_old = sum(
+        oldest_ms is not None
+        and item is not None
+        and decided_ms(item) < oldest_ms
+        and decided_ms(item) < _received_ms(message) - kept_ms
+        for message, item in zip(messages, found, strict=True)
+    )
     return LineBatch(
         items=[item for item in found if item is not None],
         before=before,
@@ -272,5 +301,11 @@ def _batch(names: LineNames, before: StreamPlace, start: StreamPlace, messages: 
         foreign=sum(item is None for item in found),
         # What was gone before the hub ever read this stream is none of its losses.
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
-        received_ms=None if newest is None else round(newest.metadata.timestamp.timestamp() * 1000),
+        received_ms=received_ms,
+        too_old=too_old,
     )
+
+
+def _received_ms(message: Msg) -> int:
+    """When the servers got it, by their clock."""
+    return round(message.metadata.timestamp.timestamp() * 1000)

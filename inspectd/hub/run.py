@@ -87,7 +87,7 @@ async def _work(settings: HubConfig) -> None:
         site = PageSite(settings, guard, passwords, counts, ASSETS)
         door = ServersDoor(settings.servers, INBOX, f"inspectd-hub {settings.plant.name}")
         keeping = Keeping(store, settings.database.days)
-        reader = HubReader(settings.plant.name, door, store, state)
+        reader = HubReader(settings.plant.name, door, store, state, settings.database.days)
         app = site.app(HubRoutes(settings, guard, questions, state).routes)
         listener = PageListener(
             app, settings, ConnectionBook(settings.server.connections_per_address, counts)

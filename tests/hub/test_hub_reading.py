@@ -6,7 +6,7 @@ import json
 import signal
 
 import pytest
-from support.hub_lines import counts_in, rows_in, send, send_raw, some, stored, until
+from support.hub_lines import NOW_MS, counts_in, rows_in, send, send_raw, some, stored, until
 from support.nats_cluster import NatsCluster
 
 from inspectd import wire
@@ -59,6 +59,16 @@ def test_what_is_no_verdict_of_the_line_is_counted_and_passed_over(new_cluster, 
     until(lambda: hub.metrics().get('inspectd_hub_foreign_total{line="line"}') == 5)
     assert [row[3] for row in rows_in(url)] == [1, 3]
     assert hub.metrics()['inspectd_hub_stored_total{line="line"}'] == 2
+
+
+def test_verdicts_that_come_older_than_is_kept_are_counted_and_told(new_cluster, new_hub, tmp_path) -> None:
+    """By a line whose clock is behind: they are removed by their own time, and not without a word."""
+    cluster: NatsCluster = new_cluster("line")
+    send(cluster, "line", some("line", 5))
+    send(cluster, "line", some("line", 7, first=6, at_ms=NOW_MS - 16 * 365 * 86_400_000))
+    hub = new_hub(cluster, f"sqlite:///{tmp_path / 'hub.sqlite'}").start()
+    until(lambda: hub.metrics().get('inspectd_hub_too_old_total{line="line"}') == 7)
+    assert "verdicts_too_old line=line n=" in hub.log.read_text()
 
 
 def _id(item) -> dict[str, str]:

@@ -20,6 +20,7 @@ from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
 from inspectd.page.history.live_notes import DriftSample
+from inspectd.page.history.rows import decided_ms
 from inspectd.page.history.store import Batch, HistoryStore
 
 _log: Final = logging.getLogger("inspectd.page.history")
@@ -86,6 +87,7 @@ class FillerState(msgspec.Struct):
         written: verdicts added since the start.
         gaps: gaps reported by the reader since the start.
         repeated: verdicts that were there already.
+        too_old: verdicts that were older than is kept when they came, so that they soon go again.
         unreadable: messages that are not in this format.
         dropped: events and samples that had to be dropped while nothing could be added.
         set_aside: files set aside since the start, as damaged or of another version.
@@ -100,6 +102,7 @@ class FillerState(msgspec.Struct):
     written: int = 0
     gaps: int = 0
     repeated: int = 0
+    too_old: int = 0
     unreadable: int = 0
     dropped: int = 0
     set_aside: int = 0
@@ -143,6 +146,7 @@ class HistoryFiller:
         self._clock, self._free_bytes = clock, free_bytes
         self._retry_seconds, self._silent_seconds = retry_seconds, silent_seconds
         self._age_clock = AgeClock(int(limits.days * 86_400e9 * _LEAP_SHARE))
+        self._said_too_old = 0
         self._stop = threading.Event()
         self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
         self._threads = [
@@ -239,6 +243,7 @@ class HistoryFiller:
                 )
                 heard_at = now
                 self._count(items, added, store)
+                self._count_too_old(items, added, store)
                 self.state.unreadable = unreadable + reader.unreadable
             self._say("", "")
             if not store.is_there:
@@ -268,6 +273,20 @@ class HistoryFiller:
         self.state.written += added
         self.state.repeated += len(items) - gaps - added
         self.state.last_ms = store.last_ms
+
+    def _count_too_old(self, items: list[Item], added: int, store: HistoryStore) -> None:
+        """Tell what goes as soon as it has come: it is removed by its own time, as all else is."""
+        now_ms = store.believed[0] // 1_000_000 if store.believed else self._clock()
+        oldest_ms = now_ms - self._limits.days * _DAY_MS
+        came = sum(not isinstance(item, Lost) and decided_ms(item) < oldest_ms for item in items)
+        self.state.too_old += min(added, came)
+        if self.state.too_old and self.state.too_old >= 2 * self._said_too_old:
+            self._said_too_old = self.state.too_old  # a clock that is behind is so for long
+            event(
+                _log, logging.WARNING, "verdicts_too_old", path=str(self._path), n=self.state.too_old,
+                detail="older than the days that are kept when they came, so they are removed: the clock of "
+                "the line is behind",
+            )  # fmt: skip
 
     def _prune(self, store: HistoryStore) -> bool:
         """Remove a little of what is too old or too much; True if there may be more."""

@@ -130,6 +130,20 @@ def test_a_clock_that_leaps_ahead_removes_nothing(filled: Filled, tmp_path: Path
     assert filled.store.believed is None
 
 
+def test_verdicts_that_come_older_than_is_kept_are_counted_and_told_as_they_double(
+    filled: Filled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a line whose clock is behind."""
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    filler = HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: START_MS)
+    for first in (1, 11, 21):
+        items = [made(first + i, START_MS - 500 * DAY_MS) for i in range(9)] + [made(first + 9, START_MS)]
+        filler._count_too_old(items, filled.store.write(Batch(items, cursor(first + 9))), filled.store)
+    filler._count_too_old(items, 0, filled.store)  # read again
+    assert filler.state.too_old == 27
+    assert [record.getMessage() for record in caplog.records].count("verdicts_too_old") == 2  # of 9, 18
+
+
 def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
     filled.write([made(1, START_MS)])
     release = threading.Event()
