@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import threading
 import time
@@ -41,6 +42,15 @@ def test_one_that_flushes_now_and_then_is_enough_to_refuse() -> None:
 def test_without_the_word_of_a_majority_of_the_streams_servers_none_is_taken(known: list[str]) -> None:
     with pytest.raises(UnsafeServersError, match=r"nats2, nats3 do not say how they store"):
         refuse_unsafe([state(name) for name in known], REPLICAS)
+
+
+def test_why_servers_do_not_answer_comes_before_what_settings_must_have() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # and nobody listens
+        away = ask(f"http://127.0.0.1:{closed.getsockname()[1]}", ssl.create_default_context())
+    with pytest.raises(UnsafeServersError) as refused:
+        refuse_unsafe([state("nats1"), away], REPLICAS)
+    assert str(refused.value).startswith(f"{away.monitor}: does not say how it stores: [Errno 111] Conn")
 
 
 class Info:
