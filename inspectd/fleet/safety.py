@@ -113,12 +113,9 @@ def refuse_unsafe(states: Sequence[ServerState], replicas: Sequence[str]) -> Non
         said = "; ".join(
             f"{state.monitor}: {state.detail}" for state in states if state.always_flushes is None
         )
-        what = f"of the stream's servers {', '.join(silent)} do not say how they store"
-        monitors = "servers.monitors must have each server's monitoring endpoint"
         raise UnsafeServersError(
-            f"{said}; so {what}, and a majority must: see that they run and can be reached; {monitors}"
-            if said
-            else f"{what}: {monitors}"
+            f"{said}{'; so ' if said else ''}of the stream's servers {', '.join(silent)} do not say how they "
+            "store: servers.monitors must have each server's monitoring endpoint, and most must answer"
         )
 
 

@@ -47,7 +47,7 @@ def test_without_the_word_of_a_majority_of_the_streams_servers_none_is_taken(kno
 def test_why_servers_do_not_answer_comes_before_what_settings_must_have() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # and nobody listens
-        away = ask(f"http://127.0.0.1:{closed.getsockname()[1]}", ssl.create_default_context())
+        away = asyncio.run(ask(f"http://127.0.0.1:{closed.getsockname()[1]}", ssl.create_default_context()))
     with pytest.raises(UnsafeServersError) as refused:
         refuse_unsafe([state("nats1"), away], REPLICAS)
     assert str(refused.value).startswith(f"{away.monitor}: does not say how it stores: [Errno 111] Conn")
