@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.wire import DeviceFacts, Evaluation, Reason, place_of
+from inspectd.wire import DeviceFacts, Evaluation, Reason, Rectangle, place_of
 
 
 class Quality(StrEnum):
@@ -333,6 +333,8 @@ class Score(msgspec.Struct, frozen=True, array_like=True, tag="score"):
     """`quality_*`: the frame is not like the bank's good images, and must not be judged."""
     detail: str = ""
     """Every measure beyond its limits, in words."""
+    heatmap_rectangle: Rectangle | None = None
+    """Part of the camera's frame that the heatmap lies over; None: all of what was looked at."""
 
 
 class ScoreError(msgspec.Struct, frozen=True, array_like=True, tag="score_error"):

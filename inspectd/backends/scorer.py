@@ -12,6 +12,7 @@ from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.model.options import IMPORTED
 from inspectd.model.score import ImageScore, Scoring
+from inspectd.pictures.region import Region
 
 if TYPE_CHECKING:
     from inspectd.model.features import FeatureExtractor
@@ -32,6 +33,7 @@ class ScorerInfo:
         search: for neighbours, such as `exact-bfloat16`; empty where nothing is searched.
         image_sizes: every (height, width) of the images it was built from; empty: not recorded.
         bit_depth: bits a channel of those images.
+        region: the part of every frame that is scored and that heatmaps lie over, as shares; None: all.
     """
 
     sha256: str
@@ -48,6 +50,7 @@ class ScorerInfo:
     search: str
     image_sizes: tuple[tuple[int, int], ...] = ()
     bit_depth: int = 8
+    region: Region | None = None
 
 
 class Scorer:
@@ -174,4 +177,5 @@ def _info(bank: BankFile, loaded: Loaded) -> ScorerInfo:
         search=loaded.search,
         image_sizes=manifest.image_sizes,
         bit_depth=manifest.bit_depth,
+        region=manifest.patch_options.region,
     )

@@ -11,7 +11,7 @@ from inspectd.cli.bank_import_options import PREPROCESSING
 from inspectd.cli.numbers import size
 from inspectd.errors import InputError
 from inspectd.model.options import ImportedOptions, converted
-from inspectd.model.resize import Region
+from inspectd.pictures.region import Region
 from inspectd.text import counted, printable
 
 if TYPE_CHECKING:

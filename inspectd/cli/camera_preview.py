@@ -25,10 +25,11 @@ from inspectd.capture.quality import FrameGate, frame_digest
 from inspectd.cli.recipe_common import LineState
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
-from inspectd.model.resize import pixels_of, resized
+from inspectd.model.resize import resized
 from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.drawing import write_image
 from inspectd.pictures.panels import Box, Panel, page_of, shaded, with_boxes
+from inspectd.pictures.region import pixels_of
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import FrameRegion, Quality
 from inspectd.text import few, json_line, printable

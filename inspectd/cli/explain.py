@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
     scale = (0.5 * threshold, 1.5 * threshold)
     if threshold <= 0:
         scale = (threshold, max(float(now.heatmap.max()), threshold + 1e-9))
-    write_image(out, explanation(seen, now.heatmap, scale, lines))
+    write_image(out, explanation(seen, now.heatmap, scale, lines, scorer.info.region))
     print(f"picture: {out}")
     if same is None:
         print("the verdict had no score to compare with")

@@ -24,7 +24,7 @@ from inspectd.errors import InputError
 from inspectd.evaluation.choose_settings import ChosenSettings, SettingsJudge, material_of
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import HeadOptions, ImportedOptions, options_of
-from inspectd.model.resize import pixels_of
+from inspectd.pictures.region import pixels_of
 
 JUDGINGS: Final = ("score", "map", "places")
 """The model's own score; the highest place of its map; that map, each place held against good images."""

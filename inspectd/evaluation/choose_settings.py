@@ -33,7 +33,7 @@ from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.architectures import default_layers
 from inspectd.model.options import PatchCoreOptions, options_of
-from inspectd.model.resize import Region
+from inspectd.pictures.region import Region
 
 MOST_IMAGES: Final = 150
 _EACH: Final = 30

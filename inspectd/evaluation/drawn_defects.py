@@ -17,7 +17,7 @@ from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.paste_plan import CONTRASTS, PlannedPaste, plan_pastes
 from inspectd.evaluation.synthetic import KINDS, Frame, Pasted, paste
-from inspectd.model.resize import Region
+from inspectd.pictures.region import Region
 
 Score = Callable[[Sequence[Frame]], Sequence[float]]
 """Scores frames, each (H, W, 3) uint8 BGR."""

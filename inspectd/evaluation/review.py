@@ -26,7 +26,7 @@ from inspectd.evaluation.budgets import (
 from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, table, thumbnail
 from inspectd.evaluation.plots import escape, good_scores_svg
 from inspectd.files import write_text
-from inspectd.model.resize import Region, cropped
+from inspectd.pictures.region import Region, cropped
 
 MOST_PICTURES: Final = 60
 _QUALITY: Final = (cv2.IMWRITE_JPEG_QUALITY, 90)

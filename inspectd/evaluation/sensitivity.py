@@ -33,7 +33,7 @@ from inspectd.evaluation.drawn_defects import (
 )
 from inspectd.evaluation.paste_plan import plan_pastes
 from inspectd.evaluation.synthetic import Frame
-from inspectd.model.resize import Region
+from inspectd.pictures.region import Region
 
 FEWEST_IMAGES: Final = 10
 PASTES: Final = 300

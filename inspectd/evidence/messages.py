@@ -6,6 +6,7 @@ import msgspec
 
 from inspectd.ipc.messages import Alive, AttachRing, DetachRing, Failed
 from inspectd.records import EvidenceResult, FrameRef
+from inspectd.wire import Rectangle
 
 
 class StartEvidence(msgspec.Struct, frozen=True, array_like=True, tag="start_evidence"):
@@ -29,6 +30,8 @@ class SaveEvidence(msgspec.Struct, frozen=True, array_like=True, tag="save_evide
     """`(heatmap_height, heatmap_width) float16`, little endian; empty where there is none."""
     heatmap_height: int
     heatmap_width: int
+    heatmap_rectangle: Rectangle | None = None
+    """See `Score.heatmap_rectangle`."""
 
 
 class Copied(msgspec.Struct, frozen=True, array_like=True, tag="copied"):

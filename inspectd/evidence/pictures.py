@@ -16,6 +16,8 @@ from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import overlay
 from inspectd.pictures.reading import decode_levels, read_bytes
+from inspectd.pictures.region import Region
+from inspectd.wire import Rectangle
 
 _FASTEST: Final = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 _LEVELS: Final = 65_535
@@ -29,14 +31,16 @@ def encode_frame(pixels: NDArray[np.uint8]) -> bytes:
     return _png(pixels)
 
 
-def encode_heatmap(scores: NDArray[np.float16]) -> tuple[bytes, HeatmapPicture]:
-    """A heatmap, `(h, w) float16`, as 16-bit grey PNG, and how its levels become scores again."""
+def encode_heatmap(
+    scores: NDArray[np.float16], rectangle: Rectangle | None = None
+) -> tuple[bytes, HeatmapPicture]:
+    """A heatmap, `(h, w) float16`, as 16-bit grey PNG, and how its levels become scores again, and where."""
     values = scores.astype(np.float64)
     minimum, maximum = float(values.min()), float(values.max())
     step = (maximum - minimum) / _LEVELS
     levels = np.round((values - minimum) / step) if step > 0 else np.zeros_like(values)
     height, width = values.shape
-    return _png(levels.astype(np.uint16)), HeatmapPicture(height, width, minimum, step)
+    return _png(levels.astype(np.uint16)), HeatmapPicture(height, width, minimum, step, rectangle)
 
 
 def read_frame(file: Path) -> NDArray[np.uint8]:
@@ -81,6 +85,7 @@ def explanation(
     heatmap: NDArray[np.floating],
     scale: tuple[float, float],
     lines: Sequence[str],
+    region: Region | None = None,
 ) -> NDArray[np.uint8]:
     """A frame beside itself under its heatmap, over lines of text: `(H, W, 3) uint8 BGR`.
 
@@ -89,10 +94,11 @@ def explanation(
         heatmap: `(h, w)` patch scores.
         scale: up to the first score the frame stays clear, from the second on it has the full colour.
         lines: what to write under them.
+        region: the part of the frame that the heatmap lies over, as shares; None: all of it.
     """
     plain = cv2.resize(as_bgr(pixels), (_EDGE, _EDGE), interpolation=cv2.INTER_AREA)
     gap = np.full((_EDGE, _GAP, 3), 255, np.uint8)
-    pictures = np.hstack([plain, gap, overlay(pixels, heatmap, scale, _EDGE)])
+    pictures = np.hstack([plain, gap, overlay(pixels, heatmap, scale, _EDGE, region)])
     text = np.full((_LINE * len(lines) + _GAP, pictures.shape[1], 3), 255, np.uint8)
     for number, line in enumerate(lines, 1):
         place = (_GAP, _LINE * number)

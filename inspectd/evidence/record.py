@@ -10,7 +10,7 @@ import msgspec
 
 from inspectd.errors import InputError
 from inspectd.files import open_regular
-from inspectd.wire import Verdict
+from inspectd.wire import Rectangle, Verdict
 
 FACTS: Final = "evidence.json"
 FRAME: Final = "frame.png"
@@ -27,6 +27,8 @@ class HeatmapPicture(msgspec.Struct, frozen=True):
     width: int
     minimum: float
     step: float
+    rectangle: Rectangle | None = None
+    """Part of the frame that it lies over; None: that of the verdict."""
 
 
 class Facts(msgspec.Struct, frozen=True):

@@ -150,6 +150,7 @@ class EvidenceStage(RingClient):
             score.heatmap if score else b"",
             score.heatmap_height if score else 0,
             score.heatmap_width if score else 0,
+            score.heatmap_rectangle if score else None,
         )
         return None if self._post(request, may_be_skipped=True) else EvidenceResult.BUSY
 

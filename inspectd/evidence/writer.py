@@ -96,7 +96,8 @@ class Writer:
         picture = None
         if request.heatmap:
             shape = request.heatmap_height, request.heatmap_width
-            files[HEATMAP], picture = encode_heatmap(np.frombuffer(request.heatmap, "<f2").reshape(shape))
+            scores = np.frombuffer(request.heatmap, "<f2").reshape(shape)
+            files[HEATMAP], picture = encode_heatmap(scores, request.heatmap_rectangle)
         record = EvidenceRecord(
             facts.verdict, facts.recipe, height, width, picture, facts.measures, facts.detail
         )

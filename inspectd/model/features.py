@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from inspectd.model.backbones import Backbone
 from inspectd.model.options import PatchOptions
-from inspectd.model.resize import pixels_of
+from inspectd.pictures.region import pixels_of
 
 
 class Preprocess:

@@ -6,23 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Region = tuple[float, float, float, float]
-"""Left, top, width and height as shares of the frame."""
-
-
-def pixels_of(region: Region | None, height: int, width: int) -> tuple[slice, slice]:
-    """Rows and columns of the region of a frame, at least one of each; None: all."""
-    if region is None:
-        return slice(0, height), slice(0, width)
-    left, top = min(int(region[0] * width), width - 1), min(int(region[1] * height), height - 1)
-    right = max(left + 1, round((region[0] + region[2]) * width))
-    bottom = max(top + 1, round((region[1] + region[3]) * height))
-    return slice(top, min(bottom, height)), slice(left, min(right, width))
-
-
-def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
-    """The region of a frame (H, W, C), at least one pixel of it, as a view."""
-    return frame[pixels_of(region, *frame.shape[:2])]
+from inspectd.pictures.region import Region, cropped
 
 
 def resized(frame: NDArray[np.uint8], height: int, width: int, region: Region | None) -> NDArray[np.uint8]:

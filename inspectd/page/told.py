@@ -265,11 +265,11 @@ class ToldClock(TypedDict):
 
 
 class ToldHeatSize(TypedDict):
-    """Of a heatmap."""
+    """Of a heatmap; `rectangle`: part of the picture that it lies over, in its pixels; null: all of it."""
 
     height: int
     width: int
-    rectangle: None
+    rectangle: Rectangle | None
 
 
 class ToldPictureFacts(TypedDict):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd.errors import UnavailableError
 from inspectd.pictures.channels import as_bgr
+from inspectd.pictures.region import Region, laid_over
 
 TILE_PIXELS: Final = 220
 _GAP_PIXELS: Final = 12
@@ -45,6 +46,7 @@ def overlay(
     heatmap: NDArray[np.floating],
     scale: tuple[float, float],
     size: int = TILE_PIXELS,
+    region: Region | None = None,
 ) -> NDArray[np.uint8]:
     """Lay a heatmap over its image.
 
@@ -54,13 +56,14 @@ def overlay(
         scale: up to the first score the image stays unchanged, from the second on it has the full colour.
             The same scale on every picture gives the same score the same colour.
         size: edge of the square result in pixels.
+        region: the part of the image that the heatmap lies over; None: all of it. The rest stays unchanged.
 
     Returns:
         `(size, size, 3) uint8 BGR`.
     """
     base = cv2.resize(as_bgr(image), (size, size), interpolation=cv2.INTER_AREA).astype(np.float32)
-    scores = cv2.resize(heatmap.astype(np.float32), (size, size), interpolation=cv2.INTER_CUBIC)
     clear, full = scale
+    scores = laid_over(heatmap, region, size, size, outside=clear)
     strength = np.clip((scores - clear) / max(full - clear, 1e-12), 0.0, 1.0)
     levels = (_DARKEST_COLOUR + strength * (255 - _DARKEST_COLOUR)).astype(np.uint8)
     colours = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO).astype(np.float32)

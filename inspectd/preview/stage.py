@@ -16,7 +16,7 @@ from inspectd.ipc.slot_holds import SlotHolds
 from inspectd.preview.messages import FromPreview, MakePreview, PreviewMade, PreviewNotMade, StartPreview
 from inspectd.preview.pace import PreviewPace
 from inspectd.records import FrameRef, Outcome, PreviewResult, Score
-from inspectd.wire import Evaluation, PreviewHeader, PreviewHeat, Verdict
+from inspectd.wire import Evaluation, PreviewHeader, PreviewHeat, Rectangle, Verdict
 
 _HOLD_NS: Final = 250_000_000
 """Longest that a preview may keep a slot from its camera; as evidence."""
@@ -45,8 +45,8 @@ class _Asked(msgspec.Struct, frozen=True):
 
     frame: FrameRef
     verdict: Verdict
-    heatmap: tuple[int, int] | None
-    """(height, width) of the heatmap that was sent; None: none was."""
+    score: Score | None
+    """Whose heatmap was sent; None: none was."""
     since_ns: int
 
 
@@ -121,8 +121,7 @@ class PreviewStage(RingClient):
         if result is not None:
             self._line.on_preview(result)
             return
-        heatmap = None if score is None else (score.heatmap_height, score.heatmap_width)
-        self._unfinished[self._last_id] = _Asked(frame, verdict, heatmap, now_ns)
+        self._unfinished[self._last_id] = _Asked(frame, verdict, score, now_ns)
         self._pace.made(frame.place, now_ns)
         self.holds.hold(frame, now_ns)
 
@@ -207,7 +206,24 @@ def _header(asked: _Asked, made: PreviewMade) -> PreviewHeader:
         reason=verdict.reason,
         score=verdict.score,
         threshold=verdict.threshold,
-        heat=None if asked.heatmap is None else PreviewHeat(*asked.heatmap),
+        heat=None if asked.score is None else _heat(asked.frame, asked.score, made),
         jpeg_bytes=len(made.jpeg),
         rectangle=verdict.rectangle,
     )
+
+
+def _heat(frame: FrameRef, score: Score, made: PreviewMade) -> PreviewHeat:
+    place, rectangle = score.heatmap_rectangle, None
+    if place is not None:
+        left, top = (0, 0) if frame.region is None else (frame.region.left, frame.region.top)
+        height, width = frame.looked_at_size
+        first_column, columns = _scaled(place.left - left, place.width, made.width, width)
+        first_row, rows = _scaled(place.top - top, place.height, made.height, height)
+        rectangle = Rectangle(first_column, first_row, columns, rows)
+    return PreviewHeat(score.heatmap_height, score.heatmap_width, rectangle)
+
+
+def _scaled(first: int, count: int, made: int, of: int) -> tuple[int, int]:
+    """First pixel and number of a stretch of `of` pixels once they were made `made`; at least one."""
+    begin = min(round(first * made / of), made - 1)
+    return begin, max(1, round((first + count) * made / of) - begin)

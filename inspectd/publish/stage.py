@@ -293,7 +293,7 @@ class PublishStage:
             dtype="float16",
             threshold=threshold,
             region=None if region is None else region.name,
-            rectangle=_rectangle(region),
+            rectangle=score.heatmap_rectangle or _rectangle(region),
         )
         self._bus.send(inspection.camera, wire.Kind.HEATMAP, header, score.heatmap)
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.model.resize import Region, pixels_of
 from inspectd.model.score import ImageScore, Scoring
+from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import Learnt, QualityLearner
 from inspectd.quality.learnt import LearntQuality

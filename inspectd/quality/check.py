@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.errors import BankError
-from inspectd.model.resize import Region, pixels_of
+from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.learnt import REFERENCES, TINT, LearntQuality
 from inspectd.quality.measures import (
     Sighting,

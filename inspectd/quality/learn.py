@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.model.resize import Region, pixels_of
+from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality, Nearest
 from inspectd.quality.limits import find_limit, held_out_alarms

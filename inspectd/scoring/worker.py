@@ -26,7 +26,7 @@ from inspectd import config
 from inspectd.backends.cuda.faults import faults_told
 from inspectd.backends.cuda.memory import card_limit, check_fits, footprint, limit_memory, release_memory
 from inspectd.backends.cuda.pinned import PinnedRings
-from inspectd.backends.scorer import ImageScore, Scorer, ScoringOptions, computes_on_cuda
+from inspectd.backends.scorer import ImageScore, Scorer, ScorerInfo, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.errors import (
@@ -40,10 +40,12 @@ from inspectd.ipc.channel import Channel
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
+from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.reasons import REASONS
 from inspectd.records import (
     BankInForce,
     Batch,
+    FrameRef,
     Inspection,
     MeasureLimit,
     Measures,
@@ -54,7 +56,7 @@ from inspectd.scoring.messages import ScoringReady, StartScoring, ToScoring
 from inspectd.scoring.paces import admit_pace, measured_pace, near_stall
 from inspectd.scoring.placement import place_recipes
 from inspectd.scoring.pool import process_names, process_starts
-from inspectd.wire import Reason
+from inspectd.wire import Reason, Rectangle
 
 if TYPE_CHECKING:
     from inspectd.quality.check import FrameCheck
@@ -91,7 +93,7 @@ class _UnderWay:
     """A batch in flight on the device; `collect` waits for it."""
 
     batch: Batch
-    sha256: str
+    info: ScorerInfo
     seen: Seen
     findings: list[Finding]
     """One for each of `seen`."""
@@ -174,7 +176,7 @@ class ScoringWorker:
             collect = scorer.begin([pixels for _, pixels in group])
             # A device that computes by itself does so meanwhile.
             findings = [find(scorer.check, pixels, off) for _, pixels in group]
-            self._under_way.append(_UnderWay(batch, scorer.info.sha256, group, findings, collect))
+            self._under_way.append(_UnderWay(batch, scorer.info, group, findings, collect))
             while self._under_way and not scorer.overlaps:  # another recipe's batch may be before it
                 self._answer_oldest()
 
@@ -186,7 +188,7 @@ class ScoringWorker:
             raise InspectdError(f"the scorer answered {len(images)} scores for {len(done.seen)} frames")
         for (inspection, _), finding, image in zip(done.seen, done.findings, images, strict=True):
             if self._view(done.batch, inspection) is not None:  # it still lies where it was scored
-                self._channel.send_wait(_score_record(done.batch, inspection, image, finding, done.sha256))
+                self._channel.send_wait(_score_record(done.batch, inspection, image, finding, done.info))
         self._heart.shown()
 
     def _view(self, batch: Batch, inspection: Inspection) -> NDArray[np.uint8] | None:
@@ -404,7 +406,7 @@ def _limits_in_force(scorer: Scorer, recipe: config.KeyedRecipe) -> dict[str, Me
 
 
 def _score_record(
-    batch: Batch, inspection: Inspection, image: ImageScore, finding: Finding, bank_sha256: str
+    batch: Batch, inspection: Inspection, image: ImageScore, finding: Finding, info: ScorerInfo
 ) -> Score:
     height, width = image.heatmap.shape
     return Score(
@@ -414,11 +416,23 @@ def _score_record(
         image.heatmap.astype("<f2").tobytes(),
         height,
         width,
-        bank_sha256,
+        info.sha256,
         image.stage_ms,
         finding.measures,
         finding.flaw,
         finding.detail,
+        _heatmap_rectangle(inspection.frame, info.region),
+    )
+
+
+def _heatmap_rectangle(frame: FrameRef, scored: Region | None) -> Rectangle | None:
+    """See `Score.heatmap_rectangle`."""
+    if scored is None:
+        return None
+    rows, columns = pixels_of(scored, *frame.looked_at_size)
+    left, top = (0, 0) if frame.region is None else (frame.region.left, frame.region.top)
+    return Rectangle(
+        left + columns.start, top + rows.start, columns.stop - columns.start, rows.stop - rows.start
     )
 
 

@@ -16,10 +16,12 @@ _STEPS: Final = 127
 
 
 class PreviewHeat(msgspec.Struct, frozen=True):
-    """Size of a preview's heat: `(height, width)` bytes of `heat_of`, row by row, over all of the picture."""
+    """Size of a preview's heat: `(height, width)` bytes of `heat_of`, row by row."""
 
     height: int
     width: int
+    rectangle: Rectangle | None = None
+    """Part of the JPEG that it lies over, in pixels of it; None: all of it."""
 
 
 class PreviewHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="preview/1"):

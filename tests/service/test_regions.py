@@ -7,8 +7,10 @@ from collections import Counter
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
+import zmq
 from support.cells import cells
 from support.changeovers import add_recipe, ask, begin_shadow, prepare
 from support.daemon import Daemon, camera_table, settings
@@ -16,10 +18,22 @@ from support.ports import free_port
 
 from inspectd import cli
 from inspectd.backends.scorer import Scorer
-from inspectd.client import Accepted, RecipeAck, RecipeAction, Refusal, ask_status
+from inspectd.bank.file import read_bank, write_bank
+from inspectd.client import (
+    Accepted,
+    Heatmap,
+    Preview,
+    PreviewReader,
+    RecipeAck,
+    RecipeAction,
+    Refusal,
+    ask_status,
+)  # fmt: skip
+from inspectd.client.decode import decode
 from inspectd.client.golden import GoldenAsker
 from inspectd.evidence.record import read_record
 from inspectd.scoring.stub import Behaviour
+from inspectd.wire import PreviewHeat, Rectangle
 from inspectd.wire.golden import GoldenAction, GoldenOutcome
 
 GREY = {"left": 40, "mid": 128, "right": 215}
@@ -261,3 +275,65 @@ def test_the_real_scorer_sees_the_region_and_nothing_else_and_explain_gives_its_
     told = capsys.readouterr().out
     assert "test/line/top/bad" in told
     assert "the same score" in told
+
+
+def test_what_is_hot_is_shown_where_it_is_though_the_bank_looks_at_a_part_alone(
+    start_real_daemon, bank_file, tmp_path, capsys
+):
+    """A bank of right halves, in a region of the camera: on the bus, in previews, evidence and explain."""
+    bank = read_bank(bank_file)
+    half = msgspec.structs.replace(bank.manifest.patch_options, region=(0.5, 0.0, 0.5, 1.0))
+    write_bank(
+        tmp_path / "half.bank", msgspec.structs.replace(bank.manifest, patch_options=half), bank.tensors
+    )
+    picture = np.random.default_rng(2).integers(0, 256, (340, 700, 3), np.uint8)
+    picture[10:310, 360:660] = cv2.imread(str(cells(defective=True)[0]))
+    cv2.circle(picture, (360 + 225, 10 + 60), 20, (255, 255, 255), -1)
+    (tmp_path / "line").mkdir()
+    cv2.imwrite(str(tmp_path / "line" / "1.png"), picture)
+    place = "{left = 360, top = 10, width = 300, height = 300}"
+    camera = camera_table("top", tmp_path / "line", fps=5)
+    camera += f'[[cameras.regions]]\nname = "part"\nrectangle = {place}\n'
+    extra = "[preview]\nwidth_px = 100\n[evidence]\nmax_per_second = 50\n"
+    daemon = start_real_daemon(settings(tmp_path / "half.bank", camera, extra=extra))
+    heats: list[Preview] = []
+    maps: list[Heatmap] = []
+
+    def look() -> bool:
+        heats.extend(p for p in [previews.receive(0.02)] if p is not None and p.header.heat is not None)
+        if maps_socket.poll(20):
+            maps.append(decode(maps_socket.recv_multipart()))
+        return bool(heats and maps and list(daemon.folder.rglob("evidence.json")))
+
+    with (
+        PreviewReader(f"ipc://{daemon.runtime_dir}/previews.sock", "test", "line") as previews,
+        zmq.Context() as context,
+        context.socket(zmq.SUB) as maps_socket,
+    ):
+        previews.show(["top"])
+        maps_socket.subscribe(b"")
+        maps_socket.connect(f"ipc://{daemon.runtime_dir}/heatmaps.sock")
+        daemon.until(look, 60)
+    assert daemon.stop() == 0
+    header = maps[0].header
+    values = np.frombuffer(maps[0].values, "<f2").reshape(header.height, header.width)
+    row, column = np.unravel_index(values.argmax(), values.shape)
+    where = header.rectangle
+    assert where == Rectangle(510, 10, 150, 300)
+    # Within a patch or two of the spot's middle.
+    assert where.left + (column + 0.5) / header.width * where.width == pytest.approx(585, abs=25)
+    assert where.top + (row + 0.5) / header.height * where.height == pytest.approx(70, abs=50)
+    shown = heats[0].header
+    assert (shown.width, shown.height, shown.rectangle) == (75, 75, Rectangle(360, 10, 300, 300))
+    assert shown.heat == PreviewHeat(header.height, header.width, Rectangle(38, 0, 37, 75))
+    kept = next(file.parent for file in daemon.folder.rglob("evidence.json"))
+    assert read_record(kept).heatmap.rectangle == where
+    assert read_record(kept).verdict.rectangle == Rectangle(360, 10, 300, 300)
+    out = tmp_path / "explained.png"
+    words = [str(kept), "--bank", str(tmp_path / "half.bank"), "--device", "cpu", "--out", str(out)]
+    assert cli.main(["explain", *words]) == 0
+    assert "the same score" in capsys.readouterr().out
+    drawn = cv2.imread(str(out))[:480]
+    plain, laid = drawn[:, :480].astype(int), drawn[:, -480:].astype(int)
+    assert np.array_equal(plain[:, :240], laid[:, :240])  # nothing was scored there
+    assert np.abs(plain - laid).max() > 50

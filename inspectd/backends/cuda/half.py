@@ -17,7 +17,7 @@ from inspectd.backends.cuda.trials import missing_for_kernels, tried
 from inspectd.model.features import FeatureExtractor, Preprocess, patch_features, readable
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
-from inspectd.model.resize import pixels_of
+from inspectd.pictures.region import pixels_of
 
 if TYPE_CHECKING:
     from inspectd.backends.cuda.patch_kernel import PatchKernel

@@ -22,7 +22,7 @@ from inspectd.errors import BankError, InputError
 from inspectd.model.backbones import Backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import BackbonePrecision, ImportedOptions, PatchOptions, options_of
-from inspectd.model.resize import Region
+from inspectd.pictures.region import Region
 
 MOST_PLACES: Final = 64
 """Along a side of a map; a larger one is brought down to it, each place the highest of its own."""

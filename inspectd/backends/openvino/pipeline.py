@@ -24,8 +24,9 @@ from inspectd.backends.openvino.runtime import (
     shared,
 )
 from inspectd.model.options import BackbonePrecision
-from inspectd.model.resize import Region, resized
+from inspectd.model.resize import resized
 from inspectd.model.score import FLOAT16_MAX, ImageScore
+from inspectd.pictures.region import Region
 from inspectd.records import NAN_SCORE
 
 _STAGES: Final = ("preprocess", "backbone", "search", "head")

@@ -206,7 +206,7 @@ def _heatmap(kept: KeptEvidence | None, why: str | None, url: str) -> ToldHeatma
         "kept": True, "why": None, "url": f"{url}/heatmap",
         "height": heatmap.height, "width": heatmap.width,
         "threshold": kept.record.verdict.threshold,
-        "rectangle": kept.record.verdict.rectangle,
+        "rectangle": heatmap.rectangle or kept.record.verdict.rectangle,
     }  # fmt: skip
 
 

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from PIL import Image, UnidentifiedImageError
 
 from inspectd.errors import ExitCode, InputError
@@ -54,7 +53,7 @@ def heat(data: bytes, picture_of: HeatmapPicture, threshold: float) -> bytes:
         InputError: it is no heatmap of that size.
     """
     picture = _decoded(data)
-    height, width, minimum, step = msgspec.structs.astuple(picture_of)
+    height, width = picture_of.height, picture_of.width
     if picture.size != (width, height) or not picture.mode.startswith("I"):
         raise InputError(
             f"the heatmap is {picture.size[1]} x {picture.size[0]} {picture.mode}, "
@@ -62,7 +61,7 @@ def heat(data: bytes, picture_of: HeatmapPicture, threshold: float) -> bytes:
         )
     levels = picture.convert("I").tobytes()
     values = memoryview(levels).cast("i")
-    return heat_of((minimum + level * step for level in values), threshold)
+    return heat_of((picture_of.minimum + level * picture_of.step for level in values), threshold)
 
 
 def _decoded(data: bytes) -> Image.Image:

@@ -80,8 +80,13 @@ def picture_of(preview: Preview) -> LivePicture:
         "score": header.score,
         "threshold": header.threshold,
         "rectangle": header.rectangle,
-        # It lies over all of the picture.
-        "heat": None if heat is None else {"height": heat.height, "width": heat.width, "rectangle": None},
+        "heat": None
+        if heat is None
+        else {
+            "height": heat.height,
+            "width": heat.width,
+            "rectangle": heat.rectangle,
+        },
     }
     return LivePicture(
         header.camera, header.region, header.epoch, header.seq, header.captured_utc_ns, facts,

@@ -6,7 +6,7 @@ import torch
 
 from inspectd.backends.cuda.resize_kernel import FrameFitter, wrong
 from inspectd.model.features import Preprocess
-from inspectd.model.resize import pixels_of
+from inspectd.pictures.region import pixels_of
 
 CASES = [
     ((20, 26), (9, 12), None),

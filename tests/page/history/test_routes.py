@@ -20,7 +20,7 @@ from PIL import Image
 from support.messages import COUNTS, EPOCH
 from support.page_history import START_MS, Filled, made
 
-from inspectd.client import Evaluation, Event, LossReason, Lost, Position, Reason, Verdict, heat_of
+from inspectd.client import Evaluation, Event, LossReason, Lost, Position, Reason, Rectangle, Verdict, heat_of
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
@@ -37,12 +37,15 @@ def failed(seq: int, at_ms: int, **changes: Any) -> Verdict:
     return made(seq, at_ms, **{**wrong, **changes})
 
 
-def keep(root: Path, verdict: Verdict, *, heatmap: bool = True, size: tuple[int, int] = (40, 60)) -> Path:
+def keep(
+    root: Path, verdict: Verdict, *, heatmap: bool = True, size: tuple[int, int] = (40, 60),
+    over: Rectangle | None = None,
+) -> Path:  # fmt: skip
     """Evidence as the line writes it."""
     pixels = np.random.default_rng(1).integers(0, 255, (*size, 3), dtype=np.uint8)
     files, scale = {FRAME: encode_frame(pixels)}, None
     if heatmap:
-        files[HEATMAP], scale = encode_heatmap(SCORES)
+        files[HEATMAP], scale = encode_heatmap(SCORES, over)
     record = EvidenceRecord(verdict, {"threshold": 2.5}, *size, scale, {"mean": 0.5}, "too dark")
     root.mkdir(exist_ok=True)
     return EvidenceStore(root, 10**9, 0).save(verdict, {**files, FACTS: msgspec.json.encode(record)})
@@ -72,6 +75,20 @@ def test_a_kept_part_shows_its_picture_and_its_heat_on_the_one_scale(filled: Fil
     heat = browser.get(found["heatmap"]["url"]).content
     assert (found["heatmap"]["height"], found["heatmap"]["width"]) == SCORES.shape
     assert np.allclose(list(heat), list(heat_of(map(float, SCORES.ravel()), 2.5)), atol=1)
+
+
+def test_heat_lies_over_what_the_bank_looked_at(filled: Filled, tmp_path: Path) -> None:
+    """A part of the region that was judged, or all of it."""
+    region, part_of_it = Rectangle(10, 0, 40, 40), Rectangle(30, 10, 20, 20)
+    items = [failed(1, START_MS, region="left", rectangle=region), failed(2, START_MS, rectangle=region)]
+    filled.write(items)
+    keep(tmp_path / "evidence", items[0], over=part_of_it)
+    keep(tmp_path / "evidence", items[1])
+    found = [part(filled, seq, evidence_root=tmp_path / "evidence") for seq in (1, 2)]
+    assert [each["heatmap"]["rectangle"] for each in found] == [
+        msgspec.structs.asdict(part_of_it), msgspec.structs.asdict(region),
+    ]  # fmt: skip
+    assert found[0]["picture"]["rectangle"] == msgspec.structs.asdict(region)
 
 
 def test_a_picture_that_is_not_there_says_why(filled: Filled, tmp_path: Path) -> None:

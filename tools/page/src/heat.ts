@@ -36,19 +36,23 @@ export function heatPicture(heat: Uint8Array, width: number, height: number): Of
   return canvas;
 }
 
+export interface Place {
+  left: number;
+  top: number;
+  width: number;
+  height: number;
+}
+
 export interface Shown {
   bitmap: ImageBitmap;
   heat: OffscreenCanvas | null;
+  /** Part of the picture that the heat lies over, in its pixels; null: all of it. */
+  over: Place | null;
 }
 
-/** Draw a picture, and its heat over all of it, or over a rectangle of the picture. */
-export function draw(
-  canvas: HTMLCanvasElement,
-  shown: Shown,
-  withHeat: boolean,
-  over?: { left: number; top: number; width: number; height: number } | null,
-): void {
-  const { bitmap, heat } = shown;
+/** Draw a picture, and its heat over it. */
+export function draw(canvas: HTMLCanvasElement, shown: Shown, withHeat: boolean): void {
+  const { bitmap, heat, over } = shown;
   if (canvas.width !== bitmap.width) canvas.width = bitmap.width;
   if (canvas.height !== bitmap.height) canvas.height = bitmap.height;
   const context = canvas.getContext("2d", { alpha: false });

@@ -66,7 +66,8 @@ export function parse(data: ArrayBuffer): { head: PictureHead; jpeg: Blob; heat:
 export async function decode(message: { head: PictureHead; jpeg: Blob; heat: Uint8Array }): Promise<Shown> {
   const { head, jpeg, heat } = message;
   const bitmap = await createImageBitmap(jpeg);
-  return { bitmap, heat: head.heat ? heatPicture(heat, head.heat.width, head.heat.height) : null };
+  const drawn = head.heat ? heatPicture(heat, head.heat.width, head.heat.height) : null;
+  return { bitmap, heat: drawn, over: head.heat?.rectangle ?? null };
 }
 
 /** Take a picture in; `taken` is called when this browser is ready for another one. */

@@ -264,10 +264,10 @@ export interface Clock {
   t: "clock";
 }
 
-/** Of a heatmap. */
+/** Of a heatmap; `rectangle`: part of the picture that it lies over, in its pixels; null: all of it. */
 export interface HeatSize {
   height: number;
-  rectangle: null;
+  rectangle: Rectangle | null;
   width: number;
 }
 

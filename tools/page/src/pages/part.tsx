@@ -116,16 +116,27 @@ function PartPicture({ part }: { part: PartFacts }) {
     const { url } = picture;
     if (!url) return;
     let isGone = false;
+    const said = (error: unknown): null => {
+      if (!isGone) setProblem(wordsOf(error));
+      return null;
+    };
     const load = async (): Promise<void> => {
       const [bytes, heat] = await Promise.all([
         getBytes(url),
-        heatmap.url ? getBytes(heatmap.url).catch(() => null) : Promise.resolve(null),
+        heatmap.url ? getBytes(heatmap.url).catch(said) : Promise.resolve(null),
       ]);
       const bitmap = await createImageBitmap(new Blob([bytes]));
       if (isGone) return bitmap.close();
-      setShown({ bitmap, heat: heat ? heatPicture(new Uint8Array(heat), heatmap.width ?? 0, heatmap.height ?? 0) : null });
+      // The picture was made smaller on its way; what is said in the frame's pixels was not.
+      const scale = bitmap.width / (picture.width ?? bitmap.width);
+      const of = heatmap.rectangle;
+      setShown({
+        bitmap,
+        heat: heat ? heatPicture(new Uint8Array(heat), heatmap.width ?? 0, heatmap.height ?? 0) : null,
+        over: of && { left: of.left * scale, top: of.top * scale, width: of.width * scale, height: of.height * scale },
+      });
     };
-    load().catch((error: unknown) => isGone || setProblem(wordsOf(error)));
+    load().catch(said);
     return () => {
       isGone = true;
     };
@@ -133,11 +144,7 @@ function PartPicture({ part }: { part: PartFacts }) {
   useEffect(() => () => shown?.bitmap.close(), [shown]);
   useEffect(() => {
     if (!shown || !canvas.current) return;
-    // The picture was made smaller on its way; what is said in the frame's pixels was not.
-    const scale = shown.bitmap.width / (picture.width ?? shown.bitmap.width);
-    const of = heatmap.rectangle;
-    const over = of && { left: of.left * scale, top: of.top * scale, width: of.width * scale, height: of.height * scale };
-    draw(canvas.current, shown, withHeat.value, over ?? null);
+    draw(canvas.current, shown, withHeat.value);
   }, [shown, withHeat.value]);
   return (
     <section class="card picture">
@@ -156,7 +163,7 @@ function PartPicture({ part }: { part: PartFacts }) {
             </Button>
             <HeatScale />
           </div>
-          {shown && !shown.heat && <p class="hint">{word("no_heat", heatmap.why ?? "not_recorded")}</p>}
+          {shown && !heatmap.url && <p class="hint">{word("no_heat", heatmap.why ?? "not_recorded")}</p>}
         </>
       ) : (
         <div class="no-picture">

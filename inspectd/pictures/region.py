@@ -1,0 +1,47 @@
+"""The part of every picture that is scored, and what heatmaps of it lie over."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Region = tuple[float, float, float, float]
+"""Left, top, width and height as shares of the frame."""
+
+
+def pixels_of(region: Region | None, height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of the region of a frame, at least one of each; None: all."""
+    if region is None:
+        return slice(0, height), slice(0, width)
+    left, top = min(int(region[0] * width), width - 1), min(int(region[1] * height), height - 1)
+    right = max(left + 1, round((region[0] + region[2]) * width))
+    bottom = max(top + 1, round((region[1] + region[3]) * height))
+    return slice(top, min(bottom, height)), slice(left, min(right, width))
+
+
+def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
+    """The region of a frame (H, W, C), at least one pixel of it, as a view."""
+    return frame[pixels_of(region, *frame.shape[:2])]
+
+
+def laid_over(
+    heatmap: NDArray[np.floating], region: Region | None, height: int, width: int, *, outside: float
+) -> NDArray[np.float32]:
+    """A heatmap stretched over its part of a picture, bilinearly.
+
+    Args:
+        heatmap: (h, w) patch scores, of any floating type.
+        region: the part of the picture that was scored; None: all of it.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        outside: what the picture has where nothing was scored.
+
+    Returns:
+        (height, width) float32.
+    """
+    rows, columns = pixels_of(region, height, width)
+    laid = np.full((height, width), outside, np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    laid[rows, columns] = cv2.resize(heatmap.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return laid
