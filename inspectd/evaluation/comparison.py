@@ -153,7 +153,7 @@ def _figure_of(
     pictures, said = [small], []
     for at, bank in enumerate(banks):
         item, threshold = judged[at][path], bank.report.threshold
-        pictures.append(overlaid(small, item.heatmap, threshold))
+        pictures.append(overlaid(small, item.heatmap, threshold, bank.report.region))
         verdict = "fail" if _fails(banks, judged, at, path) else "pass"
         said.append(f"{escape(bank.label)}: {verdict}, {item.score:.4g} of {threshold:.4g}")
     label = escape(f"{judged[0][path].image.label} · {path.name}")

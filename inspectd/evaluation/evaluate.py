@@ -21,9 +21,10 @@ from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.dataset import GOOD, LabelledImage
-from inspectd.evaluation.metrics import image_metrics, pixel_metrics
+from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import defective_pixels
+from inspectd.pictures.region import Region, laid_over
 
 
 class ClassResult(msgspec.Struct, frozen=True):
@@ -36,8 +37,6 @@ class ClassResult(msgspec.Struct, frozen=True):
     mean_score: float
 
 
-_MASK_SIZE: Final = (256, 256)
-"""Of masks, by which figures of pixels are found."""
 CLASS_HEADINGS: Final = ("class", "images", "found", "95 % interval", "mean score")
 """Of `class_cells`."""
 
@@ -76,6 +75,9 @@ class BankReport(msgspec.Struct, frozen=True):
     device: str
     bit_depth: int = 8
     """Bits a channel of the images."""
+    region: Region | None = None
+    """The part of every image that is scored, as shares; None: all of it. The rest counts as clear in figures
+    of pixels, so a defect there is missed."""
 
 
 def class_cells(result: BankReport) -> Iterator[tuple[str, ...]]:
@@ -108,7 +110,6 @@ class Judged:
         heatmap: (h, w) float16, at the detector's resolution.
         from_the_bank: whether the bank was built from it. Its heatmap is then of an image the bank has seen.
         size: height and width of the image.
-        mask: `_MASK_SIZE` bool, its defective pixels; None: they are not known.
     """
 
     image: LabelledImage
@@ -116,7 +117,6 @@ class Judged:
     heatmap: NDArray[np.float16]
     from_the_bank: bool
     size: tuple[int, int] = (0, 0)
-    mask: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     judged: list[Judged] = []
     skipped: dict[str, str] = {}
     stages: dict[str, list[float]] = defaultdict(list)
+    pixels = PixelCounts()
     for done, image in enumerate(images, start=1):
         name, frame = named_image(image.path, scorer.info.bit_depth)
         if isinstance(frame, str):
@@ -149,11 +150,16 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             own = own_images.score(frame)
             score = result.image_score if own is None else own
             size = (frame.shape[0], frame.shape[1])
-            judged.append(Judged(image, score, result.heatmap, own is not None, size, _mask(image, size)))
+            judged.append(Judged(image, score, result.heatmap, own is not None, size))
+            mask = _mask(image, size)
+            if own is None and (mask is not None or not image.defective):
+                pixels.add(laid_over(result.heatmap, scorer.info.region, *size, outside=-np.inf), mask)
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
     report = _report(scorer, judged, skipped, stages, bank)
+    if (of_pixels := pixels.metrics()) is not None:
+        report = msgspec.structs.replace(report, **msgspec.structs.asdict(of_pixels))
     if not own_images.recorded:
         report = msgspec.structs.replace(report, from_the_bank=None)
     return Judgement(report, judged)
@@ -171,15 +177,14 @@ def _report(
     threshold = scorer.info.threshold
     failed = scores > threshold
     image = image_metrics(truth, scores)
-    pixel_auroc, aupro = _pixels(judged)
     false_rejects = interval(int(failed[~truth].sum()), int((~truth).sum()))
     escapes = interval(int((~failed[truth]).sum()), int(truth.sum()))
     return BankReport(
         image_auroc=image.image_auroc,
         average_precision=image.average_precision,
         f1_max=image.f1_max,
-        pixel_auroc=pixel_auroc,
-        aupro=aupro,
+        pixel_auroc=None,
+        aupro=None,
         threshold=threshold,
         false_reject_rate=false_rejects.share,
         escape_rate=escapes.share,
@@ -199,6 +204,7 @@ def _report(
         bank_sha256=scorer.info.sha256,
         device=scorer.info.device,
         bit_depth=scorer.info.bit_depth,
+        region=scorer.info.region,
     )
 
 
@@ -226,23 +232,11 @@ def _latency(stages: dict[str, list[float]]) -> dict[str, float]:
     } | medians
 
 
-def _pixels(judged: list[Judged]) -> tuple[float | None, float | None]:
-    """Pixel AUROC and AUPRO over the new images with masks and the new good ones, at 256 rows."""
-    heatmaps, masks = [], []
-    for item in judged:
-        mask = item.mask if item.image.defective else np.zeros(_MASK_SIZE, dtype=bool)
-        if mask is not None and not item.from_the_bank:
-            heatmap = item.heatmap.astype(np.float32)
-            heatmaps.append(cv2.resize(heatmap, _MASK_SIZE, interpolation=cv2.INTER_LINEAR))
-            masks.append(mask)
-    if not any(mask.any() for mask in masks):
-        return None, None
-    result = pixel_metrics(heatmaps, masks)
-    return result.pixel_auroc, result.aupro
-
-
 def _mask(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """The mask of a defective image of a height and width; None: it has none."""
+    """The mask of a defective image, of its height and width; None: it has none.
+
+    Every pixel that a larger one has a defect in is defective, so that none is lost.
+    """
     if not image.defective or image.mask is None:
         return None
     try:
@@ -256,5 +250,5 @@ def _mask(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.bool_] | No
             f"mask {image.mask}: is {across}x{down}, its image {image.path} is {width}x{height}, as its "
             "EXIF turns it: expected a mask of that size, or of that shape in another scale"
         )
-    resized = cv2.resize(mask.astype(np.uint8), _MASK_SIZE, interpolation=cv2.INTER_NEAREST)
-    return np.asarray(resized > 0)
+    how = cv2.INTER_AREA if down > height else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(mask.astype(np.float32), (width, height), interpolation=how) > 0)

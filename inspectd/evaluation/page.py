@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.plots import escape
+from inspectd.pictures.region import Region, laid_over
 
 _THUMBNAIL: Final = 220
 
@@ -118,19 +119,22 @@ def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def beside_heatmap(
-    small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float
+    small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float, region: Region | None = None
 ) -> NDArray[np.uint8]:
-    """A small image (H, W, 3) uint8 BGR beside itself with its heatmap (h, w) laid over."""
-    return np.hstack([small, overlaid(small, heatmap, threshold)])
+    """A small image (H, W, 3) uint8 BGR beside itself with its heatmap (h, w) laid over its region."""
+    return np.hstack([small, overlaid(small, heatmap, threshold, region)])
 
 
-def overlaid(small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float) -> NDArray[np.uint8]:
-    """A small image with its heatmap laid over, which ends at the larger of threshold and its own maximum."""
+def overlaid(
+    small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float, region: Region | None = None
+) -> NDArray[np.uint8]:
+    """A small image with its heatmap laid over, which ends at the larger of threshold and its own maximum.
+
+    What lies outside of the region that was scored is as dark as the lowest score.
+    """
     values = heatmap.astype(np.float32)
     low, high = float(min(values.min(), 0.0)), float(max(values.max(), threshold))
-    scaled = np.clip((values - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
-    size = (small.shape[1], small.shape[0])
-    coloured = cv2.applyColorMap(
-        cv2.resize(scaled, size, interpolation=cv2.INTER_LINEAR), cv2.COLORMAP_INFERNO
-    )
+    laid = laid_over(values, region, *small.shape[:2], outside=low)
+    scaled = np.clip((laid - low) / max(high - low, 1e-9) * 255, 0, 255).astype(np.uint8)
+    coloured = cv2.applyColorMap(scaled, cv2.COLORMAP_INFERNO)
     return np.asarray(cv2.addWeighted(small, 0.55, coloured, 0.45, 0), dtype=np.uint8)

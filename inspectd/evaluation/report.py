@@ -106,4 +106,4 @@ def _pictures(item: Judged, result: BankReport) -> NDArray[np.uint8]:
     frame = read_image(item.image.path, result.bit_depth)
     if frame is None:  # it was readable a moment ago
         frame = np.zeros((1, 1, 3), dtype=np.uint8)
-    return beside_heatmap(thumbnail(frame), item.heatmap, result.threshold)
+    return beside_heatmap(thumbnail(frame), item.heatmap, result.threshold, result.region)

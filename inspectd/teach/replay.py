@@ -19,6 +19,7 @@ from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.page import thumbnail
+from inspectd.pictures.region import Region
 from inspectd.teach.cases import CaseBook
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.kept_parts import KeptPart, newest_first
@@ -48,6 +49,7 @@ class Replayed:
         own: whether each bank was built from it, or taught it.
         picture: small copy, (h, w, 3) uint8 BGR; None: nothing about it is shown.
         heatmaps: (h, w) float16, of each.
+        regions: the part of the picture that each scores, as shares; None: all of it.
         read: reads it again, (H, W, 3) uint8 BGR; raises InputError where it cannot be read any more.
     """
 
@@ -61,6 +63,7 @@ class Replayed:
     own: tuple[bool, bool]
     picture: NDArray[np.uint8] | None
     heatmaps: tuple[NDArray[np.float16], NDArray[np.float16]]
+    regions: tuple[Region | None, Region | None]
     read: Callable[[], NDArray[np.uint8]]
 
     @property
@@ -90,6 +93,7 @@ class JudgingBank:
         self._own = OwnImages.of(self.bank)
         self._scorer = Scorer.load(path, device)
         self.threshold = self.bank.manifest.threshold if threshold is None else threshold
+        self.region = self.bank.manifest.patch_options.region
 
     def judge(self, frame: NDArray[np.uint8]) -> tuple[float, bool, NDArray[np.float16]]:
         """Score, whether it is one of the bank's images, and heatmap of a picture (H, W, 3) uint8 BGR."""
@@ -171,7 +175,8 @@ def _judged(
         judged=None if verdict is None else verdict.evaluation,
         by_chance=verdict is not None and verdict.evaluation is Evaluation.PASS and not verdict.second_look,
         scores=(old[0], new[0]), passes=passes, own=(old[1], new[1]),
-        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]), read=read,
+        picture=thumbnail(frame) if is_shown else None, heatmaps=(old[2], new[2]),
+        regions=(banks[0].region, banks[1].region), read=read,
     )  # fmt: skip
 
 

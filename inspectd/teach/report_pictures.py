@@ -49,7 +49,7 @@ def beside_both(item: Replayed, thresholds: tuple[float, float]) -> NDArray[np.u
     """A part beside itself under the heatmaps of the bank in use and the candidate, (h, 3 w, 3) uint8 BGR."""
     assert item.picture is not None
     old, new = (
-        beside_heatmap(item.picture, heat, threshold)
-        for heat, threshold in zip(item.heatmaps, thresholds, strict=True)
+        beside_heatmap(item.picture, heat, threshold, region)
+        for heat, threshold, region in zip(item.heatmaps, thresholds, item.regions, strict=True)
     )
     return np.hstack([old, new[:, item.picture.shape[1] :]])

@@ -160,3 +160,39 @@ def test_a_mask_that_is_not_of_its_image_is_refused(bank_file: Path, tmp_path: P
     with pytest.raises(InputError, match=r"mask .*mask\.png: is 300x200, its image .*turned\.jpg is 200x300"):
         asked((200, 300))
     assert asked((300, 200)) == pytest.approx(asked((150, 100)), abs=0.01)
+
+
+def test_defects_are_looked_for_where_the_bank_looks_and_each_counts_however_small(
+    bank_file: Path, tmp_path: Path
+) -> None:
+    """A bank of right halves: a spot there is found at its place, one on the left is missed."""
+    bank = read_bank(bank_file)
+    half = msgspec.structs.replace(bank.manifest.patch_options, region=(0.5, 0.0, 0.5, 1.0))
+    write_bank(
+        tmp_path / "half.bank", msgspec.structs.replace(bank.manifest, patch_options=half), bank.tensors
+    )
+    good = cv2.imread(str(cells(defective=False)[1]))
+    cv2.imwrite(str(tmp_path / "good.png"), good)
+
+    def asked(column: int, pixels: int) -> tuple[float, float]:
+        spot, mask = good.copy(), np.zeros(good.shape[:2], np.uint8)
+        cv2.circle(spot, (column, 150), 25, (255, 255, 255), -1)
+        mask[150 - pixels // 2 : 151 + pixels // 2, column - pixels // 2 : column + 1 + pixels // 2] = 255
+        cv2.imwrite(str(tmp_path / "spot.png"), spot)
+        cv2.imwrite(str(tmp_path / "mask.png"), mask)
+        images = [
+            LabelledImage(tmp_path / "good.png", "good"),
+            LabelledImage(tmp_path / "spot.png", "spot", tmp_path / "mask.png"),
+        ]
+        judged = evaluate(tmp_path / "half.bank", images, "cpu", quiet)
+        assert judged.report.region == (0.5, 0.0, 0.5, 1.0)
+        write_report(tmp_path / "r.html", judged, "half")
+        assert judged.report.pixel_auroc is not None
+        assert judged.report.aupro is not None
+        return judged.report.pixel_auroc, judged.report.aupro
+
+    found = asked(225, 25)
+    assert found[0] > 0.97
+    assert found[1] > 0.9
+    assert asked(75, 25)[0] < 0.5  # nobody looked there
+    assert asked(225, 1)[1] > 0.9

@@ -3,12 +3,19 @@ import pytest
 from scipy import ndimage
 from sklearn.metrics import roc_auc_score
 
-from inspectd.evaluation.metrics import image_metrics, pixel_metrics
+from inspectd.evaluation.metrics import PixelCounts, PixelMetrics, image_metrics
 
 RNG = np.random.default_rng(0)
 MASKS = [ndimage.binary_dilation(RNG.random((60, 50)) > 0.998, iterations=3) for _ in range(6)]
 MASKS += [np.zeros((60, 50), dtype=bool)] * 4
 MAPS = [ndimage.gaussian_filter(mask * 2.0 + RNG.normal(size=mask.shape), 1.5) for mask in MASKS]
+
+
+def pixel_metrics(maps, masks) -> PixelMetrics | None:
+    counts = PixelCounts()
+    for heat, mask in zip(maps, masks, strict=True):
+        counts.add(heat, mask if mask.any() else None)
+    return counts.metrics()
 
 
 def test_perfect_and_reversed_image_scores() -> None:
@@ -44,3 +51,33 @@ def test_a_perfect_heatmap_has_both_figures_one() -> None:
     result = pixel_metrics([mask.astype(float) for mask in MASKS], MASKS)
     assert result.pixel_auroc == pytest.approx(1.0)
     assert result.aupro == pytest.approx(1.0)
+
+
+def test_small_ones_agree_with_what_is_worked_out_by_hand() -> None:
+    """Four pixels, of which the first and third are good; then the good one is the higher of two."""
+    values, mask = np.array([[4.0, 3.0, 2.0, 1.0]]), np.array([[False, True, False, True]])
+    assert pixel_metrics([values], [mask]).pixel_auroc == 0.25
+    worst = pixel_metrics([np.array([[2.0, 1.0]])], [np.array([[False, True]])])
+    assert (worst.pixel_auroc, worst.aupro) == (0.0, 0.0)
+
+
+def test_every_defect_counts_the_same_whatever_its_size() -> None:
+    """One of 10,000 pixels is found, one of a single pixel is not."""
+    mask = np.zeros((400, 400), bool)
+    mask[:100, :100] = mask[300, 300] = True
+    heat = np.zeros((400, 400))
+    heat[:100, :100] = 1.0
+    found = pixel_metrics([heat], [mask])
+    assert found.aupro == pytest.approx(0.5 + 0.5 * 0.15)  # half, and what one threshold for the rest gives
+    assert found.pixel_auroc == pytest.approx(1.0, abs=1e-4)
+
+
+def test_what_is_no_number_is_the_highest_and_nothing_is_known_without_a_defect() -> None:
+    mask = np.array([[True, False, False, False]])
+    assert pixel_metrics([np.array([[np.nan, np.inf, 9e9, -np.inf]])], [mask]).pixel_auroc == pytest.approx(
+        2 / 3
+    )
+    assert pixel_metrics([np.ones((1, 4))], [np.zeros((1, 4), bool)]) is None
+    assert pixel_metrics([np.ones((1, 4))], [np.ones((1, 4), bool)]) is None
+    zeros = np.array([[0.0, -0.0]])
+    assert pixel_metrics([zeros], [np.array([[True, False]])]).pixel_auroc == 0.5
