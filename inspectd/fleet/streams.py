@@ -187,11 +187,29 @@ async def end_of(servers: Servers, names: LineNames) -> StreamEnd:
         WrongStreamError: its end is nothing but messages of others.
     """
     info = await servers.asked(servers.js.stream_info(names.stream))
-    last_sequence = info.state.last_seq
+    position, foreign = await _last_of(servers, names, names.verdicts())
+    return StreamEnd(info.state.last_seq, position, foreign)
+
+
+async def last_of_epoch(servers: Servers, names: LineNames, epoch: int) -> Position:
+    """The last verdict of an epoch that a line's stream has, forwarded in order or added later.
+
+    Its number is 0 where the stream has none.
+
+    Raises:
+        ServersError: the servers do not say.
+        WrongStreamError: as of `end_of`.
+    """
+    found = [await _last_of(servers, names, of(epoch)) for of in (names.verdicts, names.repairs)]
+    return max((position for position, _ in found if position is not None), default=Position(epoch, 0))
+
+
+async def _last_of(servers: Servers, names: LineNames, subjects: str) -> tuple[Position | None, int]:
+    """The last verdict under some subjects, and the messages after it that no forwarder sent."""
     try:
-        message = await servers.asked(servers.js.get_last_msg(names.stream, names.verdicts()))
+        message = await servers.asked(servers.js.get_last_msg(names.stream, subjects))
     except NotThereError:
-        return StreamEnd(last_sequence, None)
+        return None, 0
     foreign = 0
     while (position := position_of((message.headers or {}).get(ID_HEADER))) is None:
         foreign += 1
@@ -200,20 +218,22 @@ async def end_of(servers: Servers, names: LineNames) -> StreamEnd:
                 f"the stream {names.stream} ends with more than {_MAX_FOREIGN} messages that no forwarder "
                 "sent; find out whose key wrote them, and have the administrator make the stream anew"
             )
-        found = await _before(servers, names, message.seq)
+        found = await _before(servers, names, subjects, message.seq)
         if found is None:
-            return StreamEnd(last_sequence, None, foreign)
+            return None, foreign
         message = found
-    return StreamEnd(last_sequence, position, foreign)
+    return position, foreign
 
 
-async def _before(servers: Servers, names: LineNames, sequence: int) -> api.RawStreamMsg | None:
-    """The verdict before a sequence; None where there is none."""
+async def _before(
+    servers: Servers, names: LineNames, subjects: str, sequence: int
+) -> api.RawStreamMsg | None:
+    """The message under some subjects before a sequence; None where there is none."""
     for earlier in range(sequence - 1, max(0, sequence - 1 - _MAX_FOREIGN), -1):
         try:
             message = await servers.asked(servers.js.get_msg(names.stream, seq=earlier))
         except NotThereError:
             continue
-        if (message.subject or "").startswith(f"{names.base}.v."):
+        if (message.subject or "").startswith(subjects.rstrip("*>")):
             return message
     return None

@@ -10,6 +10,7 @@ import time
 import pytest
 from support.daemon import WELL, Daemon, camera_table, settings
 from support.forwarder import ForwarderProcess, forwarder_file
+from support.hub_lines import send, some
 from support.nats_cluster import NatsCluster
 
 from inspectd.fleet.servers import Servers
@@ -127,6 +128,32 @@ def _damage_and_wait(cluster: NatsCluster, forwarder: ForwarderProcess) -> None:
         0,
         0,
     )
+
+
+def test_a_line_that_goes_back_before_the_streams_last_epoch_gives_nothing_twice(
+    start_daemon, stub_bank, good_folder, start_cluster, start_forwarder
+) -> None:
+    cluster: NatsCluster = start_cluster()
+    line = start_line(start_daemon, stub_bank, good_folder, fps=50)
+    forwarder = start_forwarder(cluster, "line", line.runtime_dir, forward="compare_minutes = 0.05")
+    forwarder.until(lambda: forwarder.metrics().get(FORWARDED, 0) > 100)
+    forwarder.stop()
+    epoch = max(position.epoch for _, position in cluster.positions("line")) + 86_400_000
+    send(cluster, "line", some("line", 20, epoch=epoch))  # of today, which a backup of yesterday has not
+    forwarder.start()
+    compared = "inspectd_forward_compared_timestamp_seconds"
+    forwarder.until(lambda: forwarder.metrics().get(compared) and forwarder.metrics()[FORWARDED] > 100)
+    before = forwarder.metrics()[compared]
+    forwarder.until(lambda: forwarder.metrics()[compared] > before + 4)
+    line.until(lambda: True)
+    found = [position for _, position in cluster.positions("line")]
+    assert len(set(found)) == len(found)
+    own = [position.seq for position in found if position.epoch != epoch]
+    assert own == [*range(1, len(own) + 1)]
+    assert "given_again" in forwarder.log.read_text()
+    metrics = forwarder.metrics()
+    assert (metrics[REPAIRED], metrics["inspectd_forward_doubles"]) == (0, 0)
+    assert metrics['inspectd_forward_verdicts_total{how="duplicate"}'] > 100
 
 
 def test_servers_that_flush_now_and_then_are_refused(

@@ -49,6 +49,8 @@ async def distance(line: ForwardedLine, end: Position | None) -> Distance:
     newest = Position(kept.epoch, kept.last_seq)
     oldest = await _first(line, kept.oldest, kept.oldest) if kept.oldest is not None else None
     waiting = None
+    if end is not None and end.epoch > newest.epoch:
+        end = Position(newest.epoch, 0)  # the line went back before it: of its epoch nothing was forwarded
     if end is None or end < newest:
         after = Position(end.epoch, end.seq + 1) if end is not None else kept.oldest
         # The very next, by a small answer; it may not exist, where an epoch ended.

@@ -55,7 +55,7 @@ class ForwardMetrics:
             return Gauge(f"inspectd_forward_{tail}", about, registry=registry)
 
         self._sessions = counter("sessions_ended", "Sessions with the servers, by why they ended.", ("why",))
-        self._verdicts = counter("verdicts", "Verdicts that a server has acknowledged.", ("how",))
+        self._verdicts = counter("verdicts", "Verdicts that the stream has, by how that came.", ("how",))
         self._lost = counter("verdicts_lost", "Verdicts that the line could not give any more.")
         self._denied = counter("denied", "Refusals: this user's permissions do not have what it asked for.")
         self._foreign = counter("foreign", "Messages in the line's stream that no forwarder sent.")
@@ -100,6 +100,10 @@ class ForwardMetrics:
         how = "repaired" if sent.is_repair else "duplicate" if sent.is_duplicate else "forwarded"
         self._verdicts.labels(how).inc()
         self._seconds.observe(sent.seconds)
+
+    def had_already(self) -> None:
+        """The line gave a verdict that the stream has; it was not sent."""
+        self._verdicts.labels("duplicate").inc()
 
     def lost(self, verdicts: int) -> None:
         """Verdicts cannot be had any more; where their number is not known, one."""

@@ -3,6 +3,10 @@
 All that is remembered is in the stream. A session asks where it ends and goes on behind that; whatever fails,
 the session ends, and the next one asks again. So nothing is lost while the line's journal has it, and nothing
 comes twice.
+
+Where the stream ends says what it has only as long as the line's epochs grow. A line that got a backup of its
+state and a wrong clock is in an epoch before the stream's last, and gives again all that its journal has. So
+of each epoch that a session comes to, it asks what the stream has.
 """
 
 from __future__ import annotations
@@ -54,8 +58,8 @@ class Progress:
         self.under_way = 0
         self.compared_at: float | None = None
         """When the stream was last searched, on the forwarder's clock."""
-        self.lost_before: Position | None = None
-        """Losses up to here were counted."""
+        self.lost_before: dict[int, int] = {}
+        """Losses up to here were counted: numbers by epoch, because a line may go back to an earlier one."""
         self.sessions = 0
 
 
@@ -86,6 +90,10 @@ class ForwardSession:
         self._settings, self._door, self._metrics = settings, door, metrics
         self._progress, self._comparison, self._clock = progress, comparison, clock
         self._names = settings.line.names
+        self._passed: Position | None = None
+        """The last verdict of the line that was sent, or that the stream had."""
+        self._repair_to: Position | None = None
+        """What the line has after it comes by itself: the comparison is not to send that too."""
 
     async def run(self, servers: Servers) -> None:
         """Forward until something fails.
@@ -102,6 +110,7 @@ class ForwardSession:
             self._metrics.foreign(end.foreign)
             log.event(_log, logging.ERROR, "foreign_messages", stream=self._names.stream, count=end.foreign)
         self._progress.end, self._progress.is_known = end.position, True
+        self._passed = end.position
         writer = StreamWriter(
             servers,
             end.last_sequence,
@@ -117,7 +126,7 @@ class ForwardSession:
         try:
             await together(
                 writer.acknowledge(lambda sent: self._sent(sent, writer)),
-                self._forward(writer, end.position),
+                self._forward(servers, writer, end.position),
                 self._compare(servers, writer),
                 self._watch_servers(servers),
                 _until_lost(servers),
@@ -132,8 +141,8 @@ class ForwardSession:
         if not sent.is_repair:
             self._progress.end = sent.position
 
-    async def _forward(self, writer: StreamWriter, position: Position | None) -> None:
-        line, names = self._settings.line, self._names
+    async def _forward(self, servers: Servers, writer: StreamWriter, position: Position | None) -> None:
+        line, names, known = self._settings.line, self._names, position
         cursor = None if position is None else Cursor(names.plant, names.line, position)
         async with AsyncVerdictReader(
             line.verdicts, line.sync_socket, line=line.own_names, cursor=cursor, start="oldest",
@@ -145,15 +154,34 @@ class ForwardSession:
                     self._lost(item)
                 elif item is not None:
                     here = Position(item.epoch, item.seq)
-                    await writer.send(names.subject(item), wire.encode(item), here, item.decided_utc_ns)
+                    if known is None or known.epoch != here.epoch:
+                        known = await self._enter(servers, writer, here)
+                    if here <= known:
+                        self._metrics.had_already()
+                    else:
+                        await writer.send(names.subject(item), wire.encode(item), here, item.decided_utc_ns)
+                    self._passed = here
+
+    async def _enter(self, servers: Servers, writer: StreamWriter, first: Position) -> Position:
+        """The last verdict that the stream has of the epoch of the first one that the line gives of it."""
+        if self._repair_to is not None:
+            self._repair_to = min(self._repair_to, first)
+        async with writer.quiet():
+            known = await streams.last_of_epoch(servers, self._names, first.epoch)
+        if first <= known:
+            log.event(
+                _log, logging.WARNING, "given_again", first=str(first), through=str(known),
+                detail="the line went back, as after a backup of its state; the stream has these verdicts",
+            )  # fmt: skip
+        return known
 
     def _lost(self, lost: Lost) -> None:
         if lost.reason is LossReason.UNANSWERED:
             raise LineSilentError(f"no answer about what comes after {lost.after}")
         known = self._progress.lost_before
-        if known is not None and lost.before <= known:
+        if lost.before.seq <= known.get(lost.before.epoch, 0):
             return
-        self._progress.lost_before = lost.before
+        known[lost.before.epoch] = lost.before.seq
         self._metrics.lost(lost.count or 1)
         log.event(
             _log, logging.ERROR, "verdicts_lost", count=lost.count, reason=lost.reason,
@@ -168,13 +196,17 @@ class ForwardSession:
             await asyncio.sleep(max(0.0, wait))
             async with writer.quiet():
                 spans = await self._comparison.spans(servers)
+                self._repair_to = self._passed
             repaired = 0
             try:
                 async for item in self._comparison.missing(servers, spans):
                     verdict = item.verdict
+                    here = Position(verdict.epoch, verdict.seq)
+                    if self._repair_to is None or here > self._repair_to:
+                        continue  # the line went back before epochs that the stream has
                     await writer.send(
-                        self._names.subject(verdict, is_repair=True), item.header,
-                        Position(verdict.epoch, verdict.seq), verdict.decided_utc_ns, is_repair=True,
+                        self._names.subject(verdict, is_repair=True), item.header, here,
+                        verdict.decided_utc_ns, is_repair=True,
                     )  # fmt: skip
                     repaired += 1
             except UnavailableError as error:
