@@ -12,6 +12,8 @@ from inspectd.wire.verdicts import MAX_NUMBER
 
 ID_HEADER: Final = "Nats-Msg-Id"
 EXPECTED_HEADER: Final = "Nats-Expected-Last-Sequence"
+WRITER_HEADER: Final = "Inspectd-Forwarder"
+"""Who wrote a verdict: the forwarder's host, and what no other forwarder has."""
 ABOUT_HEADER: Final = "Inspectd-Header"
 """The JSON header of a heatmap or preview, as on the bus."""
 

@@ -8,7 +8,7 @@ import msgspec
 from nats.js import api
 
 from inspectd.errors import InspectdError
-from inspectd.fleet.names import ID_HEADER, LineNames, position_of
+from inspectd.fleet.names import ID_HEADER, WRITER_HEADER, LineNames, position_of
 from inspectd.fleet.servers import NotThereError, Servers
 from inspectd.wire.sync import Position
 
@@ -37,11 +37,15 @@ class StreamEnd(msgspec.Struct, frozen=True):
         last_sequence: of its last message.
         position: of the last verdict that was forwarded in order; None: there is none.
         foreign: messages at its end that no forwarder sent.
+        sequence: of that verdict's message; 0: there is none.
+        writer: the forwarder that wrote it; None: there is none, or one of an earlier version.
     """
 
     last_sequence: int
     position: Position | None
     foreign: int = 0
+    sequence: int = 0
+    writer: str | None = None
 
 
 def verdicts_config(
@@ -187,8 +191,11 @@ async def end_of(servers: Servers, names: LineNames) -> StreamEnd:
         WrongStreamError: its end is nothing but messages of others.
     """
     info = await servers.asked(servers.js.stream_info(names.stream))
-    position, foreign = await _last_of(servers, names, names.verdicts())
-    return StreamEnd(info.state.last_seq, position, foreign)
+    message, foreign = await _last_of(servers, names, names.verdicts())
+    if message is None:
+        return StreamEnd(info.state.last_seq, None, foreign)
+    writer = (message.headers or {}).get(WRITER_HEADER)
+    return StreamEnd(info.state.last_seq, _position(message), foreign, message.seq or 0, writer)
 
 
 async def last_of_epoch(servers: Servers, names: LineNames, epoch: int) -> Position:
@@ -201,17 +208,22 @@ async def last_of_epoch(servers: Servers, names: LineNames, epoch: int) -> Posit
         WrongStreamError: as of `end_of`.
     """
     found = [await _last_of(servers, names, of(epoch)) for of in (names.verdicts, names.repairs)]
-    return max((position for position, _ in found if position is not None), default=Position(epoch, 0))
+    positions = [_position(message) for message, _ in found if message is not None]
+    return max((position for position in positions if position is not None), default=Position(epoch, 0))
 
 
-async def _last_of(servers: Servers, names: LineNames, subjects: str) -> tuple[Position | None, int]:
+def _position(message: api.RawStreamMsg) -> Position | None:
+    return position_of((message.headers or {}).get(ID_HEADER))
+
+
+async def _last_of(servers: Servers, names: LineNames, subjects: str) -> tuple[api.RawStreamMsg | None, int]:
     """The last verdict under some subjects, and the messages after it that no forwarder sent."""
     try:
         message = await servers.asked(servers.js.get_last_msg(names.stream, subjects))
     except NotThereError:
         return None, 0
     foreign = 0
-    while (position := position_of((message.headers or {}).get(ID_HEADER))) is None:
+    while _position(message) is None:
         foreign += 1
         if foreign > _MAX_FOREIGN or message.seq is None:
             raise WrongStreamError(
@@ -222,7 +234,7 @@ async def _last_of(servers: Servers, names: LineNames, subjects: str) -> tuple[P
         if found is None:
             return None, foreign
         message = found
-    return position, foreign
+    return message, foreign
 
 
 async def _before(

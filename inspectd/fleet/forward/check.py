@@ -8,6 +8,7 @@ from typing import Final
 from inspectd.errors import InputError, UnavailableError
 from inspectd.fleet import streams
 from inspectd.fleet.forward.line_side import distance
+from inspectd.fleet.forward.other_writer import host_of
 from inspectd.fleet.forward.session import refuse_unsafe, states_of
 from inspectd.fleet.safety import UnsafeServersError
 from inspectd.fleet.servers import NotThereError, Servers, ServersDoor, ServersError
@@ -90,6 +91,8 @@ class ForwardCheck:
     def _say_end(self, end: StreamEnd) -> None:
         where = f"after {end.position}" if end.position else "with the oldest verdict that the line keeps"
         self._say(f"the stream has {end.last_sequence} messages so far; forwarding goes on {where}")
+        if end.writer is not None:
+            self._say(f"the forwarder on {host_of(end.writer)} wrote the stream's last verdict")
         if end.foreign:
             self._bad(
                 f"the stream ends with {end.foreign} messages that no forwarder sent: "

@@ -27,6 +27,8 @@ class SessionEnd(StrEnum):
     """The servers do not know this user, or its permissions do not have what it needs."""
     UNSAFE = "unsafe"
     """A server may lose what it acknowledges, or the stream is not what verdicts need."""
+    OTHER_WRITER = "other_writer"
+    """Another forwarder writes to the line's stream."""
     LINE = "line"
     """The line gave no answer, so that verdicts would have been passed over."""
 

@@ -16,6 +16,7 @@ from inspectd.errors import UnavailableError
 from inspectd.fleet.forward.comparison import Comparison
 from inspectd.fleet.forward.extras import ExtrasQueue, ExtrasReader, send_extras
 from inspectd.fleet.forward.metrics import ForwardMetrics, SessionEnd
+from inspectd.fleet.forward.other_writer import OtherWriter, OtherWriterError, new_writer
 from inspectd.fleet.forward.session import ForwardSession, LineSilentError, Progress, watch_distance
 from inspectd.fleet.program import keep_alive, until_signalled
 from inspectd.fleet.safety import UnsafeServersError
@@ -102,6 +103,7 @@ class Forwarder:
         self._settings, self._door, self._metrics = settings, door, metrics
         self._progress, self._clock = progress, clock
         self._comparison = Comparison(settings.line, settings.line.names)
+        self._other = OtherWriter(new_writer(), clock)
 
     async def run(self) -> None:
         """Work without end.
@@ -117,6 +119,7 @@ class Forwarder:
                 metrics=self._metrics,
                 progress=self._progress,
                 comparison=self._comparison,
+                other=self._other,
                 clock=self._clock,
             )
             await self._one(session)
@@ -131,6 +134,9 @@ class Forwarder:
         except (UnsafeServersError, WrongStreamError) as error:
             self._metrics.servers(is_unsafe=True)
             self._ended(SessionEnd.UNSAFE, logging.ERROR, error)
+        except OtherWriterError as error:
+            stream = self._settings.line.names.stream
+            self._ended(SessionEnd.OTHER_WRITER, logging.ERROR, f"the stream {stream}: {error}")
         except DeniedError as error:
             self._ended(SessionEnd.DENIED, logging.ERROR, error)
         except ServersError as error:
@@ -139,6 +145,6 @@ class Forwarder:
         except (LineSilentError, UnavailableError) as error:
             self._ended(SessionEnd.LINE, logging.WARNING, error)
 
-    def _ended(self, why: SessionEnd, level: int, error: Exception) -> None:
+    def _ended(self, why: SessionEnd, level: int, error: Exception | str) -> None:
         self._metrics.session_ended(why)
         log.event(_log, level, "session_ended", why=why, detail=str(error))

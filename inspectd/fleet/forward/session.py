@@ -27,10 +27,12 @@ from inspectd.fleet import safety, streams
 from inspectd.fleet.forward.comparison import Comparison
 from inspectd.fleet.forward.line_side import distance
 from inspectd.fleet.forward.metrics import ForwardMetrics
+from inspectd.fleet.forward.other_writer import OtherWriter, host_of
 from inspectd.fleet.forward.writer import Sent, StreamWriter
 from inspectd.fleet.safety import ServerState
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
+from inspectd.fleet.streams import StreamEnd
 from inspectd.fleet.together import together
 from inspectd.wire.sync import Position
 
@@ -72,6 +74,7 @@ class ForwardSession:
         metrics: where what happens is counted.
         progress: over all sessions.
         comparison: likewise.
+        other: likewise; knows whether another forwarder writes to the stream.
         clock: seconds on a clock that never goes back.
     """
 
@@ -83,12 +86,13 @@ class ForwardSession:
         metrics: ForwardMetrics,
         progress: Progress,
         comparison: Comparison,
+        other: OtherWriter,
         clock: Callable[[], float],
     ) -> None:
         self.acknowledged = 0
         """Verdicts of this session that a server has."""
         self._settings, self._door, self._metrics = settings, door, metrics
-        self._progress, self._comparison, self._clock = progress, comparison, clock
+        self._progress, self._comparison, self._other, self._clock = progress, comparison, other, clock
         self._names = settings.line.names
         self._passed: Position | None = None
         """The last verdict of the line that was sent, or that the stream had."""
@@ -102,10 +106,11 @@ class ForwardSession:
             ServersError: the servers cannot be used now.
             UnsafeServersError, WrongStreamError: they are not to be used as they are.
             LineSilentError: the line gave no answer.
+            OtherWriterError: another forwarder writes to the stream.
             InputError: the line's endpoint or a key cannot be used, or it is another line.
         """
         await self._check(servers)
-        end = await streams.end_of(servers, self._names)
+        end = await self._end(servers)
         if end.foreign:
             self._metrics.foreign(end.foreign)
             log.event(_log, logging.ERROR, "foreign_messages", stream=self._names.stream, count=end.foreign)
@@ -117,6 +122,7 @@ class ForwardSession:
             window=self._settings.forward.window,
             acknowledge_seconds=self._settings.forward.acknowledge_seconds,
             clock=self._clock,
+            name=self._other.own,
         )
         log.event(
             _log, logging.INFO, "forwarding", server=servers.where, stream=self._names.stream,
@@ -134,8 +140,22 @@ class ForwardSession:
         finally:
             writer.close()
 
+    async def _end(self, servers: Servers) -> StreamEnd:
+        """Where the stream ends, once it is certain enough that nobody else goes on there."""
+        while True:
+            end = await streams.end_of(servers, self._names)
+            seconds = self._other.seconds_to_wait(end)
+            if not seconds:
+                return end
+            log.event(
+                _log, logging.INFO, "waiting_for_silence", stream=self._names.stream,
+                seconds=round(seconds, 1), host=host_of(end.writer), last=str(end.position),
+            )  # fmt: skip
+            await asyncio.sleep(seconds)
+
     def _sent(self, sent: Sent, writer: StreamWriter) -> None:
         self.acknowledged += 1
+        self._other.wrote(sent.sequence)
         self._metrics.sent(sent)
         self._progress.under_way = writer.under_way
         if not sent.is_repair:

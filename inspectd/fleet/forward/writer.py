@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from nats.js import api
 
-from inspectd.fleet.names import EXPECTED_HEADER, ID_HEADER, message_id
+from inspectd.fleet.names import EXPECTED_HEADER, ID_HEADER, WRITER_HEADER, message_id
 from inspectd.fleet.servers import Servers, ServersError, as_servers_error
 from inspectd.wire.sync import Position
 
@@ -28,6 +28,7 @@ class Sent(msgspec.Struct, frozen=True):
         is_repair: it was missing in the stream.
         is_duplicate: the stream had it already.
         seconds: from sending to the acknowledgement.
+        sequence: its place in the stream.
     """
 
     position: Position
@@ -35,6 +36,7 @@ class Sent(msgspec.Struct, frozen=True):
     is_repair: bool
     is_duplicate: bool
     seconds: float
+    sequence: int
 
 
 class _UnderWay(msgspec.Struct, frozen=True):
@@ -55,6 +57,7 @@ class StreamWriter:
         window: messages under way at a time.
         acknowledge_seconds: longest wait for an acknowledgement.
         clock: seconds on a clock that never goes back.
+        name: how this forwarder names itself.
     """
 
     def __init__(
@@ -65,8 +68,9 @@ class StreamWriter:
         window: int,
         acknowledge_seconds: float,
         clock: Callable[[], float],
+        name: str,
     ) -> None:
-        self._servers, self._clock = servers, clock
+        self._servers, self._clock, self._name = servers, clock, name
         self._acknowledge_seconds = acknowledge_seconds
         self._next_expected = last_sequence
         self._window = asyncio.Semaphore(window)
@@ -97,6 +101,7 @@ class StreamWriter:
             headers = {
                 ID_HEADER: message_id(position, is_repair=is_repair),
                 EXPECTED_HEADER: str(self._next_expected),
+                WRITER_HEADER: self._name,
             }
             with as_servers_error():
                 answer = await self._servers.js.publish_async(subject, body, headers=headers)
@@ -142,5 +147,6 @@ class StreamWriter:
                     message.is_repair,
                     bool(answer.duplicate),
                     self._clock() - message.sent_at,
+                    message.sequence,
                 )
             )
