@@ -54,7 +54,8 @@ class LineBatch(msgspec.Struct, frozen=True):
         foreign: messages between them that are no verdicts.
         passed_over: messages that the stream had no more when they were to be read.
         received_ms: when the servers got the newest of them, by their clock; None: there is none.
-        too_old: verdicts that were older than is kept when the servers got them, so that they soon go again.
+        arrived_ms: the same of each of the items; empty: each at its own time.
+        misdated: verdicts whose own time cannot be right, by when the servers got them.
     """
 
     items: Sequence[Numbered]
@@ -63,7 +64,12 @@ class LineBatch(msgspec.Struct, frozen=True):
     foreign: int = 0
     passed_over: int = 0
     received_ms: int | None = None
-    too_old: int = 0
+    arrived_ms: Sequence[int] = ()
+    misdated: int = 0
+
+    def part(self, first: int, end: int) -> tuple[Sequence[Numbered], Sequence[int]]:
+        """Some of the items, and when the servers got them."""
+        return self.items[first:end], self.arrived_ms[first:end]
 
 
 class RowName(NamedTuple):
@@ -125,6 +131,15 @@ def distinct(items: Iterable[Numbered]) -> dict[RowName, Numbered]:
     found: dict[RowName, Numbered] = {}
     for item in items:
         found.setdefault(RowName(item.epoch, item.seq), item)
+    return found
+
+
+def arrivals(batch: LineBatch) -> dict[RowName, int]:
+    """When the servers got each verdict of a batch; of one that comes twice the first."""
+    times = batch.arrived_ms or [decided_ms(item) for item in batch.items]
+    found: dict[RowName, int] = {}
+    for item, ms in zip(batch.items, times, strict=True):
+        found.setdefault(RowName(item.epoch, item.seq), ms)
     return found
 
 

@@ -45,8 +45,8 @@ class FleetList:
     def fleet(self, connection: sa.Connection) -> ToldFleet:
         """All lines, by name."""
         now_ms = self._clock_ms()
-        hour = _counted(connection, TEN_MINUTES_MS, now_ms - HOUR_MS)
-        day = _counted(connection, HOUR_MS, now_ms - DAY_MS)
+        hour = _counted(connection, TEN_MINUTES_MS, now_ms - HOUR_MS, now_ms)
+        day = _counted(connection, HOUR_MS, now_ms - DAY_MS, now_ms)
         rows = connection.execute(sa.select(schema.line).order_by(schema.line.c.name)).all()
         trouble = self._state.trouble
         return {
@@ -64,7 +64,8 @@ class FleetList:
             "line": row.name,
             "state": word,
             "since_ms": since_ms,
-            "newest_ms": row.newest_ms,
+            # By its own time, but never later than the servers got it: the line's clock may be ahead.
+            "newest_ms": None if row.newest_ms is None else min(row.newest_ms, row.received_ms or now_ms),
             "behind": None if reading is None else reading.behind,
             "hour": _share(row.id, hour, day),
             "day": _share(row.id, day, day),
@@ -110,8 +111,11 @@ def names_known(connection: sa.Connection, kept_days: float) -> ToldHubNames:
     }  # fmt: skip
 
 
-def _counted(connection: sa.Connection, step_ms: int, from_ms: int) -> Counted:
-    """Verdicts by line, kind and verdict since the step that `from_ms` is in."""
+def _counted(connection: sa.Connection, step_ms: int, from_ms: int, to_ms: int) -> Counted:
+    """Verdicts by line, kind and verdict from the step that `from_ms` is in to the one of `to_ms`.
+
+    A line whose clock is ahead has later ones, which are no part of what was.
+    """
     grp, tally = schema.grp.c, schema.tally.c
     found = connection.execute(
         sa.select(grp.line_id, grp.kind, grp.verdict, sa.func.sum(tally.n))
@@ -119,6 +123,7 @@ def _counted(connection: sa.Connection, step_ms: int, from_ms: int) -> Counted:
         .where(
             tally.step_ms == step_ms,
             tally.start_ms >= from_ms - from_ms % step_ms,
+            tally.start_ms <= to_ms,
             grp.reason != Reason.GOLDEN,
         )
         .group_by(grp.line_id, grp.kind, grp.verdict)

@@ -41,6 +41,8 @@ _LISTED_SECONDS: Final = 5.0
 _STALLED_SECONDS: Final = 20.0
 _INACTIVE_SECONDS: Final = 120.0
 _MOST_STREAMS: Final = 5000
+_AHEAD_MS: Final = 300_000
+"""So far a line's clock may be ahead of the servers' before it is called wrong."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -71,7 +73,7 @@ class HubSession:
         self._plant, self._servers, self._store, self._state = plant, servers, store, state
         self._kept_ms, self._clock_ms = round(days * DAY_MS), clock_ms
         self._said: dict[LineNames, int] = {}
-        """Of each line: how many verdicts had come too old when that was said last."""
+        """Of each line: how many misdated verdicts had come when that was said last."""
         self._read_up_to: dict[LineNames, int] = {}
         self._ends_at: dict[LineNames, int] = {}
         self._moved_at: dict[LineNames, float] = {}
@@ -197,41 +199,44 @@ class HubSession:
                 raise DatabaseAwayError(str(error)) from error
             if len(batch.items) > 1:
                 half = len(batch.items) // 2
+                items, arrived_ms = batch.part(0, half)
                 first = replace(
-                    batch, items=batch.items[:half], after=batch.before, foreign=0, passed_over=0,
-                    received_ms=None, too_old=0,
+                    batch, items=items, arrived_ms=arrived_ms, after=batch.before, foreign=0, passed_over=0,
+                    received_ms=None, misdated=0,
                 )  # fmt: skip
                 await self._write(line, first)
-                await self._write(line, replace(batch, items=batch.items[half:]))
+                items, arrived_ms = batch.part(half, len(batch.items))
+                await self._write(line, replace(batch, items=items, arrived_ms=arrived_ms))
                 return
             item = batch.items[0]
             log.event(
                 _log, logging.ERROR, "verdict_refused", line=line.names.line, epoch=item.epoch, seq=item.seq,
                 detail=str(error),
             )  # fmt: skip
-            await self._write(line, replace(batch, items=(), foreign=batch.foreign + 1))
+            await self._write(line, replace(batch, items=(), arrived_ms=(), foreign=batch.foreign + 1))
             return
         reading.stored += added
         reading.foreign += batch.foreign
         reading.passed_over += batch.passed_over
         if batch.received_ms is not None:
             reading.received_ms, reading.arrived = batch.received_ms, time.monotonic()
-        if batch.too_old:
-            reading.too_old += batch.too_old
-            self._say_too_old(line.names, reading.too_old)
+        if batch.misdated:
+            reading.misdated += batch.misdated
+            self._say_misdated(line.names, reading.misdated)
         if batch.foreign:
             log.event(_log, logging.WARNING, "foreign_messages", line=line.names.line, n=batch.foreign)
         if batch.passed_over:
             log.event(_log, logging.ERROR, "messages_gone", line=line.names.line, n=batch.passed_over)
 
-    def _say_too_old(self, names: LineNames, count: int) -> None:
-        """Tell what goes as soon as it has come: it is removed by its own time, as all else is."""
+    def _say_misdated(self, names: LineNames, count: int) -> None:
+        """Tell what nobody finds who looks for the last hour, or for a time that is kept."""
         if count < 2 * self._said.get(names, 0):  # a clock that is behind is so for long
             return
         self._said[names] = count
         log.event(
-            _log, logging.WARNING, "verdicts_too_old", line=names.line, n=count,
-            detail="older than database.days when they came, so they are removed: the line's clock is behind",
+            _log, logging.WARNING, "verdicts_misdated", line=names.line, n=count,
+            detail="their own time is older than database.days or ahead of the servers' clock, and they are "
+            "shown under it, kept as long as all others: set the line's clock",
         )  # fmt: skip
 
 
@@ -286,23 +291,17 @@ def _batch(
     # Of its verdicts alone: what others wrote into its stream does not show that a line runs.
     newest = next((m for m, item in zip(reversed(messages), reversed(found), strict=True) if item), None)
     received_ms = None if newest is None else _received_ms(newest)
-    oldest_ms = None if received_ms is None else received_ms - kept_ms
-    too_old = sum(
-        oldest_ms is not None
-        and item is not None
-        and decided_ms(item) < oldest_ms
-        and decided_ms(item) < _received_ms(message) - kept_ms
-        for message, item in zip(messages, found, strict=True)
-    )
+    own = [(item, _received_ms(m)) for m, item in zip(messages, found, strict=True) if item is not None]
     return LineBatch(
-        items=[item for item in found if item is not None],
+        items=[item for item, _ in own],
         before=before,
         after=StreamPlace(start.created, last),
         foreign=sum(item is None for item in found),
         # What was gone before the hub ever read this stream is none of its losses.
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
         received_ms=received_ms,
-        too_old=too_old,
+        arrived_ms=[ms for _, ms in own],
+        misdated=sum(not ms - kept_ms <= decided_ms(item) <= ms + _AHEAD_MS for item, ms in own),
     )
 
 

@@ -28,7 +28,7 @@ class LineReading(msgspec.Struct):
         stored: verdicts that were added since the start.
         foreign: messages that are no verdicts, likewise.
         passed_over: messages that were gone before they could be read, likewise.
-        too_old: verdicts that were older than is kept when the servers got them, likewise.
+        misdated: verdicts whose own time cannot be right, by when the servers got them, likewise.
         received_ms: when the servers got the newest message that was read; None: none was.
         arrived: when that was read since the start, in seconds on a clock that never goes back.
     """
@@ -37,7 +37,7 @@ class LineReading(msgspec.Struct):
     stored: int = 0
     foreign: int = 0
     passed_over: int = 0
-    too_old: int = 0
+    misdated: int = 0
     received_ms: int | None = None
     arrived: float | None = None
 

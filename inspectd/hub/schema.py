@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from inspectd.errors import InputError
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables and of `rows`' packing; a database of another version is refused, and filled anew."""
 
 STEPS_MS: Final = (600_000, 3_600_000, 86_400_000)
@@ -71,10 +71,13 @@ verdict: Final = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("group_id", sa.BigInteger, nullable=False),
     sa.Column("decided_ms", sa.BigInteger, nullable=False),
+    # When the servers got it: how long it is kept goes by that, whatever the line's clock says.
+    sa.Column("received_ms", sa.BigInteger, nullable=False),
     sa.Column("part_id", sa.Text),
     sa.Column("body", sa.LargeBinary, nullable=False),
     sa.Index("verdict_name", "line_id", "epoch", "seq", unique=True),
     sa.Index("verdict_time", "decided_ms", "id"),
+    sa.Index("verdict_received", "received_ms", "id"),
     sa.Index("verdict_group", "group_id", "decided_ms", "id"),
 )  # fmt: skip
 sa.Index(

@@ -21,6 +21,7 @@ from inspectd.hub.batch import (
     RowName,
     StoredLine,
     StreamPlace,
+    arrivals,
     distinct,
     groups_in,
     judged_by,
@@ -129,7 +130,7 @@ class HubStore:
             groups, new = self._groups_of(connection, line.id, items)
             there = self._there(connection, line.id, items)
             added = {name: item for name, item in items.items() if name not in there}
-            self._add_rows(connection, line.id, added, groups)
+            self._add_rows(connection, line.id, added, groups, arrivals(batch))
             counts = BatchCounts((item, groups[name]) for name, item in added.items())
             self._add_counts(connection, line.id, counts)
         self._groups |= new
@@ -144,26 +145,29 @@ class HubStore:
             )  # fmt: skip
 
     def prune(self, before_ms: int, kept_ms: int) -> int:
-        """Remove some of the oldest rows; how many it were.
+        """Remove some of the rows that came first; how many it were.
+
+        By when the servers got them: by its own time a verdict of a line whose clock is behind would go as
+        soon as it has come, and one of a line whose clock is ahead would stay for years.
 
         Args:
-            before_ms: rows that were decided before it are too old.
-            kept_ms: so long before the newest verdict nothing is too old: a clock of this host that is
+            before_ms: rows that arrived before it are too old.
+            kept_ms: so long before the newest arrival nothing is too old: a clock of this host that is
                 set far ahead by mistake must not empty the database.
         """
         table = schema.verdict
         with self._begun() as connection:
-            newest = connection.scalar(sa.select(sa.func.max(schema.line.c.newest_ms)))
-            before_ms = min(before_ms, (newest or 0) - kept_ms)
+            newest = connection.scalar(sa.select(sa.func.max(table.c.received_ms))) or 0
+            before_ms = min(before_ms, newest - kept_ms)
             old = (
                 sa.select(table.c.id)
-                .where(table.c.decided_ms < before_ms)
-                .order_by(table.c.decided_ms, table.c.id)
+                .where(table.c.received_ms < before_ms)
+                .order_by(table.c.received_ms, table.c.id)
                 .limit(_PRUNED_ROWS)
             )
             removed = connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
             for counts in (schema.tally, schema.latency):
-                connection.execute(counts.delete().where(counts.c.start_ms + counts.c.step_ms <= before_ms))
+                connection.execute(_counts_without_rows(counts, before_ms, newest))
         return int(removed)
 
     # --- within a transaction -----------------------------------------------------------------------------
@@ -279,19 +283,19 @@ class HubStore:
 
     def _add_rows(
         self, connection: sa.Connection, line_id: int, items: dict[RowName, Numbered],
-        groups: dict[RowName, int],
+        groups: dict[RowName, int], received_ms: dict[RowName, int],
     ) -> None:  # fmt: skip
         table = schema.verdict.c
         rows = [
             (
-                line_id, item.epoch, item.seq, groups[name], decided_ms(item), stored_text(item.part_id),
-                pack(item),
+                line_id, item.epoch, item.seq, groups[name], decided_ms(item), received_ms[name],
+                stored_text(item.part_id), pack(item),
             )
             for name, item in items.items()
         ]  # fmt: skip
         columns = (
-            table.line_id, table.epoch, table.seq, table.group_id, table.decided_ms, table.part_id,
-            table.body,
+            table.line_id, table.epoch, table.seq, table.group_id, table.decided_ms, table.received_ms,
+            table.part_id, table.body,
         )  # fmt: skip
         add_many(connection, columns, rows)
 
@@ -328,3 +332,12 @@ class HubStore:
             ],
             "ON CONFLICT (step_ms, start_ms, line_id, kind) DO UPDATE SET counts = excluded.counts",
         )
+
+
+def _counts_without_rows(counts: sa.Table, before_ms: int, newest_ms: int) -> sa.Delete:
+    """Remove the counts of old steps, and of those after the newest arrival, that have no verdict left."""
+    decided, start, step = schema.verdict.c.decided_ms, counts.c.start_ms, counts.c.step_ms
+    return counts.delete().where(
+        sa.or_(start + step <= before_ms, start > newest_ms),
+        ~sa.exists().where(decided >= start, decided < start + step).correlate(counts),
+    )

@@ -61,14 +61,19 @@ def test_what_is_no_verdict_of_the_line_is_counted_and_passed_over(new_cluster, 
     assert hub.metrics()['inspectd_hub_stored_total{line="line"}'] == 2
 
 
-def test_verdicts_that_come_older_than_is_kept_are_counted_and_told(new_cluster, new_hub, tmp_path) -> None:
-    """By a line whose clock is behind: they are removed by their own time, and not without a word."""
+def test_verdicts_of_a_wrong_clock_are_counted_told_and_none_of_the_last_hour(
+    new_cluster, new_hub, tmp_path
+) -> None:
     cluster: NatsCluster = new_cluster("line")
     send(cluster, "line", some("line", 5))
     send(cluster, "line", some("line", 7, first=6, at_ms=NOW_MS - 16 * 365 * 86_400_000))
+    send(cluster, "line", some("line", 3, first=13, at_ms=NOW_MS + 86_400_000))
     hub = new_hub(cluster, f"sqlite:///{tmp_path / 'hub.sqlite'}").start()
-    until(lambda: hub.metrics().get('inspectd_hub_too_old_total{line="line"}') == 7)
-    assert "verdicts_too_old line=line n=" in hub.log.read_text()
+    until(lambda: hub.metrics().get('inspectd_hub_misdated_total{line="line"}') == 10)
+    assert "verdicts_misdated line=line n=" in hub.log.read_text()
+    told = hub.browser("viewer").get("/api/fleet").json()
+    assert (told["lines"][0]["hour"]["n"], told["lines"][0]["day"]["n"]) == (5, 5)
+    assert told["lines"][0]["newest_ms"] <= told["now_ms"]
 
 
 def _id(item) -> dict[str, str]:

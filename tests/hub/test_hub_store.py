@@ -145,11 +145,27 @@ def test_old_rows_go_and_their_counts_with_them(url) -> None:
     store.close()
 
 
+def test_verdicts_are_kept_from_when_they_came_whatever_the_lines_clock_says(url) -> None:
+    store, kept_ms = opened(url), 90 * DAY_MS
+    behind = some("line", 30, at_ms=100 * DAY_MS)
+    ahead = some("line", 20, first=31, at_ms=NOW_MS + 1000 * DAY_MS)
+    put(store, [*behind, *ahead], to=50, arrived_ms=[NOW_MS] * 50)
+    counted = counts_in(url)
+    assert store.prune(NOW_MS - kept_ms, kept_ms) == 0
+    assert (len(rows_in(url)), counts_in(url)) == (50, counted)
+    (later,) = some("line", 1, first=51, at_ms=NOW_MS + 100 * DAY_MS)
+    put(store, [later], to=51)
+    assert store.prune(NOW_MS + 10 * DAY_MS, kept_ms) == 50
+    assert [row[3] for row in rows_in(url)] == [51]
+    assert {row[1] // DAY_MS for row in counts_in(url)} == {NOW_MS // DAY_MS + 100}
+    store.close()
+
+
 def test_tables_of_another_version_are_refused(url) -> None:
     store = opened(url)
     with store._engine.begin() as connection:
         connection.exec_driver_sql("UPDATE inspectd_hub SET version = 99")
-    with pytest.raises(InputError, match="version 99, expected 1; delete the database"):
+    with pytest.raises(InputError, match="version 99, expected 2; delete the database"):
         store.prepare()
     store.close()
 
