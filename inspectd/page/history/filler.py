@@ -19,6 +19,7 @@ from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Liveness, Los
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
+from inspectd.page.history.gap_reader import GapReader
 from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.rows import decided_ms
 from inspectd.page.history.store import Batch, HistoryStore
@@ -55,7 +56,7 @@ class HistorySource(msgspec.Struct, frozen=True):
         verdicts: its socket for verdicts, `ipc://...` or `tcp://...`.
         sync: its socket for replays.
         keys: for TCP with keys.
-        patience_seconds: a verdict that is not replayed within it is a gap.
+        patience_seconds: a verdict that is not replayed within it is a gap until the line gives it.
     """
 
     verdicts: str
@@ -86,6 +87,7 @@ class FillerState(msgspec.Struct):
         detail: the same in a sentence.
         written: verdicts added since the start.
         gaps: gaps reported by the reader since the start.
+        filled: verdicts of gaps that the line gave later.
         repeated: verdicts that were there already.
         too_old: verdicts that were older than is kept when they came, so that they soon go again.
         unreadable: messages that are not in this format.
@@ -101,6 +103,7 @@ class FillerState(msgspec.Struct):
     detail: str = ""
     written: int = 0
     gaps: int = 0
+    filled: int = 0
     repeated: int = 0
     too_old: int = 0
     unreadable: int = 0
@@ -207,18 +210,20 @@ class HistoryFiller:
     def _fill(self) -> None:
         self._check_room()
         store = HistoryStore(self._path)
+        source = self._source
+        gap_reader = GapReader(source.verdicts, source.sync, source.keys)
         try:
-            source = self._source
             with VerdictReader(
                 source.verdicts, source.sync, cursor=store.cursor, start="oldest", keys=source.keys,
                 patience_seconds=source.patience_seconds, on_event=self._put, on_golden=self._put,
             ) as reader:  # fmt: skip
                 self.state.connections += 1
-                self._copy(reader, store)
+                self._copy(reader, gap_reader, store)
         finally:
+            gap_reader.close()
             store.close()
 
-    def _copy(self, reader: VerdictReader, store: HistoryStore) -> None:
+    def _copy(self, reader: VerdictReader, gap_reader: GapReader, store: HistoryStore) -> None:
         heard_at, prune_at, unreadable = -_HEARD_SECONDS, 0.0, self.state.unreadable
         alive_at = time.monotonic()
         while not self._stop.is_set():
@@ -245,6 +250,7 @@ class HistoryFiller:
                 self._count(items, added, store)
                 self._count_too_old(items, added, store)
                 self.state.unreadable = unreadable + reader.unreadable
+            self.state.filled += gap_reader.fill(store, _MOST_ITEMS)
             self._say("", "")
             if not store.is_there:
                 event(_log, logging.WARNING, "history_deleted", path=str(self._path))

@@ -26,6 +26,7 @@ class HistoryCollector(Collector):
             ("written", "Verdicts added to the history.", state.written),
             ("repeated", "Verdicts that the history had already.", state.repeated),
             ("gaps", "Times that verdicts could not be had any more.", state.gaps),
+            ("filled", "Verdicts of a gap that the line gave later.", state.filled),
             ("too_old", "Verdicts that were older than is kept when they came.", state.too_old),
             ("unreadable", "Messages that are not in this format.", state.unreadable),
             ("dropped", "Events and samples dropped while nothing could be added.", state.dropped),

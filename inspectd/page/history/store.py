@@ -11,7 +11,18 @@ from typing import Any, Final
 
 import msgspec
 
-from inspectd.client import Cursor, Event, GoldenRecord, Item, Lost, PartVerdict, Position, Verdict
+from inspectd.client import (
+    Cursor,
+    Event,
+    GoldenRecord,
+    Item,
+    LossReason,
+    Lost,
+    PartVerdict,
+    Position,
+    Verdict,
+)
+from inspectd.client.session import position_of
 from inspectd.page.history import schema
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.live_notes import DriftSample, LiveNotes
@@ -42,6 +53,16 @@ class Batch(msgspec.Struct):
     golden: Sequence[GoldenRecord] = ()
     drift: Sequence[DriftSample] = ()
     heard_ms: int | None = None
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A gap that the line may fill yet: everything strictly between two positions."""
+
+    id: int
+    after: Position
+    before: Position
+    from_ms: int | None
+    to_ms: int | None
 
 
 class HistoryStore:
@@ -147,6 +168,47 @@ class HistoryStore:
         self.cursor = batch.cursor or self.cursor
         return added
 
+    def unanswered(self) -> Gap | None:
+        """The oldest gap that is there only because the line did not answer; None: there is none."""
+        with _naming():
+            row = self._connection.execute(
+                "SELECT id, after_epoch, after_seq, before_epoch, before_seq, from_ms, to_ms FROM gap "
+                "WHERE why = ? AND to_ms IS NOT NULL ORDER BY id LIMIT 1",
+                (LossReason.UNANSWERED,),
+            ).fetchone()
+        return None if row is None else Gap(row[0], Position(*row[1:3]), Position(*row[3:5]), *row[5:])
+
+    def fill(self, gap: Gap, items: Sequence[Item], *, is_done: bool) -> int:
+        """Write what the line gave later of a gap, and what is left of that, or nothing of either.
+
+        How many verdicts were new. Where the reader goes on, what is in force and the marks of changes are
+        those of what came live: none of them is moved.
+
+        Args:
+            gap: it.
+            items: verdicts and losses within it, in order.
+            is_done: nothing more is to come of it.
+        """
+        added = 0
+        with self._transaction():
+            tallies = Tallies()
+            for item in items:
+                if isinstance(item, Lost):
+                    self._insert_gap(item, gap.from_ms, gap.to_ms)
+                else:
+                    added += self._insert(item, tallies)
+            tallies.write(self._connection)
+            if is_done:
+                self._connection.execute("DELETE FROM gap WHERE id = ?", (gap.id,))
+            elif items:
+                last = position_of(items[-1])
+                is_same = last.epoch == gap.before.epoch
+                self._connection.execute(
+                    "UPDATE gap SET after_epoch = ?, after_seq = ?, count = ? WHERE id = ?",
+                    (last.epoch, last.seq, gap.before.seq - last.seq - 1 if is_same else None, gap.id),
+                )
+        return added
+
     def believe(self, believed: tuple[int, int] | None) -> None:
         """Keep what `believed` says for the next start; None: the wall clock is believed."""
         if believed != self.believed:
@@ -210,8 +272,8 @@ class HistoryStore:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
-    def _add(self, item: Numbered, tallies: Tallies) -> bool:
-        """Add a verdict; False if it was there already."""
+    def _insert(self, item: Numbered, tallies: Tallies) -> bool:
+        """Add a verdict's row and count it; False if it was there already."""
         at = decided_ms(item)
         view = item if isinstance(item, Verdict) else None
         recipe = "" if isinstance(item, Verdict) else self._recipe_of(item)
@@ -232,6 +294,13 @@ class HistoryStore:
             self._connection.execute("INSERT OR IGNORE INTO grp_bin VALUES (?, ?)", (group_id, score_bin))
             self._bins.add((group_id, score_bin))
         tallies.add(item, group_id)
+        return True
+
+    def _add(self, item: Numbered, tallies: Tallies) -> bool:
+        """Add the verdict that comes next; False if it was there already."""
+        if not self._insert(item, tallies):
+            return False
+        at = decided_ms(item)
         if self._open_gaps:
             # A clock that was set back meanwhile: then it may be any of the time between.
             self._connection.execute(
@@ -244,8 +313,8 @@ class HistoryStore:
             self._mark(at, "restart", None, None, str(item.epoch))
         self._epoch, self.last_ms = item.epoch, at
         self._complete_from_ms = at if self._complete_from_ms is None else self._complete_from_ms
-        if view is not None:
-            self._see_view(view, at)
+        if isinstance(item, Verdict):
+            self._see_view(item, at)
         return True
 
     def _see_view(self, view: Verdict, at: int) -> None:
@@ -300,15 +369,18 @@ class HistoryStore:
         return known
 
     def _add_gap(self, lost: Lost) -> None:
+        self._insert_gap(lost, self.last_ms, None)
+        self._open_gaps = True
+
+    def _insert_gap(self, lost: Lost, from_ms: int | None, to_ms: int | None) -> None:
         self._connection.execute(
-            "INSERT INTO gap (after_epoch, after_seq, before_epoch, before_seq, count, why, from_ms) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO gap (after_epoch, after_seq, before_epoch, before_seq, count, why, from_ms, to_ms) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 lost.after.epoch, lost.after.seq, lost.before.epoch, lost.before.seq,
-                lost.count, lost.reason, self.last_ms,
+                lost.count, lost.reason, from_ms, to_ms,
             ),
         )  # fmt: skip
-        self._open_gaps = True
 
     def _mark(self, ms: int, kind: str, camera: str | None, region: str | None, text: str) -> None:
         self._connection.execute(

@@ -69,6 +69,11 @@ def counted(folder: Path) -> int:
         return 0
 
 
+def gaps(folder: Path) -> list[tuple[int, int, str]]:
+    with sqlite3.connect(folder / FILE) as connection:
+        return connection.execute("SELECT after_seq, before_seq, why FROM gap ORDER BY id").fetchall()
+
+
 @pytest.fixture(scope="module")
 def daemon(start_shared_daemon, stub_bank, mixed_folder) -> Daemon:
     return start_shared_daemon(line(stub_bank, mixed_folder)).ready()
@@ -152,6 +157,30 @@ def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tm
         assert "demo/line1" in filler.state.detail
         assert str(tmp_path) in filler.state.detail
     assert counted(tmp_path / "history") == 1
+
+
+def test_what_the_line_did_not_answer_is_asked_for_again_until_it_does(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    folder, sync = tmp_path / "history", tmp_path / "sync.sock"
+    with filling(folder, daemon) as filler:
+        daemon.until(lambda: filler.state.written > 10)
+    last = names(folder)[-1]
+    daemon.until(lambda: daemon.reader.verdicts[-1].seq > last[1] + 50)
+    where = HistorySource(source(daemon).verdicts, f"ipc://{sync}", patience_seconds=0.5)
+    filler = HistoryFiller(folder / FILE, where, HistoryLimits(min_free_bytes=0))
+    filler.start()
+    try:
+        daemon.until(lambda: filler.state.gaps and filler.state.written > 5)
+        sync.symlink_to(daemon.runtime_dir / "sync.sock")
+        daemon.until(lambda: filler.state.filled > 50 and not gaps(folder))
+    finally:
+        filler.close()
+    rows = sorted(names(folder))
+    daemon.until(lambda: daemon.reader.verdicts[-1].seq >= rows[-1][1])
+    assert rows == [(verdict.epoch, verdict.seq) for verdict in daemon.reader.verdicts][: len(rows)]
+    with sqlite3.connect(folder / FILE) as connection:
+        assert {n for (n,) in connection.execute("SELECT sum(n) FROM agg GROUP BY step_ms")} == {len(rows)}
 
 
 def test_what_the_line_no_longer_keeps_is_a_gap_that_is_shown(

@@ -88,6 +88,29 @@ def test_a_gap_ends_with_the_next_verdict_and_is_open_until_then(filled: Filled)
     assert asked["gaps"] == []
 
 
+def test_a_gap_that_is_filled_later_shrinks_and_leaves_what_is_lost(filled: Filled) -> None:
+    first, *between, last = [made(seq, START_MS + 1000 * seq) for seq in range(1, 11)]
+    lost = Lost(Position(EPOCH, 1), Position(EPOCH, 10), 8, LossReason.UNANSWERED)
+    filled.write([first, lost])
+    assert filled.store.unanswered() is None  # until when it reaches is not known yet
+    filled.write([last])
+    kept = filled.store.cursor, filled.store.last_ms
+
+    def shown() -> list[tuple[str, int]]:
+        return [(gap["why"], gap["count"]) for gap in filled.client().get("/api/verdicts").json()["gaps"]]
+
+    gap = filled.store.unanswered()
+    assert gap is not None
+    assert filled.store.fill(gap, between[:3], is_done=False) == 3
+    gap = filled.store.unanswered()
+    assert gap is not None
+    assert (gap.after, shown()) == (Position(EPOCH, 4), [("unanswered", 5)])
+    missing = Lost(Position(EPOCH, 4), Position(EPOCH, 7), 2, LossReason.MISSING)
+    assert filled.store.fill(gap, [missing, *between[5:]], is_done=True) == 3
+    assert (filled.store.unanswered(), shown()) == (None, [("missing", 2)])
+    assert (filled.store.cursor, filled.store.last_ms) == kept
+
+
 def test_a_clock_that_is_set_back_hides_no_gap_and_no_change_of_recipe(filled: Filled) -> None:
     hour_ms = 3_600_000
     filled.write([made(1, START_MS + hour_ms), made(2, START_MS + hour_ms, recipe="other")])
