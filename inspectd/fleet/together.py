@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
+from inspectd import log
+
 _AGAIN_SECONDS: Final = 0.2
+
+_log: Final = logging.getLogger(__name__)
 
 
 async def together(*works: Coroutine[Any, Any, None]) -> None:
@@ -14,6 +19,9 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
 
     A work is cancelled until it is over: nats-py catches the cancellation of a flush, and `asyncio.wait_for`
     of Python 3.11 loses one that comes together with what it waits for (python/cpython#81839).
+
+    A connection that ends is an error of every work on it. One of them says it; an error of another kind
+    beside it is logged.
 
     Raises:
         Exception: what the first raised.
@@ -26,5 +34,10 @@ async def together(*works: Coroutine[Any, Any, None]) -> None:
             for task in left:
                 task.cancel()
             await asyncio.wait(left, timeout=_AGAIN_SECONDS)
-    for task in done:
-        task.result()
+    errors = {task: error for task in tasks if not task.cancelled() and (error := task.exception())}
+    first = next((errors[task] for task in tasks if task in done and task in errors), None)
+    for error in errors.values():
+        if type(error) is not type(first):
+            log.event(_log, logging.WARNING, "ended_too", error=repr(error), beside=first and repr(first))
+    if first is not None:
+        raise first

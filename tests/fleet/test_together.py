@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -33,6 +34,29 @@ def test_the_first_end_is_the_end_of_all_however_often_they_catch_it() -> None:
     with pytest.raises(ValueError, match="first"):
         asyncio.run(together(stubborn.work(), _fails()))
     assert stubborn.ended
+
+
+def test_one_error_of_all_works_is_said_once_and_another_kind_beside_it_is_logged(caplog) -> None:
+    left: list[str] = []
+
+    async def fails(error: Exception) -> None:
+        raise error
+
+    async def several() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: left.append(context["message"]))
+        await together(*(fails(ConnectionError(n)) for n in range(3)), fails(KeyError("a bug")), _slow())
+
+    async def _slow() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            raise ConnectionError("while it was cancelled")
+
+    with pytest.raises(ConnectionError, match="0"):
+        asyncio.run(several())
+    gc.collect()
+    assert left == []
+    assert [record.message for record in caplog.records] == ["ended_too"]
 
 
 def test_a_cancellation_from_outside_ends_all_too() -> None:
