@@ -122,6 +122,7 @@ class RecipeBook:
     def __init__(self, in_force: LineRecipe) -> None:
         self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
         self._in_force = in_force
+        self._sha256: dict[str, str] = {}  # of every key there ever was: it never means anything else
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
         self.in_force_since_ns = 0
         """When the one in force was put in force; 0: the line began with it."""
@@ -216,7 +217,10 @@ class RecipeBook:
         return key in self._deadlines_ns
 
     def sha256_of(self, key: str) -> str | None:
-        """The sha256 of the version of the recipe store that a key belongs to."""
+        """The sha256 of the version of the recipe store that a key belongs to, also once that is removed.
+
+        Parts that it judges may still be under way then, and are held by what this version has shown.
+        """
         return self._sha256.get(key)
 
     # --- what changes --------------------------------------------------------------------------------------
@@ -259,7 +263,7 @@ class RecipeBook:
         there = [*(recipe for _, recipe in self._before), *self._loaded]
         self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
         self._camera_settings = {key: each.camera_settings for each in there for key in each.deadlines_ns}
-        self._sha256 = {key: each.sha256 for each in there for key in each.deadlines_ns}
+        self._sha256 |= {key: each.sha256 for each in there for key in each.deadlines_ns}
         self._recipes = {
             recipe.name: _keyed(recipe, title_of(recipe.name)[0]) if each.is_file else recipe
             for each in there

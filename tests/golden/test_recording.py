@@ -12,7 +12,7 @@ from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
 from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
-from inspectd.recipes.book import RecipeBook, of_file
+from inspectd.recipes.book import LineRecipe, RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, Reason
@@ -38,8 +38,9 @@ class CheckedLine:
         self.clerk, self.events, self.records = DiskClerk(), [], []
         self.now_ns = 10**9
         metrics = Metrics("line", ["top"], 100.0)
+        self.book = RecipeBook(of_file(config))
         self.checks = GoldenChecks(
-            config, RecipeBook(of_file(config)), sha256_of=lambda _: SHA, clerk=self.clerk,
+            config, self.book, sha256_of=lambda _: SHA, clerk=self.clerk,
             publish=self.records.append, emit=lambda *told, **_: self.events.append(told[1]),
             audit=LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None),
             metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
@@ -62,14 +63,17 @@ class CheckedLine:
         assert isinstance(answer, GoldenAck)
         return answer.outcome, answer.recipes[0].reason
 
-    def shows(self, trigger_id: str, evaluation: Evaluation) -> str | None:
+    def judged(self, trigger: Trigger, evaluation: Evaluation, key: str = "cell") -> str:
+        score = Score(1, 1, 0.5, b"", 0, 0, "b" * 64, {})
+        outcome = Outcome(evaluation, Reason.WITHIN_THRESHOLD, self.now_ns, 0.6, score)
+        return self.checks.final(PendingView(1, "top", key, trigger, 0), outcome).reason
+
+    def shows(self, trigger_id: str, evaluation: Evaluation, key: str = "cell") -> str | None:
         refusal = self.checks.announce("good", trigger_id, "", "local")
         if refusal is None:
             trigger = Trigger(trigger_id, golden="good")
-            score = Score(1, 1, 0.5, b"", 0, 0, "b" * 64, {})
-            outcome = Outcome(evaluation, Reason.WITHIN_THRESHOLD, self.now_ns, 0.6, score)
-            assert self.checks.final(PendingView(1, "top", "cell", trigger, 0), outcome).reason == "golden"
-            self.checks.close_part(trigger, ["cell"])
+            assert self.judged(trigger, evaluation, key) == "golden"
+            self.checks.close_part(trigger, [key])
         return refusal
 
 
@@ -106,6 +110,28 @@ def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_re
     assert line.status == (PASSED, "golden_overdue")
     assert line.shows("T2", Evaluation.PASS) is None
     line.until(lambda: line.status == (PASSED, None))
+
+
+@pytest.mark.parametrize(
+    ("shown", "reason"), [(Evaluation.PASS, "within_threshold"), (Evaluation.FAIL, "golden_failed")]
+)
+def test_parts_under_way_are_held_by_what_their_recipe_has_shown_also_once_it_is_no_longer_prepared(
+    line, shown, reason
+):
+    stored = LineRecipe(
+        id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={"cell@1": 1}
+    )
+    from_file = line.book.in_force
+    line.book.add(stored)
+    for recipe in (stored, from_file, from_file):
+        line.book.put_in_force(recipe, line.now_ns)
+        line.checks.change_over()
+        if recipe is stored:
+            assert line.shows("T1", shown, "cell@1") is None
+            line.until(lambda: line.status[0] is not None)
+        line.now_ns += 11 * 10**9  # it is none any more that was in force a moment ago
+    line.book.remove(stored)
+    assert line.judged(Trigger("T2"), Evaluation.PASS, "cell@1") == reason
 
 
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
