@@ -15,6 +15,7 @@ import paho.mqtt.client as mqtt
 from support.ports import free_port
 from support.sparkplug_host import HostView, command
 
+_TOLD = ("NBIRTH", "NDEATH", "NDATA", "DBIRTH", "DDEATH", "DDATA")
 PLAIN = "allow_anonymous true\n"
 
 
@@ -70,6 +71,7 @@ class Scada:
         """It came when the node was born already, and understands nothing before the next births."""
         self.is_primary = False
         """It says that it is there whenever it connects."""
+        self._port = broker.port
         self._state = f"spBv1.0/STATE/{name}"
         self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=name)
         if tls is not None:
@@ -94,6 +96,20 @@ class Scada:
         """Send a command; a request for births if nothing else is given."""
         self._client.publish(f"spBv1.0/demo/NCMD/{node}", payload).wait_for_publish(5)
 
+    def flood(self, seconds: float, node: str = "line1") -> None:
+        """Send some 10,000 requests for births a second."""
+        topic = f"spBv1.0/demo/NCMD/{node}".encode()
+        body = len(topic).to_bytes(2) + topic + command()
+        assert len(body) < 128, "its length takes one byte"
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="flood")
+        client.connect("127.0.0.1", self._port)
+        client.socket().setblocking(True)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            client.socket().sendall((b"\x30" + len(body).to_bytes() + body) * 100)
+            time.sleep(0.01)
+        client.socket().close()
+
     def until(self, condition: Callable[[], Any], timeout_seconds: float = 20.0) -> None:
         """Wait until a condition holds, and nothing was against the rules."""
         end = time.monotonic() + timeout_seconds
@@ -111,13 +127,11 @@ class Scada:
         assert not self.problems, self.problems
 
     def _subscribe(self, client: Any, *_: Any) -> None:
-        client.subscribe("spBv1.0/demo/#", qos=1)
+        client.subscribe([(f"spBv1.0/demo/{kind}/#", 1) for kind in _TOLD])
         if self.is_primary:
             client.publish(self._state, self._said(online=True), qos=1, retain=True)
 
     def _take(self, _client: Any, _data: Any, message: Any) -> None:
-        if message.topic.split("/")[2] in {"NCMD", "DCMD"}:
-            return
         if self.is_late and self.view.bd_seq is None and "/NBIRTH/" not in message.topic:
             return
         self.raw.append((message.topic, message.payload, time.time()))

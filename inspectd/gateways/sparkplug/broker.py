@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +13,7 @@ from typing import Final
 import aiomqtt
 from paho.mqtt.reasoncodes import ReasonCode
 
+from inspectd import log
 from inspectd.errors import InputError
 from inspectd.gateways.sparkplug.session import Send
 from inspectd.gateways.sparkplug.settings import BrokerLink
@@ -19,7 +21,26 @@ from inspectd.key_files import refuse_mode
 
 _ANSWER_SECONDS: Final = 5.0
 _MAX_INCOMING: Final = 1000
-"""Messages that wait to be read; the library drops more, and logs it."""
+"""Messages that wait to be read; more are left out, and counted."""
+_MAX_COMMANDS: Final = 100
+"""Of these so many commands, so that no host's state is left out for them."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class _NowAndThen(logging.Filter):
+    """Logs what the library has to say as events that cannot fill the disk: anybody may send a flood."""
+
+    _said = log.Repeated(_log)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        self._said.event(record.levelno, "mqtt_library", str(record.msg), exc_info=record.exc_info, text=text)
+        return False
+
+
+_library_log: Final = logging.getLogger(f"{__name__}.library")
+_library_log.addFilter(_NowAndThen())
 
 
 class BrokerError(Exception):
@@ -34,11 +55,33 @@ class BrokerError(Exception):
         self.is_unreachable = is_unreachable
 
 
+class _Incoming(asyncio.Queue[aiomqtt.Message]):
+    """Messages that wait to be read."""
+
+    def __init__(self) -> None:
+        super().__init__(_MAX_INCOMING)
+        self.left_out = 0
+        """Messages for which there was no place."""
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        """Put a message behind the others, or count it as left out."""
+        is_command = "/NCMD/" in str(item.topic)
+        if self.qsize() < (_MAX_COMMANDS if is_command else _MAX_INCOMING):
+            super().put_nowait(item)
+        else:
+            self.left_out += 1
+
+
 class Broker:
     """A connection, from CONNACK to its end."""
 
-    def __init__(self, client: aiomqtt.Client) -> None:
-        self._client = client
+    def __init__(self, client: aiomqtt.Client, incoming: _Incoming) -> None:
+        self._client, self._incoming = client, incoming
+
+    def take_left_out(self) -> int:
+        """Number of messages since the last call that came faster than they were read."""
+        left_out, self._incoming.left_out = self._incoming.left_out, 0
+        return left_out
 
     async def send(self, *messages: Send) -> None:
         """Publish messages; they are handed to the system, or for QoS 1 confirmed, when this returns.
@@ -63,6 +106,15 @@ class Broker:
                 raise BrokerError(
                     f"the broker refuses the subscription to {topic}: its access list forbids it"
                 )
+
+    async def unsubscribe(self, topic: str) -> None:
+        """Have the broker send no more of a topic, and wait for its word.
+
+        Raises:
+            BrokerError: the connection is gone, or the broker does not answer.
+        """
+        with _as_broker_error():
+            await self._client.unsubscribe(topic)
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
         """Topic and payload of each message that comes in, without end.
@@ -99,6 +151,7 @@ class BrokerDoor:
         Raises:
             BrokerError: none comes about.
         """
+        incoming = _Incoming()
         client = aiomqtt.Client(
             *address,
             identifier=self._client_id,
@@ -109,8 +162,8 @@ class BrokerDoor:
             keepalive=self._settings.keepalive_seconds,
             timeout=_ANSWER_SECONDS,
             tls_context=self._tls,
-            max_queued_incoming_messages=_MAX_INCOMING,
-            logger=logging.getLogger("inspectd.gateways.sparkplug.mqtt"),
+            queue_type=lambda maxsize: incoming,  # type: ignore[arg-type] # noqa: ARG005 - a class, it says
+            logger=_library_log,
         )
         try:
             await client.__aenter__()
@@ -122,7 +175,7 @@ class BrokerDoor:
         except ValueError as error:  # such as a host name that cannot be one
             raise BrokerError(str(error), is_unreachable=True) from error
         try:
-            yield Broker(client)
+            yield Broker(client, incoming)
         finally:
             try:
                 await client.__aexit__(None, None, None)

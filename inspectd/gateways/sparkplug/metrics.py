@@ -35,6 +35,13 @@ class SparkplugMetrics:
         self._received = Counter(
             name("messages_received"), "Messages from the broker.", ["what"], registry=registry
         )
+        self._left_out = Counter(
+            name("messages_left_out"), "Messages that came faster than they were read.", registry=registry
+        )
+        self._floods = Counter(
+            name("floods"), "Floods of commands, after which the broker was to send none for a while.",
+            registry=registry,
+        )  # fmt: skip
         self._parts = Counter(
             name("parts"), "Parts that were told, live or late.", ["told"], registry=registry
         )
@@ -64,6 +71,14 @@ class SparkplugMetrics:
     def heard(self, what: Heard) -> None:
         """A message came from the broker."""
         self._received.labels(what).inc()
+
+    def left_out(self, number: int) -> None:
+        """So many messages were left out since the last call."""
+        self._left_out.inc(number)
+
+    def flood(self) -> None:
+        """Commands came as a flood."""
+        self._floods.inc()
 
     def births(self, number: int) -> None:
         """So many births of the node were sent since the last call."""

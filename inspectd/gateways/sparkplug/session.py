@@ -133,9 +133,14 @@ class EdgeSession:
         return Send(self._names.topic("NDEATH"), encode(now, [self._bd_seq_metric(now)], None), qos=1)
 
     @property
+    def command_topic(self) -> str:
+        """Where hosts command."""
+        return self._names.topic("NCMD")
+
+    @property
     def subscriptions(self) -> list[tuple[str, int]]:
         """Topics with their quality of service, to be subscribed to before anything is sent."""
-        topics = [self._names.topic("NCMD"), self._names.topic("NBIRTH"), self._names.state_topic]
+        topics = [self.command_topic, self._names.topic("NBIRTH"), self._names.state_topic]
         return [(topic, 1) for topic in topics if topic is not None]
 
     @property
@@ -171,7 +176,7 @@ class EdgeSession:
         if topic == self._names.topic("NBIRTH"):
             self.is_passed_on = self.is_born
             return Heard.OWN_BIRTH
-        if topic != self._names.topic("NCMD"):
+        if topic != self.command_topic:
             return Heard.UNKNOWN
         try:
             commands = decode_commands(payload)
@@ -179,8 +184,12 @@ class EdgeSession:
             return Heard.MALFORMED
         if not any(command.name == REBIRTH and command.value is True for command in commands):
             return Heard.UNKNOWN
-        self._is_rebirth_due = self.is_born
+        self.ask_for_births()
         return Heard.REBIRTH
+
+    def ask_for_births(self) -> None:
+        """A host wants the births again, or may have asked for them unheard."""
+        self._is_rebirth_due = self.is_born
 
     def tick(self) -> list[Send]:
         """Time has passed, or the picture has changed: what is to be told of it."""

@@ -35,6 +35,10 @@ _CONFIRM_MESSAGES: Final = 100
 _MAX_HELD: Final = 5000
 _OWN_BIRTH_SECONDS: Final = 5.0
 _SAY_SECONDS: Final = 10.0
+_MAX_COMMANDS: Final = 200
+"""More than so many commands within a second are a flood."""
+_FLOOD_SECONDS: Final = 5.0
+"""So long the broker is to send no commands after a flood."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -75,6 +79,8 @@ class Telling:
         self._born_at = clock()
         self._has_warned = False
         self._said: dict[Heard, tuple[float, int]] = {}
+        self._commands, self._commands_since = 0, clock()
+        self._is_flooded = asyncio.Event()
         self._unconfirmed = 0
         self._confirmed_at = clock()
 
@@ -89,12 +95,13 @@ class Telling:
         await broker.subscribe(self._session.subscriptions)
         hearing = asyncio.create_task(self._hear(broker))
         telling = asyncio.create_task(self._tell(broker))
+        tasks = hearing, telling, asyncio.create_task(self._hold_floods_off(broker))
         try:
-            await asyncio.wait((hearing, telling), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (hearing, telling):
+            for task in tasks:
                 task.cancel()
-            ends = await asyncio.gather(hearing, telling, return_exceptions=True)
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
         for end in ends:
             if isinstance(end, Exception):
                 raise end
@@ -105,7 +112,33 @@ class Telling:
             if heard in {Heard.HOST_ONLINE, Heard.HOST_OFFLINE}:
                 self._is_host_away = heard is Heard.HOST_OFFLINE
             self._metrics.heard(heard)
+            self._metrics.left_out(broker.take_left_out())
             self._say_heard(heard, topic, len(payload))
+            if topic == self._session.command_topic:
+                self._count_command()
+
+    def _count_command(self) -> None:
+        if self._clock() - self._commands_since >= 1:
+            self._commands, self._commands_since = 0, self._clock()
+        self._commands += 1
+        if self._commands > _MAX_COMMANDS:
+            self._is_flooded.set()
+
+    async def _hold_floods_off(self, broker: Broker) -> None:
+        """Have the broker send no commands for a while when they are a flood: it leaves no time to tell.
+
+        A host may ask for births meanwhile, so they are sent afterwards.
+        """
+        topic = self._session.command_topic
+        while True:
+            await self._is_flooded.wait()
+            self._metrics.flood()
+            log.event(_log, logging.WARNING, "commands_held_off", topic=topic, seconds=_FLOOD_SECONDS)
+            await broker.unsubscribe(topic)
+            await asyncio.sleep(_FLOOD_SECONDS)
+            self._is_flooded.clear()
+            await broker.subscribe([(topic, 1)])
+            self._session.ask_for_births()
 
     def _say_heard(self, heard: Heard, topic: str, size_bytes: int) -> None:
         """Log what was heard, of each kind not more than one line in a while: anybody may send a flood."""
@@ -195,7 +228,7 @@ class Telling:
         is_due = self._clock() - self._confirmed_at >= _CONFIRM_SECONDS
         if not self._unconfirmed or not (is_due or self._unconfirmed >= _CONFIRM_MESSAGES):
             return
-        await broker.subscribe(self._session.subscriptions[:1])
+        await broker.subscribe(self._session.subscriptions[1:2])  # commands may be held off
         self._unconfirmed, self._confirmed_at = 0, self._clock()
         if self._session.is_passed_on and not self._held:
             reader.commit()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 
@@ -9,6 +10,8 @@ import pytest
 from support.daemon import Daemon, camera_table, settings
 from support.sparkplug_host import command
 from support.triggers import Plant as Triggers
+
+from inspectd.gateways.sparkplug import broker as broker_module
 
 pytestmark = pytest.mark.system  # Mosquitto is no part of the project
 
@@ -64,6 +67,32 @@ def test_parts_births_rebirth_and_a_wanted_end(line, plant) -> None:
     assert gateway.stop() == 0
     host.until(lambda: host.view.log[-1] == "NDEATH 0")
     assert gateway.log.read_text().count("malformed") == 1, "of a kind one line in ten seconds"
+
+
+def test_a_flood_of_commands_does_not_hold_up_telling_and_fills_no_log(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(line, broker)
+    host.until(lambda: len(host.view.parts) > 5)
+    before = len(host.view.parts)
+    host.flood(4)
+    assert len(host.view.parts) - before > 20, gateway.log.read_text()[-2000:]  # of 80
+    births = host.view.counts["NBIRTH"]
+    host.until(lambda: host.view.counts["NBIRTH"] > births)  # what was not heard may have asked for them
+    gateway.until_logged("commands_held_off")
+    assert gateway.log.read_text().count("\n") < 30
+    assert gateway.stop() == 0
+    assert without_gap(told(host))
+
+
+def test_what_the_mqtt_library_says_is_logged_now_and_then(caplog) -> None:
+    for number in range(1000):
+        logging.getLogger(broker_module.__name__ + ".library").warning("Dropped %d.", number)
+    assert [record.fields for record in caplog.records][:2] == [
+        {"text": "Dropped 0."},
+        {"text": "Dropped 1."},
+    ]
+    assert len(caplog.records) == 10
 
 
 def test_killed_it_dies_by_the_broker_and_comes_back_with_what_was_missed(line, plant) -> None:
