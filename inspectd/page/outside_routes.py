@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from inspectd import log
 from inspectd.errors import InputError, UnavailableError
+from inspectd.page.accounts.attempts import LoginAttempts
 from inspectd.page.accounts.outside import OutsidePerson
 from inspectd.page.accounts.store import UserChangedError
 from inspectd.page.guard import Guard, address_of
@@ -52,6 +53,9 @@ class OutsideRoutes:
     ) -> None:  # fmt: skip
         self._guard, self._provider, self._refusals = guard, provider, refusals
         self._form, self._is_encrypted, self._counts = form, is_encrypted, counts
+        # Of their own: any site can have a browser come here, which must lock nobody's password out.
+        self._recorded = LoginAttempts()
+        self._said = log.Repeated(_log)
         # The provider sends the browser back from another site: no `Strict` cookie would come along.
         self._cookie = f"{guard.cookie}.oidc"
 
@@ -110,13 +114,19 @@ class OutsideRoutes:
         return answer
 
     async def _refused(self, request: Request, name: str, word: str, detail: str) -> Response:
+        """Say that a login is refused; it is recorded unless many of them were: strangers fill no disk."""
         self._counts["logins", "wrong"] += 1
-        log.event(_log, logging.WARNING, "login_refused", reason=word, name=name or None, detail=detail)
-        await self._record(request, name or "nobody", f"refused: {printable(detail)[:200]}")
+        self._said.event(
+            logging.WARNING, "login_refused", word, reason=word, name=name or None, detail=detail
+        )
+        who, address = name or "nobody", address_of(request)
+        if not self._recorded.wait_seconds(who, address):
+            self._recorded.failed(who, address)
+            await self._record(request, who, f"refused: {printable(detail)[:200]}")
         return self._form.page(request, word, status=403)
 
     def _unavailable(self, request: Request, error: UnavailableError) -> HTMLResponse:
-        log.event(_log, logging.ERROR, "login_unavailable", detail=str(error))
+        self._said.event(logging.ERROR, "login_unavailable", detail=str(error))
         self._counts["logins", "busy"] += 1
         return self._form.page(request, "outside_away", status=503)
 

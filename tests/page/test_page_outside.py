@@ -175,6 +175,16 @@ def test_a_login_that_another_browser_began_is_nobody_s(page, provider) -> None:
     page.close_browsers()
 
 
+def test_strangers_fill_neither_the_audit_file_nor_the_log(page) -> None:
+    stranger = page.browser(address="127.0.0.7")
+    for _ in range(30):
+        assert stranger.get("/login/oidc/return?state=1&code=2").status_code == 403
+    assert len([record for record in page.audit() if record["door"] == "page 127.0.0.7"]) == 5
+    assert page.log.read_text().count("login_refused") < 30
+    assert stranger.post("/login", data={"name": "admin", "password": PASSWORD}).status_code == 303
+    page.close_browsers()
+
+
 def test_the_login_offers_the_provider_and_a_password_goes_on_to_work(page) -> None:
     browser = page.browser()
     assert 'href="/login/oidc"' in browser.get("/login").text
