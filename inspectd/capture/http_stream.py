@@ -42,21 +42,63 @@ _NETWORK_ERRORS: Final = (
 )
 
 
+class _Opening:
+    """How long opening may still take, whatever it needs: connections, logins, redirects, the first bytes."""
+
+    def __init__(self, seconds: float, clock: Callable[[], int]) -> None:
+        self.awaits = ""
+        """What is waited for."""
+        self._seconds, self._clock = seconds, clock
+        self._until_ns: int | None = clock() + int(seconds * 1e9)
+
+    def end(self) -> None:
+        """It is open: from now on only silence takes too long."""
+        self._until_ns = None
+
+    def left(self, timeout: float | None) -> float | None:
+        """At most `timeout` seconds, and no more than are left.
+
+        Raises:
+            httpcore.TimeoutException: none are left.
+        """
+        if self._until_ns is None:
+            return timeout
+        left = (self._until_ns - self._clock()) / 1e9
+        if left <= 0:
+            raise httpcore.TimeoutException
+        return left if timeout is None else min(left, timeout)
+
+    def why(self, error: Exception) -> str:
+        """Why it failed, and of what did not come in time, what that was."""
+        if self._until_ns is None or not isinstance(error, httpcore.TimeoutException):
+            return _why(error)
+        is_over = self._clock() >= self._until_ns
+        return f"{f'not within {self._seconds:g} s' if is_over else _why(error)}, waiting for {self.awaits}"
+
+
 class _WatchedConnection(httpcore.NetworkStream):
     """A connection that notes what had arrived before each read."""
 
-    def __init__(self, inner: httpcore.NetworkStream, seen: ArrivalLog, clock: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        inner: httpcore.NetworkStream,
+        seen: ArrivalLog,
+        clock: Callable[[], int],
+        opening: _Opening,
+    ) -> None:
         self._inner = inner
         self._seen = seen
         self._clock = clock
+        self._opening = opening
         self._stamps = Stamps(clock)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what comes within `timeout` seconds, and note when.
 
         Raises:
-            httpcore.ReadTimeout: nothing came.
+            httpcore.TimeoutException: nothing came, or opening takes too long.
         """
+        timeout = self._opening.left(timeout)
         connection = self._inner.get_extra_info("socket")
         poller = select.poll()
         poller.register(connection, select.POLLIN)
@@ -100,8 +142,10 @@ class _WatchedConnection(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         """See `httpcore.NetworkStream.start_tls`; the result is watched, too."""
-        inner = self._inner.start_tls(ssl_context, server_hostname, timeout)
-        return _WatchedConnection(inner, self._seen, self._clock)
+        self._opening.awaits = f"TLS with {server_hostname}"
+        inner = self._inner.start_tls(ssl_context, server_hostname, self._opening.left(timeout))
+        self._opening.awaits = f"an answer of {server_hostname}"
+        return _WatchedConnection(inner, self._seen, self._clock, self._opening)
 
     def get_extra_info(self, info: str) -> Any:
         """See `httpcore.NetworkStream.get_extra_info`."""
@@ -142,9 +186,10 @@ def _round_trip_ns(connection: socket.socket) -> int:
 
 
 class _WatchedNetwork(httpcore.SyncBackend):
-    def __init__(self, seen: ArrivalLog, clock: Callable[[], int]) -> None:
+    def __init__(self, seen: ArrivalLog, clock: Callable[[], int], opening: _Opening) -> None:
         self._seen = seen
         self._clock = clock
+        self._opening = opening
 
     def connect_tcp(
         self,
@@ -154,10 +199,20 @@ class _WatchedNetwork(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """Connect, and watch what comes."""
-        inner = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        """Connect, and watch what comes.
+
+        Raises:
+            httpcore.ConnectError: there is no such host, or it does not answer.
+        """
+        self._opening.awaits = f"a connection to {host}:{port}"
+        timeout = self._opening.left(timeout)
+        try:
+            inner = super().connect_tcp(host, port, timeout, local_address, socket_options)
+        except UnicodeError as error:
+            raise httpcore.ConnectError(f"no host can have the name {host[:_MOST_SHOWN]}") from error
+        self._opening.awaits = f"an answer of {host}:{port}"
         inner.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        return _WatchedConnection(inner, self._seen, self._clock)
+        return _WatchedConnection(inner, self._seen, self._clock, self._opening)
 
 
 class _Body(httpx.SyncByteStream):
@@ -174,8 +229,8 @@ class _Body(httpx.SyncByteStream):
 class _WatchedTransport(httpx.BaseTransport):
     """httpx's way to the network, over connections that are watched."""
 
-    def __init__(self, seen: ArrivalLog, clock: Callable[[], int]) -> None:
-        self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock))
+    def __init__(self, seen: ArrivalLog, clock: Callable[[], int], opening: _Opening) -> None:
+        self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock, opening))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.BaseTransport.handle_request`.
@@ -218,7 +273,7 @@ class HttpStream:
         Args:
             url: of the stream.
             name: how it may be shown.
-            open_seconds: how long connecting may take.
+            open_seconds: how long it may take until the stream begins.
             read_seconds: how long nothing may come.
             clock: CLOCK_MONOTONIC.
 
@@ -231,6 +286,7 @@ class HttpStream:
         self._rest = b""
         self._unparsed = 0
         self._is_at_start = True
+        self._opening = _Opening(open_seconds, clock)
         with ExitStack() as stack:
             timeout = httpx.Timeout(read_seconds, connect=open_seconds)
             try:
@@ -242,7 +298,7 @@ class HttpStream:
             login = (address.username, address.password) if address.username else None
             client = stack.enter_context(
                 httpx.Client(
-                    transport=_WatchedTransport(self.arrivals, clock),
+                    transport=_WatchedTransport(self.arrivals, clock, self._opening),
                     timeout=timeout,
                     follow_redirects=True,
                     headers={"accept-encoding": "identity"},
@@ -258,10 +314,10 @@ class HttpStream:
                 raise CameraError(
                     f"{name}: leads to {str(leads_to)[:_MOST_SHOWN]}: name that in `source`"
                 ) from None
-            except (*_NETWORK_ERRORS, UnicodeError) as error:  # that: a host whose name cannot be looked up
-                raise CameraError(
-                    f"{name}: cannot be opened ({_why(error)}); is it there and reachable?"
-                ) from error
+            except _NETWORK_ERRORS as error:
+                why = self._opening.why(error)
+                raise CameraError(f"{name}: cannot be opened ({why}); is it there and reachable?") from error
+            self._opening.awaits = "the beginning of its stream"
             self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if self.content_type.startswith(_NO_STREAM):
                 raise CameraError(
@@ -307,6 +363,7 @@ class HttpStream:
                     break
                 self._rest += self._next()
             self._is_at_start = False
+            self._opening.end()
         data, self._rest = self._rest[:size], self._rest[size:]
         self._unparsed += len(data)
         if self._unparsed > _LONGEST_PICTURE_BYTES:
@@ -319,7 +376,7 @@ class HttpStream:
         try:
             data = next(self._chunks, b"")
         except _NETWORK_ERRORS as error:
-            raise CameraError(f"{self._name}: delivers no frame ({_why(error)})") from error
+            raise CameraError(f"{self._name}: delivers no frame ({self._opening.why(error)})") from error
         self.arrivals.received(len(data), self._clock())
         return data
 

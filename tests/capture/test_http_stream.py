@@ -484,7 +484,7 @@ def test_a_page_is_told_from_a_stream(content_type):
             "302 F\r\nLocation: rtsp://user:s3cret@127.0.0.1:554/live?key=s3cret#s3cret",
             "leads to rtsp://127.0.0.1:554/live: name that in `source`",
         ),
-        ("302 F\r\nLocation: http://a..b/", "cannot be opened ("),
+        ("302 F\r\nLocation: http://a..b/", "cannot be opened (no host can have the name a..b); is it"),
     ],
 )
 def test_what_a_camera_asks_that_cannot_be_done_is_said(answer, said):
@@ -504,4 +504,55 @@ def test_what_a_camera_asks_that_cannot_be_done_is_said(answer, said):
             HttpStream(url, "cam", open_seconds=5, read_seconds=5)
         assert "s3cret" not in str(error.value)
         socket.create_connection(server.getsockname()).close()
+        serving.result()
+
+
+def test_a_redirect_to_what_is_no_host_is_said_so_after_a_login_too():
+    challenge = '401 U\r\nWWW-Authenticate: Digest realm="x", nonce="y", qop="auth", algorithm=MD5'
+    answers = [challenge, challenge, "302 F\r\nLocation: http://a..b/"]  # it is asked without digest at first
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        server.settimeout(5)
+
+        def serve():
+            for answer in answers:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(
+                        f"HTTP/1.1 {answer}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
+                    )
+
+        serving = pool.submit(serve)
+        url = f"http://user:s3cret@127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(CameraError, match=r"cannot be opened \(no host can have the name a\.\.b\)"):
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+        serving.result()
+
+
+@pytest.mark.parametrize(
+    ("at_once", "awaited"),
+    [
+        ("HTTP/1.1 200 ", "an answer of 127.0.0.1:"),
+        (
+            "HTTP/1.1 200 O\r\nContent-Type: multipart/x-mixed-replace; boundary=b\r\n\r\n",
+            "the beginning of its stream",
+        ),
+    ],
+)
+def test_a_stream_that_does_not_begin_in_time_is_given_up_however_busily_it_sends(at_once, awaited):
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+
+        def serve():
+            connection, _ = server.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(at_once.encode())
+                while True:
+                    connection.sendall(b"x")
+                    time.sleep(0.02)
+
+        serving = pool.submit(serve)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(CameraError, match=rf"not within 0\.3 s, waiting for {awaited}"):
+            HttpStream(url, "cam", open_seconds=0.3, read_seconds=5).read(4096)
         serving.result()
