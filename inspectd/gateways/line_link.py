@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from inspectd import log
 from inspectd.client import AsyncTriggerSender, AsyncVerdictReader, Liveness, Lost, ask_status
 from inspectd.errors import UnavailableError
@@ -121,7 +123,8 @@ class LineLink:
             while True:
                 trigger = await self._triggers.get()
                 left = trigger.at + self._answer_seconds - self._clock()
-                answer = await sender.send(trigger.request, timeout_seconds=left) if left > 0 else None
+                asked = msgspec.structs.replace(trigger.request, line=self._line.meant)
+                answer = await sender.send(asked, timeout_seconds=left) if left > 0 else None
                 now = self._clock()
                 if isinstance(answer, Accepted):
                     self._handshake.accepted(trigger, answer, now)

@@ -184,6 +184,12 @@ class ControlStage:
             self._events.pass_by(request.came_ns)  # it may have been a part's trigger
             reply(Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS]))
             return
+        if not self._is_meant(asked.line):
+            self._events.pass_by(
+                request.came_ns
+            )  # its sender may be this line's, and call it by a wrong name
+            reply(Refusal(asked.trigger_id, RefusalReason.OTHER_LINE, self._other_line(asked.line)))
+            return
         source = f"{client.door} {client.client.hex()}"
         answer = self._events.on_trigger(asked, request.came_ns, source, request.key)
         if isinstance(answer, Refusal):
@@ -227,7 +233,7 @@ def parse(parts: list[bytes]) -> TriggerRequest:
         ValueError: it is not a trigger; the message names what is wrong.
     """
     request: TriggerRequest = _read(parts, _triggers)
-    _admit_printable(request, ("trigger_id", "part_id", "golden"))
+    _admit_printable(request, ("trigger_id", "part_id", "golden", "line"))
     if request.cameras is not None and not request.cameras:
         raise ValueError("cameras is empty, expected names; leave it out for every triggered camera")
     if isinstance(request.cameras, dict) and request.recipe is not None:

@@ -58,6 +58,7 @@ TRIGGER_REFUSAL_NUMBERS: Final = {
     "shutting_down": 25,
     "malformed": 26,
     "golden": 27,
+    "other_line": 28,
 }
 """By `RefusalReason`; those below 20 are a gateway's own, and 0 means that nothing was refused."""
 

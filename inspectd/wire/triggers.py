@@ -25,6 +25,8 @@ class TriggerRequest(
     deadline_ms: Annotated[float, Meta(ge=1, le=600_000)] | None = None
     golden: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     """The part is this golden one: it is checked, opens no gate and counts nowhere else."""
+    line: Annotated[str, Meta(max_length=200)] = ""
+    """`PLANT/LINE` that is meant: any other refuses. Empty: whichever is asked."""
 
 
 class RefusalReason(OpenStrEnum):
@@ -39,6 +41,8 @@ class RefusalReason(OpenStrEnum):
     MALFORMED = "malformed"
     GOLDEN = "golden"
     """The golden part it names cannot be shown now."""
+    OTHER_LINE = "other_line"
+    """The part is in front of another line's cameras."""
 
 
 class Refusal(msgspec.Struct, frozen=True, tag_field="schema", tag="trigger_refusal/1"):

@@ -30,8 +30,9 @@ PUBLISHED = {
         {"no_verdict": 200, "not_fetched": 201},
     ),
     "Reason for refusing a trigger": (
-        "not_ready unknown_recipe unknown_camera duplicate_id overload shutting_down malformed golden",
-        [*range(20, 28)],
+        """not_ready unknown_recipe unknown_camera duplicate_id overload shutting_down malformed golden
+        other_line""",
+        [*range(20, 29)],
         {
             "not_online": 1,
             "not_enabled": 2,

@@ -22,7 +22,7 @@ from inspectd.cli import main
 from inspectd.cli.gateway import example
 from inspectd.errors import ExitCode
 from inspectd.gateways.modbus.settings import load
-from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS, REASON_NUMBERS
+from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS, REASON_NUMBERS, TRIGGER_REFUSAL_NUMBERS
 
 pytestmark = pytest.mark.daemon
 
@@ -392,6 +392,17 @@ def test_a_gateway_serves_no_other_line(daemon, tmp_path: Path, kind: str, names
     assert "line test/line, expected " in done.stderr.splitlines()[-1]
     assert "line.plant, line.name" in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_triggers_go_to_no_other_line(daemon, start_daemon, gateways, plc, *, stub_bank, good_folder) -> None:
+    text = line(stub_bank, good_folder).replace('name = "line"', 'name = "line2"')
+    other = start_daemon(text).ready()
+    bus = f'verdicts = "ipc://{daemon.runtime_dir}/verdicts.sock"'
+    unit = plc(gateways(daemon, line=f'{bus}\ncontrol = "ipc://{other.runtime_dir}/control.sock"'))
+    unit.until(lambda status: status[0] & 1)
+    status = unit.until(lambda status: status[0] & 8, ENABLED | TRIGGER)
+    assert value_in(status, "error") == TRIGGER_REFUSAL_NUMBERS["other_line"]
+    assert other.reader.parts == []
 
 
 def test_reasons_are_numbers_of_the_table(daemon, gateways, plc) -> None:

@@ -215,6 +215,21 @@ def test_a_request_that_means_another_line_is_not_done(control, asked):
     assert "demo/line1" in answer["detail"]
 
 
+def test_a_trigger_that_means_another_line_is_none(control):
+    bus, read, recorder, client = control
+    socket = client(zmq.DEALER)
+    for line in ("demo/line1", "demo/line2"):
+        socket.send(json.dumps({"trigger_id": "7", "line": line}).encode())
+        assert bus.control.poll(5000)
+        read()
+    assert len(recorder.unrecorded) == 1  # the one that was taken
+    assert len(recorder.passed_by) == 1  # its part may be here all the same
+    assert socket.poll(5000)
+    answer = json.loads(socket.recv())
+    assert (answer["trigger_id"], answer["reason"]) == ("7", "other_line")
+    assert "demo/line1" in answer["detail"]
+
+
 def test_an_acknowledgement_waits_until_the_trigger_would_survive_a_crash(control):
     bus, read, recorder, client = control
     socket = client(zmq.DEALER)

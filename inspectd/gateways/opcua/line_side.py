@@ -10,6 +10,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+
 from inspectd import log
 from inspectd.client import (
     Accepted,
@@ -104,7 +106,8 @@ class LineSide:
         assert self._sender is not None, "a job before the start"
         async with self._turn:
             left = job.at + self._answer_seconds - self._clock()
-            answer = await self._sender.send(job.request, timeout_seconds=left) if left > 0 else None
+            asked = msgspec.structs.replace(job.request, line=self._line.meant)
+            answer = await self._sender.send(asked, timeout_seconds=left) if left > 0 else None
         if answer is None:
             return "no_answer"
         return answer if isinstance(answer, Accepted) else str(answer.reason)
