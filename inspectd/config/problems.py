@@ -23,6 +23,8 @@ _WORDS: Final = {
     "array": "a list",
     "object": "a table",
 }
+_OF_A_HOME: Final = re.compile(r"~[^/]*/|~\Z")
+"""A path from somebody's home folder as shells write it; no text of another kind begins so."""
 _UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}
 
 
@@ -92,6 +94,17 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
         if " matching regex " in detail:  # which says little to whoever writes a file
             detail = f"expected {_like(_unwrap(kind)[1])}"
         yield f"{where}: got {short(value)}, {_in_words(detail)}"
+    else:
+        yield from _home_problem(value, where)
+
+
+def _home_problem(value: Any, where: str) -> Iterator[str]:
+    """A path that would be taken as it stands: a folder named `~` beside the file."""
+    if isinstance(value, str) and _OF_A_HOME.match(value):
+        yield (
+            f"{where}: got {short(value)}, expected a path that is written out: only a shell knows ~ for a "
+            "home folder, and a service may have none"
+        )
 
 
 def _is_one_of(value: Any, choices: tuple[Any, ...]) -> bool:

@@ -333,6 +333,26 @@ def test_a_camera_is_set_only_to_what_its_kind_has(tmp_path, camera, said):
     assert problem.startswith(said)
 
 
+def test_a_path_from_a_home_folder_is_not_taken_as_it_stands(tmp_path):
+    text = MINIMAL.replace("banks/a", "~/a").replace('"pictures"', '"~"')
+    found = problems(tmp_path, text + '[line]\nstate_dir = "~kim/state"\n')
+    paths = (
+        "recipes[0].bank: got '~/a.safe",
+        "cameras[0].folder: got '~', ",
+        "line.state_dir: got '~kim/state'",
+    )
+    assert len(found) == 3
+    for path in paths:
+        assert any(each.startswith(path) and "expected a path that is written out" in each for each in found)
+    assert load(tmp_path, MINIMAL.replace("banks/a", "~a")).recipes[0].bank == str(
+        tmp_path / "~a.safetensors"
+    )
+    file = tmp_path / "page.toml"
+    file.write_text('[store]\ndir = "~/store"\n')
+    with pytest.raises(ConfigError, match=r"store\.dir: got '~/store', expected a path that is written out"):
+        page.load(file)
+
+
 def test_a_service_takes_no_file_of_another_line(tmp_path, monkeypatch):
     text = MINIMAL + '[line]\nname = "line2"\n'
     monkeypatch.setenv("INSPECTD_LINE", "line2")
