@@ -371,6 +371,22 @@ def test_what_is_not_certainly_noted_is_not_in_force(path, monkeypatch):
     assert audit.in_force(path) == CELLS
 
 
+def test_that_nobody_can_know_what_is_in_force_next_is_said(path, monkeypatch):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    flushed = []
+
+    def sync_folder(folder: Path) -> None:
+        flushed.append(folder)
+        if len(flushed) > 1:  # neither what counts can be noted for certain, nor that it does not
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("inspectd.recipes.audit.mark.sync_folder", sync_folder)
+    said = r"Input/output error; nor that it does not count, so the next start may judge by file@0 or by what"
+    with pytest.raises(UnavailableError, match=said), AuditLog(path) as log:
+        activate(log, STARTED)
+
+
 def test_a_file_without_a_mark_is_that_of_an_earlier_version(path):
     with AuditLog(path) as log:
         activate(log, CELLS)

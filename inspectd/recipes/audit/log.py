@@ -146,11 +146,27 @@ class AuditLog:
         if puts_in_force(record) and is_wanted():
             try:
                 write_mark(self._path, mark_of(record))
-            except UnavailableError:
-                if announced is not None:  # it may lie there, and is told not to
-                    write_mark(self._path, announced)
+            except UnavailableError as error:
+                self._withdraw(record, announced, error)
                 raise
         return record
+
+    def _withdraw(self, record: AuditRecord, announced: AuditMark | None, why: UnavailableError) -> None:
+        """Note that a record does not count: what could not be noted of it may lie there all the same.
+
+        Raises:
+            UnavailableError: nor can that be noted, so it may be in force; `why` and how to find out.
+        """
+        try:
+            if announced is None:  # what was noted before is damaged
+                raise why
+            write_mark(self._path, announced)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{why}; nor that it does not count, so the next start may judge by "
+                f"{(record.new or '').partition(' ')[0]} or by what judged before: once the disk is mended "
+                "`inspectd recipe list` says by which"
+            ) from error
 
     def note(self, record: AuditRecord | None) -> None:
         """Note that a record of the file counts, and none beside it; None: that none is there.
