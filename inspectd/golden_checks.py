@@ -8,7 +8,7 @@ word on every verdict before it is published.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -17,17 +17,19 @@ import msgspec
 
 from inspectd.alarms import EmitEvent
 from inspectd.batching.judge import undecidable
-from inspectd.config import Config
+from inspectd.config import Camera, Config
 from inspectd.errors import InspectdError
 from inspectd.golden.check import GoldenCheck
 from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLines, read_lines
 from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
+from inspectd.golden_pictures import CameraPictures, Files
 from inspectd.golden_record import GoldenRecorder
 from inspectd.line_audit import LineAudit, past_by_audit
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
 from inspectd.recipes.book import RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.line_file import camera_stamps_of
 from inspectd.records import FrameRef, Inspection, Outcome, PendingView, Trigger
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import (
@@ -138,9 +140,13 @@ class GoldenChecks:
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
         self._last = {each.recipe_sha256: each for each in read.checks}
         """The last check that is recorded of each version of a recipe, by its sha256."""
-        past, self._lost = past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else ({}, set())
+        self._past, self._lost = (
+            past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else ({}, set())
+        )
         """Of the lost ones, only the audit file has that they failed."""
-        self._schedule = GoldenSchedule(config.golden, past)
+        self._schedule = GoldenSchedule(config.golden, self._past)
+        cameras = config.cameras if self.is_on else ()
+        self._pictures = CameraPictures(cameras, camera_stamps_of(cameras))
 
     # --- the line's life -----------------------------------------------------------------------------------
 
@@ -150,6 +156,7 @@ class GoldenChecks:
             self._is_running = True
             self._audit.make_up_for(self._file)
             self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
+            self._schedule.change_pictures(filter(self._has_its_pictures, self._subjects()), self._clock())
             for subject in self._subjects():
                 if subject.sha256 in self._lost:
                     detail = (
@@ -172,11 +179,12 @@ class GoldenChecks:
         self._tell_of_none()
         self.turn(self._clock())
 
-    def change_cameras(self, cameras: Iterable[str]) -> None:
-        """Pictures of these cameras are made otherwise from now on."""
+    def change_cameras(self, cameras: Sequence[Camera], files: Files) -> None:
+        """Pictures of these cameras are made otherwise from now on; `files`: by these."""
         if not self._is_running:
             return
-        changed = {place for name in cameras for place in self._places[name]}
+        self._pictures.change(cameras, files)
+        changed = {place for camera in cameras for place in self._places[camera.name]}
         if not changed:
             return
         judged = {place: self._subject(key) for place, key in self._book.in_force.places.items()}
@@ -461,7 +469,7 @@ class GoldenChecks:
         subject = check.subject
         result = CheckResult(
             time.time_ns(), self._began_utc_ns, check.name, check.who, subject.recipe, subject.version,
-            subject.sha256, outcome, check.problems, check.showings,
+            subject.sha256, outcome, check.problems, check.showings, self._pictures_of(subject),
         )  # fmt: skip
         if outcome is GoldenOutcome.ABANDONED and not check.showings:
             self._on_ended(check, outcome)  # nobody could fill the disk with these
@@ -573,6 +581,18 @@ class GoldenChecks:
             if subject.sha256 and subject.recipe in with_parts:
                 found[subject.recipe] = subject
         return list(found.values())
+
+    def _pictures_of(self, subject: GoldenSubject) -> str:
+        """Identifies the pictures of the cameras that a recipe in force judges."""
+        places = self._book.in_force.places.items()
+        judged = {place for place, key in places if title_of(key)[0] == subject.recipe}
+        return self._pictures.sha256(name for name, of_it in self._places.items() if judged & {*of_it})
+
+    def _has_its_pictures(self, subject: GoldenSubject) -> bool:
+        """Whether pictures are made as they were when it passed last, as far as that is known."""
+        past = self._past.get(subject.sha256)
+        was = "" if past is None else past.pictures_sha256
+        return was in {"", self._pictures_of(subject)}
 
     def _subject(self, key: str) -> GoldenSubject:
         """What a key's judgements prove something of; without a sha256 while that is not known."""

@@ -10,7 +10,7 @@ A reload goes through these steps; whatever goes wrong before the last one leave
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol
 
@@ -21,6 +21,7 @@ from inspectd.camera_changes import CameraChanges
 from inspectd.changeover import Changeover
 from inspectd.config import Camera, Config, ConfigChange, compare
 from inspectd.errors import ConfigError, InspectdError
+from inspectd.golden_pictures import Files
 from inspectd.notify import Notifier
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
@@ -51,8 +52,8 @@ class ReloadedLine(Protocol):
     def on_banks_changed(self) -> None:
         """Other recipes are loaded than before."""
 
-    def on_cameras_changed(self, cameras: Iterable[Camera]) -> None:
-        """These cameras begin to make their pictures otherwise."""
+    def on_cameras_changed(self, cameras: Sequence[Camera], files: Files) -> None:
+        """These cameras begin to make their pictures otherwise, `files` among them."""
 
 
 class _Plan(msgspec.Struct, frozen=True):
@@ -253,7 +254,7 @@ class Reload:
         self._forget(plan.old, plan.new)
         is_judged_anew = plan.new is not plan.old and self._book.in_force.name == plan.new.name
         self._cameras.begin(plan.change.cameras, self._book.in_force_since_ns if is_judged_anew else None)
-        self._line.on_cameras_changed(plan.change.cameras)
+        self._line.on_cameras_changed(plan.change.cameras, plan.content.camera_files)
         self._go_on = partial(self._await_cameras, plan)
 
     def _is_loaded(self, recipe: LineRecipe) -> bool:

@@ -27,7 +27,7 @@ from __future__ import annotations
 import logging
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -44,6 +44,7 @@ from inspectd.drift_watch import DriftWatch
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
 from inspectd.golden_checks import GoldenChecks
+from inspectd.golden_pictures import Files
 from inspectd.host_sleep import HostSleepWatch, boottime_ns
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
@@ -597,9 +598,9 @@ class Service:
         self._metrics.banks(banks)
         self._loader.serve_loaded()
 
-    def on_cameras_changed(self, cameras: Iterable[Camera]) -> None:
+    def on_cameras_changed(self, cameras: Sequence[Camera], files: Files) -> None:
         """A reload changes how pictures are made: golden parts have to be shown again."""
-        self._golden.change_cameras(camera.name for camera in cameras)
+        self._golden.change_cameras(cameras, files)
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
         """Have cameras set as the recipe needs, and report that it judges from now on."""

@@ -429,7 +429,9 @@ class GoldenSettings(Settings, frozen=True, kw_only=True):
     at_start: Annotated[bool, Meta(description="A check is due whenever the line starts.")] = True
     at_changeover: Annotated[
         bool,
-        Meta(description="A check is due whenever its recipe is put in force, or a reload changes a camera."),
+        Meta(
+            description="A check is due whenever its recipe is put in force, or a camera of it was changed."
+        ),
     ] = True
     shift_starts: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:30"])], ...],

@@ -29,7 +29,9 @@ _BLOCK: Final = 65_536
 _UtcNs = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class CheckResult(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_check/1"):
+class CheckResult(
+    msgspec.Struct, frozen=True, tag_field="schema", tag="golden_check/1", omit_defaults=True
+):  # or the digest of a line of an earlier version would be another one
     """A check that ended."""
 
     utc_ns: _UtcNs
@@ -45,6 +47,8 @@ class CheckResult(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_c
     outcome: GoldenOutcome
     problems: list[str]
     showings: list[GoldenShowing]
+    pictures_sha256: str = ""
+    """Identifies how its cameras made their pictures; empty: of a version that did not note it."""
 
 
 class CheckDue(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_due/1"):
@@ -191,7 +195,9 @@ def _follow(past: dict[str, GoldenPast], lines: Iterable[CheckResult | CheckDue]
             since = line.utc_ns if before.due_utc_ns is None else min(before.due_utc_ns, line.utc_ns)
             past[line.recipe_sha256] = msgspec.structs.replace(before, due_utc_ns=since)
         elif line.outcome is GoldenOutcome.PASSED:
-            past[line.recipe_sha256] = GoldenPast(passed_utc_ns=line.utc_ns)
+            past[line.recipe_sha256] = GoldenPast(
+                passed_utc_ns=line.utc_ns, pictures_sha256=line.pictures_sha256
+            )
         elif line.outcome is GoldenOutcome.FAILED:
             past[line.recipe_sha256] = msgspec.structs.replace(before, is_failed=True)
     return past

@@ -45,6 +45,8 @@ class GoldenPast(msgspec.Struct, frozen=True):
     """Since when a check is due that has not passed yet."""
     parts: int | None = None
     """Parts judged by it since its last check passed; None: not known."""
+    pictures_sha256: str = ""
+    """Identifies the pictures of its last check that passed; empty: not known."""
 
 
 class GoldenChange(msgspec.Struct, frozen=True):

@@ -3,10 +3,19 @@
 import select
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from inspectd.config import Config, GoldenPart, GoldenSettings, ImagesCamera, LineSettings, Recipe
+from inspectd.config import (
+    Config,
+    GoldenPart,
+    GoldenSettings,
+    ImagesCamera,
+    LineSettings,
+    PresenceSettings,
+    Recipe,
+)
 from inspectd.golden.results import CheckDue, CheckResult, past_of, read_lines
 from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
@@ -25,13 +34,15 @@ PASSED, FAILED, ABANDONED = GoldenOutcome
 class CheckedLine:
     """The checks of a line of one camera, without the line."""
 
-    def __init__(self, state: Path) -> None:
-        config = Config(
+    def __init__(self, state: Path, *, at_start: bool = True, **camera: Any) -> None:
+        config = self.config = Config(
             line=LineSettings(state_dir=str(state)),
             recipes=(Recipe(name="cell", bank="x"),),
-            cameras=(ImagesCamera(name="top", recipe="cell", folder="x", mode="triggered"),),
+            cameras=(ImagesCamera(name="top", recipe="cell", folder="x", mode="triggered", **camera),),
             golden=GoldenSettings(
-                parts=(GoldenPart(name="good", recipe="cell", expect="pass"),), grace_minutes=0
+                parts=(GoldenPart(name="good", recipe="cell", expect="pass"),),
+                grace_minutes=0,
+                at_start=at_start,
             ),
         )
         self.file = state / "golden.jsonl"
@@ -104,7 +115,7 @@ def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_re
     disk_answers = threading.Event()
     line.clerk.ask(disk_answers.wait, bool, bool)
     assert line.shows("T1", Evaluation.PASS) is None
-    line.checks.change_cameras(["top"])
+    line.checks.change_cameras(line.config.cameras, {})
     disk_answers.set()
     line.until(lambda: line.status[0] is not None)
     assert line.status == (PASSED, "golden_overdue")
@@ -132,6 +143,20 @@ def test_parts_under_way_are_held_by_what_their_recipe_has_shown_also_once_it_is
         line.now_ns += 11 * 10**9  # it is none any more that was in force a moment ago
     line.book.remove(stored)
     assert line.judged(Trigger("T2"), Evaluation.PASS, "cell@1") == reason
+
+
+def test_a_pass_counts_after_a_restart_for_the_pictures_that_it_was_shown_alone(line, tmp_path):
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.until(lambda: line.status == (PASSED, None))
+    line.clerk.close()
+    belt = tmp_path / "empty"
+    belt.mkdir()
+    reasons = []
+    for camera in ({}, {"exposure_us": 900.0}, {"presence": PresenceSettings(empty_folder=str(belt))}):
+        again = CheckedLine(tmp_path / "state", at_start=False, **camera)
+        reasons.append(again.status[1])
+        again.clerk.close()
+    assert reasons == [None, "golden_overdue", "golden_overdue"]
 
 
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
