@@ -18,6 +18,8 @@ Its version is 0 as the line starts, and counts up with each reload that changes
 
 _REMEMBERED_NS: Final = 10_000_000_000
 """A frame that was captured longer ago than this, and than every deadline, has missed its own."""
+_MOST_GONE: Final = 1000
+"""Keys of recipes that are gone whose sha256 is kept: far more than parts that can be under way need."""
 
 
 class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,7 +124,7 @@ class RecipeBook:
     def __init__(self, in_force: LineRecipe) -> None:
         self._loaded: list[LineRecipe] = [in_force]  # the least recently used first
         self._in_force = in_force
-        self._sha256: dict[str, str] = {}  # of every key there ever was: it never means anything else
+        self._sha256: dict[str, str] = {}  # also of keys that are gone: they never mean anything else
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
         self.in_force_since_ns = 0
         """When the one in force was put in force; 0: the line began with it."""
@@ -263,7 +265,9 @@ class RecipeBook:
         there = [*(recipe for _, recipe in self._before), *self._loaded]
         self._deadlines_ns = {key: ns for each in there for key, ns in each.deadlines_ns.items()}
         self._camera_settings = {key: each.camera_settings for each in there for key in each.deadlines_ns}
-        self._sha256 |= {key: each.sha256 for each in there for key in each.deadlines_ns}
+        here = {key: each.sha256 for each in there for key in each.deadlines_ns}
+        gone = [(key, sha256) for key, sha256 in self._sha256.items() if key not in here]
+        self._sha256 = dict(gone[-_MOST_GONE:]) | here
         self._recipes = {
             recipe.name: _keyed(recipe, title_of(recipe.name)[0]) if each.is_file else recipe
             for each in there
