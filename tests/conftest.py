@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import signal
 import subprocess
@@ -138,6 +140,21 @@ _OF_MODELS: Final = {"backends", "bank", "bench", "evaluation", "model", "test_b
 
 _LONG: Final = {"test_endpoint.py", "test_journal.py", "test_stream.py", "test_video.py", "test_worker.py"}
 """Files of pure tests that take seconds, most of them waiting."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Look for garbage among what tests make, and not, again and again, among what is there to stay.
+
+    That is a million objects of modules and tests, in each worker.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+        atexit.register(gc.unfreeze)  # libraries complain of what is left at the very end
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m looks
