@@ -21,7 +21,7 @@ from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.recipes.stored import RECORD_NS, Change, RecipeNotFoundError, RecipeRecords
+from inspectd.recipes.stored import RECORD_NS, Change, NotBeforeError, RecipeNotFoundError, RecipeRecords
 from inspectd.shadow import Shadow
 from inspectd.wire import (
     RecipeAck,
@@ -414,9 +414,12 @@ class Changeover:
 
     def _on_not_recorded(self, recording: _Recording, error: InspectdError) -> None:
         self._recording = None
-        self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
+        reason = RecipeRefusalReason.NOT_BEFORE
+        if not isinstance(error, NotBeforeError):  # that is a wrong request, and no fault of the line
+            reason = RecipeRefusalReason.NOT_RECORDED
+            self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
         if not recording.is_given_up:
-            self._refuse(recording.request, recording.reply, RecipeRefusalReason.NOT_RECORDED, str(error))
+            self._refuse(recording.request, recording.reply, reason, str(error))
 
     def _on_not_confirmed(self, recipe: LineRecipe, error: InspectdError) -> None:
         self._emit("alarm", "recipe_not_recorded", detail=f"{recipe.name}: {error}")

@@ -24,9 +24,9 @@ from inspectd.client import (
 )
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.recipes.audit import AuditAction, InForce, changes_in_force, parse_in_force
+from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe
-from inspectd.recipes.stored import Change, RecipeRecords
+from inspectd.recipes.stored import Change, RecipeRecords, recipe_before
 from inspectd.text import json_line, printable
 from inspectd.wire import Event, RecipeState
 
@@ -148,16 +148,7 @@ def _meant(line: LineState, arguments: argparse.Namespace, action: RecipeAction)
 
 def _before(line: LineState) -> tuple[str, int | None]:
     """What was in force before the last change."""
-    changes = [record for record in changes_in_force(line.audit) if record.old != record.new]
-    last = changes[-1] if changes else None
-    if last is None:
-        raise InputError(f"{line.audit}: no recipe was put in force yet, so there is none to go back to")
-    if last.old is None:
-        raise InputError(
-            f"{line.audit}: record {last.seq} was made where nobody knew what was in force before; say "
-            "which it is to be: inspectd recipe activate ID@VERSION (or file)"
-        )
-    before: InForce = parse_in_force(last.old, f"{line.audit}, record {last.seq}: ")
+    before = recipe_before(line.audit)
     return before.id, before.version
 
 

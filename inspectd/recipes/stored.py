@@ -22,7 +22,9 @@ from inspectd.recipes.audit import (
     format_in_force,
     in_force,
     is_take_back,
+    last_change,
     newest_first,
+    parse_in_force,
     puts_in_force,
     read_mark,
     record_in_force,
@@ -40,6 +42,10 @@ RECORD_NS: Final = 2_000_000_000
 
 class RecipeNotFoundError(InputError):
     """The store has no such recipe, or no such version."""
+
+
+class NotBeforeError(InputError):
+    """A rollback leads elsewhere than to what was in force before the last change."""
 
 
 class Change(NamedTuple):
@@ -137,12 +143,16 @@ class RecipeRecords:
         """As `record`, for a line that runs: only where the file says that `old`, which judges, is in force.
 
         Another file, as where the disk is no longer there, would not be the one that the next start reads.
+        A rollback takes the last change back, and puts nothing else in force.
 
         Raises:
+            NotBeforeError: a rollback to something else.
             InputError: it says something else, or was altered.
             UnavailableError: as `record`.
         """
         self._refuse_other(in_force(self._audit), old)
+        if change.action is AuditAction.ROLLBACK:
+            self._refuse_other_way_back(new)
         self.record(change, old, new, is_wanted)
 
     def confirm(self, change: Change, judging: LineRecipe) -> None:
@@ -165,6 +175,17 @@ class RecipeRecords:
             raise InputError(
                 f"{self._audit}: says that {said} is in force, and the line judges by {judging.name}; was it "
                 "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
+            )
+
+    def _refuse_other_way_back(self, wanted: LineRecipe) -> None:
+        before = recipe_before(self._audit)
+        # Of the configuration file that is what it says now, however often it was read again.
+        is_that = wanted.is_file if before.is_file else format_in_force(before) == _words(wanted)
+        if not is_that:
+            name = FILE if before.is_file else f"{before.id}@{before.version}"
+            raise NotBeforeError(
+                f"{wanted.name} is not what was in force before the last change: that was {name}, and a "
+                "rollback leads nowhere else; look again, or activate the recipe that you mean"
             )
 
     def record(
@@ -286,6 +307,25 @@ class RecipeRecords:
                 f"the line, each region as CAMERA/REGION: {', '.join(places)}; import a version that does"
             )
         return line_recipe(recipe, self.store.folder(recipe.id, recipe.version), self._config)
+
+
+def recipe_before(audit: Path) -> InForce:
+    """What was in force before the last change: where a rollback leads.
+
+    Raises:
+        NotBeforeError: nothing was changed yet, or nobody knew what was in force before.
+        InputError: the audit file was altered.
+        UnavailableError: it cannot be read now.
+    """
+    last = last_change(audit)
+    if last is None:
+        raise NotBeforeError(f"{audit}: no recipe was put in force yet, so there is none to go back to")
+    if last.old is None:
+        raise NotBeforeError(
+            f"{audit}: record {last.seq} was made where nobody knew what was in force before; say "
+            "which it is to be: inspectd recipe activate ID@VERSION (or file)"
+        )
+    return parse_in_force(last.old, f"{audit}, record {last.seq}: ")
 
 
 def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineRecipe:

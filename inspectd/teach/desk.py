@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from inspectd.errors import InputError, InspectdError, UnavailableError
-from inspectd.recipes.audit import AuditFault, changes_in_force, parse_in_force, verify
+from inspectd.recipes.audit import AuditFault, last_change, parse_in_force, verify
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.candidates import Candidate, list_candidates
 from inspectd.teach.cases import CaseBook, CaseState
@@ -223,7 +223,7 @@ def _back_to(place: TeachPlace) -> dict[str, Any] | None:
         return None
     if isinstance(fault := verify(place.audit), AuditFault):
         raise InputError(f"{place.audit}: was altered: {fault}; restore a copy")
-    last = next(reversed(changes_in_force(place.audit)), None)
+    last = last_change(place.audit)
     if last is None or last.old is None or last.new is None:
         return None
     before, now = (

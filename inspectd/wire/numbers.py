@@ -74,6 +74,7 @@ COMMAND_REFUSAL_NUMBERS: Final = {
     "no_shadow": 48,
     "not_recorded": 49,
     "other_line": 50,
+    "not_before": 51,
     "unknown_command": 60,
     "no_answer": 61,
     "recipe_number": 62,

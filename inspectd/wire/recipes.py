@@ -24,7 +24,7 @@ class RecipeAction(StrEnum):
     ACTIVATE = "activate"
     """Put a prepared one in force: whatever is captured, or triggered, from then on is judged by it."""
     ROLLBACK = "rollback"
-    """As `activate`, of the recipe that was in force before: recorded as taking a change back."""
+    """As `activate`, of the recipe that was in force before the last change, and of no other."""
     UNPREPARE = "unprepare"
     """It need not stay loaded."""
     SHADOW = "shadow"
@@ -89,6 +89,8 @@ class RecipeRefusalReason(OpenStrEnum):
     """The audit journal could not be written in time; nothing changed."""
     OTHER_LINE = "other_line"
     """Another line was meant."""
+    NOT_BEFORE = "not_before"
+    """A rollback leads only to what was in force before the last change."""
 
 
 class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack/1"):

@@ -25,7 +25,7 @@ ACTS = {
     "explain a part": [Act.EXPLAIN],
     "prepare, activate, unload recipes": [Act.RECIPE_PREPARE, Act.RECIPE_ACTIVATE, Act.RECIPE_UNPREPARE],
     "compare a recipe, put it in force": [Act.RECIPE_SHADOW, Act.RECIPE_UNSHADOW, Act.RECIPE_PROMOTE],
-    "go back to the recipe of before": [Act.RECIPE_ROLLBACK],
+    "go back to the recipe that was in force before the last change": [Act.RECIPE_ROLLBACK],
     "mark a part as judged wrong": [Act.TEACH_MARK],
     "confirm or refuse what another person marked, withdraw": [Act.TEACH_CONFIRM, Act.TEACH_WITHDRAW],
     "build, cancel, propose a candidate": [Act.TEACH_BUILD, Act.TEACH_PROPOSE],

@@ -44,8 +44,8 @@ PUBLISHED = {
     ),
     "Result of a command": (
         """malformed not_ready busy unknown damaged failed not_prepared in_force no_shadow not_recorded
-        other_line""",
-        [*range(40, 51)],
+        other_line not_before""",
+        [*range(40, 52)],
         {
             "unknown_command": 60,
             "no_answer": 61,

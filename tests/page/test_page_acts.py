@@ -108,6 +108,19 @@ def test_who_may_not_changes_nothing(daemon, page, act) -> None:
     assert [record.seq for record in newest_first(daemon.folder / "state" / "audit.jsonl")] == before
 
 
+def test_who_may_go_back_gets_no_further_than_to_the_recipe_of_before(daemon, page, act) -> None:
+    assert act("engineer", "recipe_prepare", recipe="b")[0] == 200
+    until(lambda: recipes(page)["b"] == "prepared")
+    before = [record.seq for record in newest_first(daemon.folder / "state" / "audit.jsonl")]
+    status, said = act("quality", "recipe_rollback", recipe="b", version=1)
+    assert (status, said["what"]) == (409, "not_before")
+    assert "that was file" in said["error"]
+    assert [record.seq for record in newest_first(daemon.folder / "state" / "audit.jsonl")] == before
+    for _ in range(2):  # two people at once: the second changes nothing
+        assert act("quality", "recipe_rollback", recipe="file")[0] == 200
+    until(lambda: recipes(page) == {"a": "prepared", "b": "prepared", "file": "in_force"})
+
+
 def test_a_golden_check_by_an_operator(daemon, page, act) -> None:
     until(lambda: act("engineer", "recipe_activate", recipe="file")[0] == 200)
     until(lambda: recipes(page)["file"] == "in_force")

@@ -13,9 +13,14 @@ from support.daemon import camera_table, settings
 
 from inspectd import config
 from inspectd.errors import InputError, UnavailableError
-from inspectd.recipes.audit import AuditAction, changes_in_force, history, in_force, log
+from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
-from inspectd.recipes.stored import Change, RecipeRecords
+from inspectd.recipes.stored import Change, NotBeforeError, RecipeRecords
+
+
+def oldest_first(audit: Path) -> list[AuditRecord]:
+    return [*changes_in_force(audit)][::-1]
+
 
 ASKED = Change(AuditAction.ACTIVATE, "anna", "local", "order 7")
 
@@ -37,9 +42,7 @@ def test_a_change_that_was_given_up_meanwhile_is_taken_back(records: RecipeRecor
     with pytest.raises(UnavailableError, match="taken back"):
         records.record(ASKED, a, b, lambda: False)
     assert records.in_force().name == "a@1"
-    assert [record.new for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == [
-        f"a@1 {a.sha256}"
-    ]
+    assert [record.new for record in oldest_first(tmp_path / "state" / "audit.jsonl")] == [f"a@1 {a.sha256}"]
     said = [(record.action, (record.new or "")[:3]) for record in history(tmp_path / "state" / "audit.jsonl")]
     assert said == [("activate", "a@1"), ("activate", "b@1"), ("rollback", "a@1")]
 
@@ -97,11 +100,11 @@ def test_what_is_taken_back_never_counts_whenever_that_is_killed(
             records.record(ASKED, a, b, lambda: False)
         monkeypatch.undo()
         assert records.in_force().name == "a@1"
-        assert [record.object for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == ["a"]
+        assert [record.object for record in oldest_first(tmp_path / "state" / "audit.jsonl")] == ["a"]
     records.settle()
     assert records.in_force().name == "a@1"
     records.record(ASKED, a, b)
-    assert [record.object for record in changes_in_force(tmp_path / "state" / "audit.jsonl")] == ["a", "b"]
+    assert [record.object for record in oldest_first(tmp_path / "state" / "audit.jsonl")] == ["a", "b"]
 
 
 def test_a_restored_file_is_guarded_again_from_the_next_start_on(
@@ -141,7 +144,7 @@ def test_what_a_version_that_notes_nothing_puts_in_force_counts_and_is_guarded_f
     assert records.in_force().name == "b@1"
     records.settle()
     assert records.in_force().name == "b@1"
-    assert [record.object for record in changes_in_force(audit)] == ["a", "b"]
+    assert [record.object for record in oldest_first(audit)] == ["a", "b"]
     *rest, _last = audit.read_bytes().splitlines(keepends=True)
     audit.write_bytes(b"".join(rest))
     with pytest.raises(InputError, match="record 2, which put b@1 in force, is gone"):
@@ -161,4 +164,26 @@ def test_a_change_that_an_earlier_version_announced_by_its_number_does_not_count
     assert records.in_force().name == "a@1"
     records.settle()
     assert records.in_force().name == "a@1"
-    assert [record.object for record in changes_in_force(audit)] == ["a"]
+    assert [record.object for record in oldest_first(audit)] == ["a"]
+
+
+def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(records: RecipeRecords) -> None:
+    a, b, file = records.read("a", 1), records.read("b", 1), records.file
+    back = Change(AuditAction.ROLLBACK, "quinn", "local", "rejects")
+    with pytest.raises(NotBeforeError, match="no recipe was put in force yet"):
+        records.change(back, file, a, lambda: True)
+    records.change(ASKED, file, a, lambda: True)
+    with pytest.raises(UnavailableError, match="taken back"):
+        records.change(ASKED, a, b, lambda: False)
+    with pytest.raises(NotBeforeError, match=r"b@1 is not what was in force before .* that was file"):
+        records.change(back, a, b, lambda: True)
+    assert records.in_force().name == "a@1"
+    records.change(back, a, file, lambda: True)
+    assert records.in_force().name == "file"
+    with pytest.raises(NotBeforeError, match=r"that was a@1"):
+        records.change(back, file, b, lambda: True)
+    records.change(back, file, a, lambda: True)
+    assert records.in_force().name == "a@1"
+    records.record(ASKED, None, b)
+    with pytest.raises(NotBeforeError, match="nobody knew what was in force before"):
+        records.change(back, b, a, lambda: True)

@@ -24,7 +24,7 @@ from inspectd.client import (
 from inspectd.ipc.child import take_part
 from inspectd.scoring.stub import Behaviour
 
-ACTIVATE, PREPARE, ROLLBACK = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.ROLLBACK
+ACTIVATE, PREPARE = RecipeAction.ACTIVATE, RecipeAction.PREPARE
 GREY = {"cell": 0.2, "dark": 0.1, "bright": 0.4, "as-dark": 0.1}
 """Brightness of a frame under each recipe; the stub's score is just that."""
 
@@ -132,7 +132,7 @@ def test_a_camera_that_cannot_be_set_is_said_and_judges_nothing_until_it_can(sta
     daemon.until(lambda: sum(v.camera == "free" for v in daemon.reader.verdicts[heard:]) > 20)
     reasons = {v.reason for v in daemon.reader.verdicts if v.recipe == "bright" and v.camera == "free"}
     assert reasons == {"camera_settings"}
-    assert isinstance(ask(daemon, ROLLBACK, "dark"), RecipeAck)
+    assert isinstance(ask(daemon, ACTIVATE, "dark"), RecipeAck)
     daemon.until(lambda: daemon.reader.verdicts[-1].camera == "free" and daemon.reader.verdicts[-1].score)
     os.kill(daemon.children()["free"], signal.SIGKILL)
     daemon.reader.verdicts.clear()

@@ -108,11 +108,15 @@ def history(path: Path) -> Iterator[AuditRecord]:
         InputError: as `read`.
         UnavailableError: what is noted beside the file cannot be read now.
     """
+    return _acknowledged(path, read(path))
+
+
+def _acknowledged(path: Path, records: Iterable[AuditRecord]) -> Iterator[AuditRecord]:
     try:
         mark = read_mark(path)
     except InputError:
         mark = None  # of what is in force nobody knows then, but these were
-    found = (record for record in read(path) if puts_in_force(record))
+    found = (record for record in records if puts_in_force(record))
     return found if mark is None else (record for record in found if not mark.is_pending(record))
 
 
@@ -149,20 +153,37 @@ def pending_records(path: Path, mark: AuditMark) -> tuple[str, ...]:
     return tuple(record.sha256 for record in newer if mark.is_pending(record))
 
 
-def changes_in_force(path: Path) -> list[AuditRecord]:
-    """The records of `history` that took effect, oldest first: without those that were taken back.
+def changes_in_force(path: Path) -> Iterator[AuditRecord]:
+    """The records of `history` that took effect, newest first: without those that were taken back.
+
+    Reads from the end and no further than needed.
 
     Raises:
-        InputError: as `read`.
-        UnavailableError: what is noted beside the file cannot be read now.
+        InputError: a record on the way was altered.
+        UnavailableError: the file, or what is noted beside it, cannot be read now.
     """
-    found: list[AuditRecord] = []
-    for record in history(path):
-        if not is_take_back(record):
-            found.append(record)
-        elif found and found[-1].new == record.old:
-            found.pop()
-    return found
+    taken_back: list[str | None] = []
+    for record in _acknowledged(path, newest_first(path)):
+        if is_take_back(record):
+            taken_back.append(record.old)
+            continue
+        is_undone = False
+        while taken_back and not is_undone:
+            is_undone = taken_back.pop() == record.new
+        if not is_undone:
+            yield record
+
+
+def last_change(path: Path) -> AuditRecord | None:
+    """The newest of `changes_in_force` since which another recipe judges; None: there is none.
+
+    What it has as `old` was in force before, so that is where a rollback leads.
+
+    Raises:
+        InputError: as `changes_in_force`.
+        UnavailableError: as `changes_in_force`.
+    """
+    return next((record for record in changes_in_force(path) if record.old != record.new), None)
 
 
 def is_take_back(record: AuditRecord) -> bool:
