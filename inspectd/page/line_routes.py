@@ -23,7 +23,7 @@ from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError, json_answer, read_json
 from inspectd.page.guard import Account, Guard
 from inspectd.page.line.asking import LineAsker, RefusedError
-from inspectd.page.line.orders import Order, OrderFile
+from inspectd.page.line.orders import Order, OrderFile, OtherOrderError
 from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
@@ -51,6 +51,7 @@ _Answer = TypeVar("_Answer")
 
 _Recipe = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
 _Reason = Annotated[str, Meta(max_length=150)]
+_OrderName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class RecipeAct(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,9 +83,17 @@ class NoMore(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OrderBegin(msgspec.Struct, forbid_unknown_fields=True):
-    """A new order; the one before it ends."""
+    """A new order, and the name of the one that ends with it; without one none may be under way."""
 
-    order: Annotated[str, Meta(min_length=1, max_length=64)]
+    order: _OrderName
+    instead_of: _OrderName | None = None
+    reason: _Reason = ""
+
+
+class OrderEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """The order that is to end."""
+
+    order: _OrderName
     reason: _Reason = ""
 
 
@@ -297,27 +306,38 @@ class LineRoutes:
         """Count parts anew, under the order's name."""
         account = await self._guard.allow(request, Act.ORDER)
         wanted = await read_json(request, OrderBegin)
-        return await self._set_order(
-            account, Order(printable(wanted.order)[:64], self._hub.clock_ms()), wanted.reason
-        )
+        order = Order(printable(wanted.order)[:64], self._hub.clock_ms())
+        return await self._set_order(account, order, wanted.instead_of, wanted.reason)
 
     async def end_order(self, request: Request) -> Response:
         """Count for no order any more."""
         account = await self._guard.allow(request, Act.ORDER)
-        wanted = await read_json(request, NoMore)
-        return await self._set_order(account, None, wanted.reason)
+        wanted = await read_json(request, OrderEnd)
+        return await self._set_order(account, None, wanted.order, wanted.reason)
 
-    async def _set_order(self, account: Account, order: Order | None, reason: str) -> Response:
-        before = self._orders.order
-        names = before.name if before else None, order.name if order else None
+    async def _set_order(
+        self, account: Account, order: Order | None, instead_of: str | None, reason: str
+    ) -> Response:
+        """Change the order between two records.
+
+        Raises:
+            ApiError: another one is under way.
+            UnavailableError: it cannot be written down.
+        """
+        new = order.name if order else None
 
         async def record(result: str) -> None:
-            await self._guard.record(
-                account, Act.ORDER, old=names[0], new=names[1], why=reason, result=result
-            )
+            await self._guard.record(account, Act.ORDER, old=instead_of, new=new, why=reason, result=result)
 
         await record(BEGUN)
-        await to_thread.run_sync(self._orders.set, order)
+        try:
+            await to_thread.run_sync(self._orders.set, order, instead_of)
+        except (OtherOrderError, UnavailableError) as error:
+            self._counts["acts", "refused"] += 1
+            await record(f"refused: {error}")
+            if isinstance(error, UnavailableError):
+                raise
+            raise ApiError(409, "other_order", str(error)) from error
         await record(DONE)
         self._counts["acts", "done"] += 1
         return json_answer({"ok": True, "answer": None})

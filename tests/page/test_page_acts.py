@@ -147,7 +147,7 @@ def test_an_order_counts_from_its_beginning_and_outlives_the_page(page, act) -> 
     page.start()
     assert act("viewer", "order_begin", order="B")[0] == 403
     assert (page.folder / "store" / "order.json").read_bytes().startswith(b'{"name":"A-7 <i>"')
-    assert act("operator", "order_end")[0] == 200
+    assert act("operator", "order_end", order="A-7 <i>")[0] == 200
     rows = [row for row in page.audit() if row["action"] == "order" and row["result"] == "done"]
     assert [(row["old"], row["new"]) for row in rows] == [(None, "A-7 <i>"), ("A-7 <i>", None)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -48,6 +49,37 @@ def test_nothing_is_done_that_cannot_be_recorded(page) -> None:
     assert page.store.user("ghost") is None
     assert viewer.get("/api/me").status_code == 200
     assert engineer.get("/api/me").status_code == 200
+
+
+def test_of_two_who_begin_an_order_at_the_same_time_one_does_and_the_other_is_told(page) -> None:
+    browsers = [page.browser("operator"), page.browser("engineer")]
+    for turn in range(10):
+        names, answers = (f"A {turn}", f"a much longer name {turn}"), dict[str, Any]()
+
+        def begin(browser: Any, name: str, answers: dict[str, Any] = answers) -> None:
+            answers[name] = browser.post("/api/acts/order_begin", json={"order": name})
+
+        both = [threading.Thread(target=begin, args=each) for each in zip(browsers, names, strict=True)]
+        for each in both:
+            each.start()
+        for each in both:
+            each.join()
+        assert sorted(answer.status_code for answer in answers.values()) == [200, 409]
+        begun, late = sorted(names, key=lambda name: answers[name].status_code)
+        assert answers[late].json()["what"] == "other_order"
+        assert f"order {begun} is under way" in answers[late].json()["error"]
+        kept = json.loads((page.folder / "store" / "order.json").read_bytes())
+        assert kept["name"] == begun
+        ends = {row["new"]: row["result"] for row in page.audit() if row["result"] != "begun"}
+        assert (ends[begun], ends[late][:7]) == ("done", "refused")
+        assert browsers[1].post("/api/acts/order_end", json={"order": late}).json()["what"] == "other_order"
+        assert browsers[0].post("/api/acts/order_end", json={"order": begun}).status_code == 200
+
+
+def test_an_order_that_cannot_be_written_down_is_recorded_as_refused(page) -> None:
+    (page.folder / "store" / "order.json.new").mkdir()
+    assert page.browser("operator").post("/api/acts/order_begin", json={"order": "A"}).status_code == 503
+    assert [row["result"].partition(":")[0] for row in page.audit()] == ["begun", "refused"]
 
 
 def test_a_silent_line_is_asked_once_at_a_time_and_all_get_that_answer(page) -> None:

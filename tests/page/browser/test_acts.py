@@ -59,3 +59,27 @@ def test_an_engineer_changes_over_and_nobody_else_is_offered_it(its_page, look) 
         glass.tab.get_by_role("dialog").get_by_role("button", name=act).tap()
     glass.sees("tr.in_force", "blue @ 1")
     glass.open("/").sees(".facts", "blue @ 1 (7)")
+
+
+def test_a_dialog_about_an_order_does_what_it_showed_or_nothing(its_page, look) -> None:
+    glass, colleague = look(its_page, "operator"), its_page.browser("engineer")
+
+    def colleague_does(act: str, name: str) -> None:
+        assert colleague.post(f"/api/acts/order_{act}", json={"order": name}).status_code == 200
+
+    glass.tab.get_by_role("button", name="Begin an order").tap()
+    dialog = glass.tab.get_by_role("dialog")
+    dialog.get_by_label("Order").fill("4711")
+    colleague_does("begin", "4712")
+    glass.sees(".counter h2", "4712")
+    dialog.get_by_role("button", name="Begin an order").tap()
+    glass.sees("dialog .problem", "Somebody began or ended an order meanwhile")
+    dialog.get_by_role("button", name="Cancel").tap()
+    glass.tab.get_by_role("button", name="End the order").tap()
+    colleague_does("end", "4712")
+    colleague_does("begin", "4713")
+    glass.sees(".counter h2", "4713")
+    glass.sees("dialog h2", "End order 4712?")
+    dialog.get_by_role("button", name="End the order").tap()
+    glass.sees("dialog .problem", "Somebody began or ended an order meanwhile")
+    colleague_does("end", "4713")

@@ -81,7 +81,7 @@ def test_hostile_names_are_shown_and_do_nothing(page, look) -> None:
     assert HOSTILE in rows_of(glass)[0]
     assert glass.ask("POST", "/api/acts/order_begin", {"order": f"{HOSTILE}a>"}) == 200
     glass.open("/").sees(".counter h2", HOSTILE)
-    assert glass.ask("POST", "/api/acts/order_end", {}) == 200
+    assert glass.ask("POST", "/api/acts/order_end", {"order": f"{HOSTILE}a>"}) == 200
     glass.open("/history?verdict=fail")
     rows_of(glass)
     glass.tab.locator("tbody a").first.tap()

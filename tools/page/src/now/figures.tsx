@@ -113,38 +113,41 @@ function Counter({ title, counts, children }: { title: string; counts: Counts; c
 }
 
 function Order({ counts }: { counts: Counts | null }) {
-  const [isAsked, setAsked] = useState(false);
-  const [name, setName] = useState("");
+  const [asked, setAsked] = useState<{ ends: string | null } | null>(null);
   const mayChange = may("order");
-  const button = mayChange && <Button onClick={() => setAsked(true)}>{counts ? t("order.end") : t("order.begin")}</Button>;
-  const dialog = isAsked && (
-    <Confirm
-      title={counts ? t("order.end_title", { name: counts.name ?? "" }) : t("order.begin_title")}
-      doLabel={counts ? t("order.end") : t("order.begin")}
-      onClose={() => setAsked(false)}
-      onDo={() => (counts ? post("/api/acts/order_end", {}) : post("/api/acts/order_begin", { order: name }))}
-    >
+  const button = mayChange && <Button onClick={() => setAsked({ ends: counts?.name ?? null })}>{counts ? t("order.end") : t("order.begin")}</Button>;
+  return (
+    <>
       {counts ? (
-        <p>{t("order.end_said")}</p>
+        <Counter title={t("figures.order", { name: counts.name ?? "", time: timeText(counts.from_ms) })} counts={counts}>
+          {button}
+        </Counter>
       ) : (
+        mayChange && <section class="card order">{button}</section>
+      )}
+      {asked && <AskOrder {...asked} onClose={() => setAsked(null)} />}
+    </>
+  );
+}
+
+/** What it ends is what it showed when it was opened: others begin and end orders meanwhile, and then it is refused. */
+function AskOrder({ ends, onClose }: { ends: string | null; onClose: () => void }) {
+  const [name, setName] = useState("");
+  return (
+    <Confirm
+      title={ends === null ? t("order.begin_title") : t("order.end_title", { name: ends })}
+      doLabel={ends === null ? t("order.begin") : t("order.end")}
+      onClose={onClose}
+      onDo={() => (ends === null ? post("/api/acts/order_begin", { order: name }) : post("/api/acts/order_end", { order: ends }))}
+    >
+      {ends === null ? (
         <Field label={t("order.name")}>
           <input required maxLength={64} value={name} onInput={(event) => setName(event.currentTarget.value)} />
         </Field>
+      ) : (
+        <p>{t("order.end_said")}</p>
       )}
     </Confirm>
-  );
-  if (!counts)
-    return mayChange ? (
-      <section class="card order">
-        {button}
-        {dialog}
-      </section>
-    ) : null;
-  return (
-    <Counter title={t("figures.order", { name: counts.name ?? "", time: timeText(counts.from_ms) })} counts={counts}>
-      {button}
-      {dialog}
-    </Counter>
   );
 }
 
