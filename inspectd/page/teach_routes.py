@@ -87,9 +87,10 @@ class ReportOrder(msgspec.Struct, forbid_unknown_fields=True):
     reason: _Reason = ""
 
 
-class NothingMore(msgspec.Struct, forbid_unknown_fields=True):
-    """Nothing but a reason."""
+class JobEnd(msgspec.Struct, forbid_unknown_fields=True):
+    """The job that is to end, by when it began."""
 
+    began_ms: _Number
     reason: _Reason = ""
 
 
@@ -225,8 +226,8 @@ class TeachRoutes:
     async def cancel(self, request: Request) -> Response:
         """End what is computed."""
         account = await self._guard.allow(request, Act.TEACH_BUILD)
-        wanted = await read_json(request, NothingMore)
-        asked = CancelAsked(desk_person(account, wanted.reason))
+        wanted = await read_json(request, JobEnd)
+        asked = CancelAsked(desk_person(account, wanted.reason), wanted.began_ms)
         return _done(await self._desk.act(account, Act.TEACH_BUILD, "cancel", wanted.reason, asked))
 
     async def renew_report(self, request: Request) -> Response:

@@ -108,7 +108,7 @@ class TeachDesk:
             case RenewAsked():
                 return self._renew(request, _person(request.person, user_id))
             case CancelAsked():
-                return self._cancel(_person(request.person, user_id))
+                return self._cancel(request.began_ms, _person(request.person, user_id))
             case SignAsked():
                 return self._sign(request, _person(request.person, user_id))
         raise TypeError(f"no answer to {type(request).__name__}")
@@ -131,9 +131,9 @@ class TeachDesk:
         refuse_role(TeachAct.REPORT, person)
         return self._jobs.begin(JobOrder("renew", *person, candidate=request.candidate), request.candidate)
 
-    def _cancel(self, person: Person) -> Any:
+    def _cancel(self, began_ms: int, person: Person) -> Any:
         refuse_role(TeachAct.BUILD, person)
-        self._jobs.cancel()
+        self._jobs.cancel(began_ms)
         return self._jobs.job
 
     def _sign(self, request: SignAsked, person: Person) -> Any:

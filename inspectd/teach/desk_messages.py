@@ -88,9 +88,10 @@ class RenewAsked(_Asked, frozen=True, tag="renew"):
 
 
 class CancelAsked(_Asked, frozen=True, tag="cancel"):
-    """End what is under way."""
+    """End what is under way, if it is what began then."""
 
     person: DeskPerson
+    began_ms: int
 
 
 class SignAsked(_Asked, frozen=True, tag="sign"):

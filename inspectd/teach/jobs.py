@@ -112,15 +112,24 @@ class TeachJobs:
             self._follower.start()
             return self._current()
 
-    def cancel(self) -> None:
+    def cancel(self, began_ms: int) -> None:
         """End what is under way, and wait until it is over.
 
+        Args:
+            began_ms: when that began: whoever cancels saw this job, and means no other.
+
         Raises:
-            InputError: nothing is.
+            TeachRefusedError: nothing is, or something else.
         """
         with self._lock:
             if self._child is None or self._job is None or self._job.state != "running":
                 raise TeachRefusedError("no_job", "nothing is under way, expected a build or a report")
+            if self._job.began_ms != began_ms:
+                raise TeachRefusedError(
+                    "other_job",
+                    f"{self._job.about}: is under way, which {self._job.who} began at "
+                    f"{self._job.began_ms} ms, expected what began at {began_ms} ms; look again",
+                )
             _kill(self._child)
             self._end("cancelled", "")
         self._join()

@@ -134,12 +134,14 @@ def test_one_job_at_a_time_with_its_progress_and_its_end(line: TaughtLine, serve
     ask = serve()
     assert ask(JobAsked()).value is None
     assert ask(BuildAsked(person("olga", "operator"), "cells", "top")).what == "refused"
-    assert ask(CancelAsked(EVA)).what == "no_job"
+    assert ask(CancelAsked(EVA, 1)).what == "no_job"
     assert ask(BUILD).value["state"] == "running"
     assert ask(BUILD).what == "job_busy"
     until(lambda: ask(JobAsked()).value["done"] == 3)
     assert ask(JobAsked()).value["step"] == "features"
-    assert ask(CancelAsked(EVA)).value["state"] == "cancelled"
+    began_ms = ask(JobAsked()).value["began_ms"]
+    assert ask(CancelAsked(EVA, began_ms - 1)).what == "other_job"  # the one that was seen ended meanwhile
+    assert ask(CancelAsked(EVA, began_ms)).value["state"] == "cancelled"
     assert ask(BUILD).value["state"] == "running"
     # The power goes: the next desk says so.
     other = serve(WORKS)
@@ -159,7 +161,7 @@ def test_a_job_is_gone_when_it_is_cancelled(tmp_path: Path) -> None:
     jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top")
     child = jobs._child
     assert child is not None
-    jobs.cancel()
+    jobs.cancel(0)
     assert child.poll() is not None
 
 
@@ -173,7 +175,7 @@ def test_a_job_ends_though_its_end_cannot_be_written(tmp_path: Path) -> None:
         folder.rmdir()
         folder.write_text("in its way, as a full disk is")
         if state == "cancelled":
-            jobs.cancel()
+            jobs.cancel(0)
         else:
             child.kill()
         until(lambda jobs=jobs: jobs.job.state != "running")

@@ -96,7 +96,7 @@ function needText(need: Need): string {
 }
 
 function Sign({ candidate, report, onDone }: { candidate: Candidate; report: TeachReport; onDone: () => void }) {
-  const [sign, setSign] = useState<"propose" | "approve" | null>(null);
+  const [asked, setAsked] = useState<{ sign: "propose" | "approve"; needs: Need[] } | null>(null);
   if (candidate.version) return null;
   const mayPropose = may("teach_propose");
   const mayApprove = may("teach_approve") && candidate.proposed_by !== "" && !isMe(candidate.proposed_by);
@@ -125,36 +125,36 @@ function Sign({ candidate, report, onDone }: { candidate: Candidate; report: Tea
       <p class="hint">{t("teach.sign_hint")}</p>
       <div class="buttons">
         {mayPropose && (
-          <Button kind={candidate.proposed_by ? undefined! : "main"} onClick={() => setSign("propose")}>
+          <Button kind={candidate.proposed_by ? undefined! : "main"} onClick={() => setAsked({ sign: "propose", needs: report.needs })}>
             {t("teach.propose")}
           </Button>
         )}
         {mayApprove && (
-          <Button kind="main" onClick={() => setSign("approve")}>
+          <Button kind="main" onClick={() => setAsked({ sign: "approve", needs: report.needs })}>
             {t("teach.approve")}
           </Button>
         )}
       </div>
-      {sign && (
+      {asked && (
         <Say
-          title={t(sign === "propose" ? "teach.propose_ask" : "teach.approve_ask")}
-          doLabel={t(sign === "propose" ? "teach.propose" : "teach.approve")}
+          title={t(asked.sign === "propose" ? "teach.propose_ask" : "teach.approve_ask")}
+          doLabel={t(asked.sign === "propose" ? "teach.propose" : "teach.approve")}
           said={
             <>
-              <p>{t(sign === "propose" ? "teach.propose_said" : "teach.approve_said")}</p>
-              {report.needs.map((need) => (
+              <p>{t(asked.sign === "propose" ? "teach.propose_said" : "teach.approve_said")}</p>
+              {asked.needs.map((need) => (
                 <p key={need.words} class="problem">
                   <span aria-hidden="true">⚠</span> {needText(need)}
                 </p>
               ))}
             </>
           }
-          path={`/api/acts/teach_${sign}`}
+          path={`/api/acts/teach_${asked.sign}`}
           body={{ candidate: candidate.bank_sha256 }}
           isSigned
           needsReason
-          needsSecond={sign === "propose" && report.needs.length > 0}
-          onClose={() => setSign(null)}
+          needsSecond={asked.sign === "propose" && asked.needs.length > 0}
+          onClose={() => setAsked(null)}
           onDone={onDone}
         />
       )}

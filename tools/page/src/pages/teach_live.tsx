@@ -36,11 +36,15 @@ async function ask(act: LiveAct, recipe: string, version: number | null, reason:
 export function Live(props: { candidate: Candidate; report: TeachReport; backTo: TeachFacts["back_to"]; onChange: () => void }) {
   const { candidate, report, backTo } = props;
   const { data, error, reload } = useLoaded<RecipeList>("/api/recipes");
-  const [asked, setAsked] = useState<LiveAct | null>(null);
+  // What a dialog confirms is what it showed when it was opened: others change recipes meanwhile.
+  const [asked, setAsked] = useState<{ act: LiveAct; to: [string, number | null] } | null>(null);
   useEffect(() => {
     const timer = setInterval(reload, POLL_MS);
     return () => clearInterval(timer);
   }, []);
+  useEffect(() => {
+    if (data && data.in_force !== backTo?.now) props.onChange(); // somebody changed over: what is before is another one now
+  }, [data?.in_force]);
   const [name = "", version = ""] = candidate.version.split("@");
   const compared = data?.compared?.recipe === candidate.version ? data.compared : null;
   const isInForce = data?.in_force === candidate.version;
@@ -63,18 +67,17 @@ export function Live(props: { candidate: Candidate; report: TeachReport; backTo:
           {compared.state !== "running" && ` ${word("recipe_state", compared.state)} ${compared.detail}`}
         </p>
       )}
-      {isInForce && backTo && <Watched candidate={candidate} report={report} sinceMs={backTo.since_ms} />}
+      {back && <Watched candidate={candidate} report={report} sinceMs={back.since_ms} />}
       <div class="buttons">
         {can.filter(may).map((act) => (
-          <Button key={act} kind={act === "recipe_rollback" ? "danger" : "main"} isOff={!isLive.value} onClick={() => setAsked(act)}>
+          <Button key={act} kind={act === "recipe_rollback" ? "danger" : "main"} isOff={!isLive.value} onClick={() => setAsked({ act, to: goesTo(act) })}>
             {word("teach.go", act, { recipe: goesTo(act).join(" @ ") })}
           </Button>
         ))}
       </div>
       {asked && (
         <AskLive
-          act={asked}
-          to={goesTo(asked)}
+          {...asked}
           onClose={() => setAsked(null)}
           onDone={() => {
             reload();

@@ -128,7 +128,7 @@ export function useJob(first: Job | null, onEnd: () => void): Job | null {
 }
 
 export function JobCard({ job, mayCancel, onChange }: { job: Job; mayCancel: boolean; onChange: () => void }) {
-  const [isAsked, setAsked] = useState(false);
+  const [asked, setAsked] = useState<Job | null>(null);
   const about = job.kind === "renew" ? job.about.slice(0, 12) : job.about;
   const isRunning = job.state === "running";
   return (
@@ -142,7 +142,7 @@ export function JobCard({ job, mayCancel, onChange }: { job: Job; mayCancel: boo
           </p>
           <progress max={job.total || 1} value={job.done} aria-label={word("teach.step", job.step || "images")} />
           <p class="hint">{t("teach.job_hint", { who: job.who, time: timeText(job.began_ms) })}</p>
-          {mayCancel && <Button onClick={() => setAsked(true)}>{t("teach.cancel")}</Button>}
+          {mayCancel && <Button onClick={() => setAsked(job)}>{t("teach.cancel")}</Button>}
         </>
       ) : (
         <>
@@ -152,14 +152,14 @@ export function JobCard({ job, mayCancel, onChange }: { job: Job; mayCancel: boo
           {job.state === "failed" && <Problem said={job.detail} />}
         </>
       )}
-      {isAsked && (
+      {asked && (
         <Say
           title={t("teach.cancel_ask")}
           doLabel={t("teach.cancel")}
           kind="danger"
           path="/api/acts/teach_cancel"
-          body={{}}
-          onClose={() => setAsked(false)}
+          body={{ began_ms: asked.began_ms }}
+          onClose={() => setAsked(null)}
           onDone={onChange}
         />
       )}

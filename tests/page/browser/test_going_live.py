@@ -1,0 +1,103 @@
+"""The way of an approved recipe into force and back, by touch, while others change recipes too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from support.changeovers import add_recipe, ask, prepare
+from support.daemon import Daemon, camera_table, settings
+from support.glass import Glass
+from support.page_process import PageProcess
+
+from inspectd.client import RecipeAck, RecipeAction, ask_status
+
+pytestmark = pytest.mark.system
+
+CANDIDATE = "ab" * 32
+NO_SHARE = {"count": 0, "total": 0, "share": 0, "low": 0, "high": 1}
+NO_FLIPS = {"kept": 0, "judged": None, "to_fail": NO_SHARE, "to_pass": NO_SHARE}
+REPORT = {
+    "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top", "threshold_before": 1,
+    "threshold": 1.5, "taught": [], "unlike_the_rest": [], "flips": [], "passes_by_chance": NO_FLIPS,
+    "other_passes": NO_FLIPS, "fails": NO_FLIPS, "golden_wrong_before": 0, "golden_wrong": 0, "golden": 0,
+    "known_defects": [], "effects": None, "left_out": {}, "needs": [],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+    daemon = start_shared_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), deadline_ms=3000)
+    ).ready()
+    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
+    return daemon
+
+
+@pytest.fixture(scope="module")
+def its_page(changing, tmp_path_factory) -> Iterator[PageProcess]:
+    recipes = f'recipes_dir = "{changing.folder / "state" / "recipes"}"\n'
+    process = PageProcess(tmp_path_factory.mktemp("page"), changing.runtime_dir, line=recipes)
+    yield process
+    process.close()
+
+
+def in_force(daemon: Daemon) -> str:
+    return str(ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").in_force)
+
+
+def told_by_the_desk(glass: Glass, back_to: Callable[[], dict[str, Any] | None]) -> None:
+    """What a teaching desk would say of an approved candidate; line and page are real."""
+    candidate = {
+        "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top",
+        "threshold_before": 1, "threshold": 1.5, "taught": [], "unlike_the_rest": [], "rise": None,
+        "has_report": True, "built_by": "eva", "built_ms": 0, "proposed_by": "eva", "proposed_why": "",
+        "second_why": "", "approved_by": "quinn", "version": "blue@1",
+    }  # fmt: skip
+    watch = {"from_ms": 0, "to_ms": 1, "judged": 0, "fail": 0, "low": 0, "high": 1}
+
+    def facts() -> dict[str, Any]:
+        return {
+            "cases": [], "cases_in_all": 0, "candidates": [candidate], "job": None, "recipes": [],
+            "back_to": back_to(),
+        }  # fmt: skip
+
+    glass.tab.route("**/api/teach", lambda route: route.fulfill(json=facts()))
+    glass.tab.route("**/api/teach/reports/*", lambda route: route.fulfill(json=REPORT))
+    told = {"before": watch, "since": watch, "result": "too_few", "fewest": 100}
+    glass.tab.route("**/api/watch?*", lambda route: route.fulfill(json=told))
+
+
+def asked(glass: Glass, act: str) -> list[Any]:
+    """Bodies of what the tab asked for, as they are sent."""
+    found: list[Any] = []
+    glass.tab.on(
+        "request",
+        lambda request: found.append(json.loads(request.post_data)) if request.url.endswith(act) else None,
+    )
+    return found
+
+
+def test_of_two_who_go_back_at_once_neither_puts_the_bad_recipe_in_force_again(
+    changing, its_page, look
+) -> None:
+    prepare(changing, "blue")
+    assert isinstance(ask(changing, RecipeAction.ACTIVATE, "blue"), RecipeAck)
+    glass = look(its_page, "quality")
+    known = {"recipe": "file", "version": 0, "now": "blue@1", "since_ms": 0, "by": "eva", "action": "promote"}
+    back_to = [known]
+    told_by_the_desk(glass, lambda: back_to[-1])
+    sent = asked(glass, "recipe_rollback")
+    glass.open(f"/teach/{CANDIDATE}").sees(".watch", "Too few parts")
+    glass.tab.get_by_role("button", name="Back to file").tap()
+    # A colleague is quicker: from now on "before" means the bad one.
+    assert isinstance(ask(changing, RecipeAction.ROLLBACK, "file"), RecipeAck)
+    back_to.append({**known, "recipe": "blue", "version": 1, "now": "file@0", "action": "rollback"})
+    glass.sees(".live", "Not in force")
+    dialog = glass.tab.get_by_role("dialog")
+    dialog.get_by_role("button", name="Back to file").tap()
+    dialog.wait_for(state="detached")
+    assert [(body["recipe"], body["version"]) for body in sent] == [("file", 0)]
+    assert in_force(changing) == "file"
