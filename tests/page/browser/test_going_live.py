@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.changeovers import add_recipe, ask, prepare
+from support.changeovers import add_recipe, ask, begin_shadow, prepare
 from support.daemon import Daemon, camera_table, settings
 from support.glass import Glass
 from support.page_process import PageProcess
 
 from inspectd.client import RecipeAck, RecipeAction, ask_status
+from inspectd.scoring.stub import Behaviour
 
 pytestmark = pytest.mark.system
 
@@ -48,13 +49,15 @@ def in_force(daemon: Daemon) -> str:
     return str(ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").in_force)
 
 
-def told_by_the_desk(glass: Glass, back_to: Callable[[], dict[str, Any] | None]) -> None:
+def told_by_the_desk(
+    glass: Glass, back_to: Callable[[], dict[str, Any] | None], version: str = "blue@1"
+) -> None:
     """What a teaching desk would say of an approved candidate; line and page are real."""
     candidate = {
         "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top",
         "threshold_before": 1, "threshold": 1.5, "taught": [], "unlike_the_rest": [], "rise": None,
         "has_report": True, "built_by": "eva", "built_ms": 0, "proposed_by": "eva", "proposed_why": "",
-        "second_why": "", "approved_by": "quinn", "version": "blue@1",
+        "second_why": "", "approved_by": "quinn", "version": version,
     }  # fmt: skip
     watch = {"from_ms": 0, "to_ms": 1, "judged": 0, "fail": 0, "low": 0, "high": 1}
 
@@ -101,3 +104,27 @@ def test_of_two_who_go_back_at_once_neither_puts_the_bad_recipe_in_force_again(
     dialog.wait_for(state="detached")
     assert [(body["recipe"], body["version"]) for body in sent] == [("file", 0)]
     assert in_force(changing) == "file"
+
+
+def test_cancel_while_the_line_loads_a_recipe_keeps_it_out_of_force(changing, its_page, look) -> None:
+    add_recipe(changing.folder / "state", "green", 8, {"top": 1.6})
+    begin_shadow(changing, "green")
+    glass = look(its_page, "engineer")
+    told_by_the_desk(glass, lambda: None, version="green@1")
+    sent = asked(glass, "recipe_promote")
+    glass.open(f"/teach/{CANDIDATE}").sees(".live", "Compared since")
+    changing.behave(Behaviour(load_seconds=3))
+    changing.reader.events.clear()
+    glass.tab.get_by_role("button", name="Put green @ 1 in force").tap()
+    dialog = glass.tab.get_by_role("dialog")
+    dialog.get_by_role("button", name="Put green @ 1 in force").tap()
+    glass.sees("dialog", "The line loads the recipe.")
+    dialog.get_by_role("button", name="Cancel").tap()
+    dialog.wait_for(state="detached")
+    changing.until(lambda: changing.reader.event("recipe_prepared"))
+    for _ in range(3):  # the page looks, every two seconds, and sees that it is loaded by now
+        with glass.tab.expect_response("**/api/recipes") as looked:
+            pass
+    states = {each["name"]: each["state"] for each in looked.value.json()["recipes"]}
+    assert (states["green"], states["file"]) == ("prepared", "in_force")
+    assert (len(sent), in_force(changing)) == (1, "file")

@@ -125,29 +125,48 @@ export function Table({ heads, children, label }: { heads: string[]; children: C
   );
 }
 
-/** Asks before something is done, and does it; what went wrong is said in place. */
+/** What a deed waits for before it is done. Until then "Cancel", and leaving the page, end it: nothing is done. */
+export type Patience = <T>(wait: (stop: AbortSignal) => Promise<T>) => Promise<T>;
+
+/**
+ * Asks before something is done, and does it; what went wrong is said in place.
+ *
+ * What was sent to the server is done whatever becomes of the dialog: "Cancel" then says that it goes on.
+ */
 export function Confirm(props: {
   title: string;
   doLabel: string;
-  onDo: () => Promise<unknown>;
+  onDo: (patiently: Patience) => Promise<unknown>;
   onClose: () => void;
   kind?: "main" | "danger";
   children?: ComponentChildren;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const stop = useRef(new AbortController());
   const [problem, setProblem] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(false);
-  useEffect(() => dialog.current?.showModal(), []);
+  const [busy, setBusy] = useState<"" | "sent" | "waits">("");
+  useEffect(() => {
+    dialog.current?.showModal();
+    return () => stop.current.abort();
+  }, []);
+  const patiently: Patience = async (wait) => {
+    setBusy("waits");
+    const found = await wait(stop.current.signal);
+    stop.current.signal.throwIfAborted();
+    setBusy("sent");
+    return found;
+  };
   const run = async (event: Event): Promise<void> => {
     event.preventDefault();
-    setBusy(true);
+    setBusy("sent");
     setProblem(null);
     try {
-      await props.onDo();
-      props.onClose();
+      await props.onDo(patiently);
+      if (!stop.current.signal.aborted) props.onClose(); // else another dialog may be open by now
     } catch (error) {
+      if (stop.current.signal.aborted) return;
       setProblem(wordsOf(error));
-      setBusy(false);
+      setBusy("");
     }
   };
   return (
@@ -156,11 +175,12 @@ export function Confirm(props: {
         <h2>{props.title}</h2>
         {props.children}
         <Problem said={problem} />
+        {busy === "waits" && <p role="status">{t("act.waits")}</p>}
         <div class="buttons">
-          <button type="submit" class={props.kind ?? "main"} disabled={isBusy}>
-            {isBusy ? t("act.busy") : props.doLabel}
+          <button type="submit" class={props.kind ?? "main"} disabled={busy !== ""}>
+            {busy ? t("act.busy") : props.doLabel}
           </button>
-          <Button onClick={props.onClose}>{t("act.cancel")}</Button>
+          <Button onClick={props.onClose}>{t(busy === "sent" ? "act.goes_on" : "act.cancel")}</Button>
         </div>
       </form>
     </dialog>

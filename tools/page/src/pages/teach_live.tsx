@@ -6,7 +6,7 @@ import { isLive } from "../live";
 import { may } from "../session";
 import { t, word } from "../text";
 import { percent, timeText, whole } from "../time";
-import { Button, Confirm, Field, Problem } from "../ui";
+import { Button, Confirm, Field, Problem, type Patience } from "../ui";
 import type { RecipeList } from "../wire";
 import type { Candidate, TeachFacts, TeachReport, Watch } from "../teach_wire";
 
@@ -16,7 +16,7 @@ const LOADING_SECONDS = 180;
 type LiveAct = "recipe_shadow" | "recipe_promote" | "recipe_rollback";
 
 /** Asks the line; what is not loaded yet is loaded first, which takes a while. */
-async function ask(act: LiveAct, recipe: string, version: number | null, reason: string): Promise<void> {
+async function ask(act: LiveAct, recipe: string, version: number | null, reason: string, patiently: Patience): Promise<void> {
   const body = { recipe, version, reason: reason.slice(0, 150) };
   try {
     await post(`/api/acts/${act}`, body);
@@ -25,12 +25,17 @@ async function ask(act: LiveAct, recipe: string, version: number | null, reason:
     if (!(error instanceof Refused) || error.what !== "not_prepared" || !may("recipe_prepare")) throw error;
   }
   await post("/api/acts/recipe_prepare", body);
-  for (let seconds = 0; seconds < LOADING_SECONDS; seconds += 1) {
-    await new Promise((resolve) => setTimeout(resolve, 1000));
-    const { recipes } = await get<RecipeList>("/api/recipes");
-    if (recipes.some((each) => each.name === recipe && each.version === version && each.state === "prepared")) break;
-  }
+  await patiently((stop) => isLoaded(recipe, version, stop));
   await post(`/api/acts/${act}`, body);
+}
+
+/** Waits until the line has loaded it; where that takes too long, the line says so to who asks next. */
+async function isLoaded(recipe: string, version: number | null, stop: AbortSignal): Promise<void> {
+  for (let seconds = 0; seconds < LOADING_SECONDS && !stop.aborted; seconds += 1) {
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const { recipes } = await get<RecipeList>("/api/recipes", stop);
+    if (recipes.some((each) => each.name === recipe && each.version === version && each.state === "prepared")) return;
+  }
 }
 
 export function Live(props: { candidate: Candidate; report: TeachReport; backTo: TeachFacts["back_to"]; onChange: () => void }) {
@@ -97,8 +102,8 @@ function AskLive({ act, to, onClose, onDone }: { act: LiveAct; to: [string, numb
       doLabel={word("teach.go", act, { recipe: to.join(" @ ") })}
       kind={act === "recipe_rollback" ? "danger" : "main"}
       onClose={onClose}
-      onDo={async () => {
-        await ask(act, ...to, reason);
+      onDo={async (patiently) => {
+        await ask(act, ...to, reason, patiently);
         onDone();
       }}
     >
