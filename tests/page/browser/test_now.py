@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+
 import pytest
 
 pytestmark = pytest.mark.system
@@ -40,6 +44,22 @@ def test_a_frozen_view_says_so_and_the_line_goes_on(page, look) -> None:
     assert rejects_in(glass) == strip
     glass.tab.get_by_role("button", name="Back to live").tap()
     glass.sees(LIVE)
+
+
+def test_without_pictures_the_newest_verdict_is_shown_as_the_last_one(line, page, look) -> None:
+    glass = look(page)
+    tile = '.tile:has(.place:text-is("top"))'
+    glass.sees(f"{tile}.fresh")
+    preview = line.children()["preview"]
+    os.kill(preview, signal.SIGSTOP)  # no more pictures; verdicts come as before
+    try:
+        for verdict in ("fail", "pass", "fail"):  # good parts and bad ones come all the time
+            glass.sees(f"{tile}.stale .badge.{verdict}", within_seconds=10)
+        glass.sees(f"{tile}.stale .last", "Last:")
+    finally:
+        with contextlib.suppress(ProcessLookupError):  # the line replaces one that stands still for long
+            os.kill(preview, signal.SIGCONT)
+    glass.sees(f"{tile}.fresh:not(:has(.last))")
 
 
 def test_heat_is_drawn_and_taken_away(page, look) -> None:

@@ -6,6 +6,7 @@ import { attach, FRESH_MS, frozenAt, pictureOf, type Picture } from "../pictures
 import { t, word } from "../text";
 import { ageText } from "../time";
 import { Badge, ScoreBar } from "../ui";
+import type { PictureHead, Row } from "../wire";
 
 /** The line has newer pictures than this screen by more than that. */
 const SLOW_MS = 1500;
@@ -21,12 +22,13 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
   const isFrozen = frozenAt.value !== null;
   const age = picture ? ageOf(picture) : null;
   const isFresh = isLive.value && age !== null && age <= FRESH_MS;
-  const shown = picture?.head ?? latest.value.get(place);
+  const shown = spokenOf(place, isFresh || isFrozen ? (picture ?? null) : null);
+  const isOld = !isLive.value || (!isFresh && !isFrozen);
   return (
     <figure class={`tile ${isFresh && !isFrozen ? "fresh" : "stale"} ${shown && isLive.value ? shown.verdict : ""}`}>
       <figcaption>
         <span class="place">{place}</span>
-        {shown && !isLive.value && <span class="last">{t("tile.last")}</span>}
+        {shown && isOld && <span class="last">{t("tile.last")}</span>}
         {shown && <Badge verdict={shown.verdict} />}
         {shown && shown.verdict !== "pass" && <span class="reason">{word("reason", shown.reason)}</span>}
         <span class="links">
@@ -63,6 +65,11 @@ export function Tile({ place, isLarge, onLarge }: { place: string; isLarge: bool
       </div>
     </figure>
   );
+}
+
+/** The verdict beside a picture is that picture's; where none is shown it is the newest one, which comes all the same. */
+function spokenOf(place: string, picture: Picture | null): PictureHead | Row | undefined {
+  return picture?.head ?? latest.value.get(place) ?? pictureOf(place)?.head;
 }
 
 /** Since it was taken, at the longest, in ms; null: nobody can say, as the clocks between are not known. */
