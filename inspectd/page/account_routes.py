@@ -22,7 +22,7 @@ from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import User, UserChangedError
 from inspectd.page.addresses import network_of
-from inspectd.page.answers import ApiError, json_answer, read_body, read_json
+from inspectd.page.answers import ApiError, json_answer, read_body
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import LoginForm
 from inspectd.page.outside_routes import OutsideRoutes
@@ -158,8 +158,7 @@ class AccountRoutes:
 
     async def unlock(self, request: Request) -> Response:
         """Renew a session that was idle, by its person's password."""
-        account = await self._guard.allow(request, Act.VIEW)
-        wanted = await read_json(request, _Unlock)
+        account, wanted = await self._guard.take(request, Act.VIEW, _Unlock)
         await self.refuse_wrong_password(request, account, wanted.password)
         self._store.unlock_session(account.session.id)
         return json_answer({"ok": True})
@@ -234,15 +233,13 @@ class AccountRoutes:
 
     async def set_language(self, request: Request) -> Response:
         """Remember the language of who is logged in."""
-        account = await self._guard.allow(request, Act.VIEW)
-        wanted = await read_json(request, _Language)
+        account, wanted = await self._guard.take(request, Act.VIEW, _Language)
         self._store.set_language(account.name, wanted.language)
         return json_answer({"ok": True})
 
     async def set_own_password(self, request: Request) -> Response:
         """Change one's own password; every session of that person ends, and this browser gets a new one."""
-        account = await self._guard.allow(request, Act.VIEW)
-        wanted = await read_json(request, _NewPassword)
+        account, wanted = await self._guard.take(request, Act.VIEW, _NewPassword)
         await self.refuse_wrong_password(request, account, wanted.old)
         await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
         try:
@@ -269,8 +266,7 @@ class AccountRoutes:
 
     async def change_user(self, request: Request) -> Response:
         """Add a user, or change one; whatever is logged in as that person is logged out."""
-        account = await self._guard.allow(request, Act.USERS)
-        wanted = await read_json(request, _UserChange)
+        account, wanted = await self._guard.take(request, Act.USERS, _UserChange)
         before = self._store.user(wanted.name)
         old = _described(before)
         await self._record_change(account, wanted, old, None, BEGUN)
@@ -321,8 +317,7 @@ class AccountRoutes:
 
     async def revoke_session(self, request: Request) -> Response:
         """End a session; its tabs are closed within a second."""
-        account = await self._guard.allow(request, Act.SESSIONS)
-        wanted = await read_json(request, _Revoke)
+        account, wanted = await self._guard.take(request, Act.SESSIONS, _Revoke)
         whose = next((each.user.name for each in self._store.sessions() if each.id == wanted.id), None)
 
         async def record(result: str) -> None:

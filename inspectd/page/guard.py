@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from anyio import to_thread
@@ -17,9 +17,11 @@ from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore, Session, User
 from inspectd.page.accounts.trail import PageTrail
-from inspectd.page.answers import ApiError
+from inspectd.page.answers import ApiError, read_json
 from inspectd.page.proxy_login import ProxyLogin
 from inspectd.recipes.audit import AuditAction
+
+_Body = TypeVar("_Body")
 
 _ACTS_A_MINUTE: Final = 60
 RECORDED_AS: Final = {
@@ -144,7 +146,25 @@ class Guard:
 
     async def allow(self, request: Request, act: str) -> Account:
         """See `Allow`; an act other than looking renews the session."""
-        wanted = Act(act)
+        account = await self._allowed(request, Act(act))
+        if request.method not in {"GET", "HEAD"}:
+            self._bound(account)
+            self.store.use_session(account.session)
+        return account
+
+    async def take(self, request: Request, act: Act, kind: type[_Body]) -> tuple[Account, _Body]:
+        """As `allow`, with what the browser sends; asked again when all of it is there.
+
+        That may take seconds, and who was logged out or disabled meanwhile has nothing done any more.
+
+        Raises:
+            ApiError: nobody is logged in, that person may not, or it is not what is expected.
+        """
+        await self.allow(request, act)
+        body = await read_json(request, kind)
+        return await self._allowed(request, act), body
+
+    async def _allowed(self, request: Request, wanted: Act) -> Account:
         account = self.account(request)
         if account is None:
             raise ApiError(401, "login", "Nobody is logged in here, or the login is over; log in again.")
@@ -157,9 +177,6 @@ class Guard:
             if is_idle:
                 raise ApiError(403, "idle", "Nothing was done here for a while; give the password again.")
             raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
-        if request.method not in {"GET", "HEAD"}:
-            self._bound(account)
-            self.store.use_session(account.session)
         return account
 
     async def record(

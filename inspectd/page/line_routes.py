@@ -20,7 +20,7 @@ from inspectd import __version__
 from inspectd.client import RecipeAction
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.roles import Act
-from inspectd.page.answers import ApiError, json_answer, read_json
+from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.guard import Account, Guard
 from inspectd.page.line.asking import LineAsker, RefusedError
 from inspectd.page.line.orders import Order, OrderFile, OtherOrderError
@@ -265,8 +265,7 @@ class LineRoutes:
         return await self._act_on_recipe(request, Act.RECIPE_ROLLBACK, RecipeAction.ROLLBACK)
 
     async def _act_on_recipe(self, request: Request, act: Act, action: RecipeAction) -> Response:
-        account = await self._guard.allow(request, act)
-        wanted = await read_json(request, RecipeAct)
+        account, wanted = await self._guard.take(request, act, RecipeAct)
         version = "" if wanted.version is None else f"@{wanted.version}"
         return await self._do(
             account, act, f"{wanted.recipe}{version}", wanted.reason,
@@ -277,8 +276,7 @@ class LineRoutes:
 
     async def begin_golden(self, request: Request) -> Response:
         """Begin a check with golden parts."""
-        account = await self._guard.allow(request, Act.GOLDEN_BEGIN)
-        wanted = await read_json(request, GoldenBegin)
+        account, wanted = await self._guard.take(request, Act.GOLDEN_BEGIN, GoldenBegin)
         return await self._do(
             account, Act.GOLDEN_BEGIN, f"begin {wanted.recipe or ''}".strip(), wanted.reason,
             lambda: self._asker.ask_golden(GoldenAction.BEGIN, account.name, recipe=wanted.recipe),
@@ -286,8 +284,7 @@ class LineRoutes:
 
     async def show_golden(self, request: Request) -> Response:
         """Say that a golden part lies before the cameras."""
-        account = await self._guard.allow(request, Act.GOLDEN_SHOW)
-        wanted = await read_json(request, GoldenShow)
+        account, wanted = await self._guard.take(request, Act.GOLDEN_SHOW, GoldenShow)
         return await self._do(
             account, Act.GOLDEN_SHOW, f"show {wanted.part}", wanted.reason,
             lambda: self._asker.ask_golden(GoldenAction.SHOW, account.name, part=wanted.part),
@@ -295,8 +292,7 @@ class LineRoutes:
 
     async def end_golden(self, request: Request) -> Response:
         """End the check under way."""
-        account = await self._guard.allow(request, Act.GOLDEN_END)
-        wanted = await read_json(request, NoMore)
+        account, wanted = await self._guard.take(request, Act.GOLDEN_END, NoMore)
         return await self._do(
             account, Act.GOLDEN_END, "end", wanted.reason,
             lambda: self._asker.ask_golden(GoldenAction.END, account.name),
@@ -304,15 +300,13 @@ class LineRoutes:
 
     async def begin_order(self, request: Request) -> Response:
         """Count parts anew, under the order's name."""
-        account = await self._guard.allow(request, Act.ORDER)
-        wanted = await read_json(request, OrderBegin)
+        account, wanted = await self._guard.take(request, Act.ORDER, OrderBegin)
         order = Order(printable(wanted.order)[:64], self._hub.clock_ms())
         return await self._set_order(account, order, wanted.instead_of, wanted.reason)
 
     async def end_order(self, request: Request) -> Response:
         """Count for no order any more."""
-        account = await self._guard.allow(request, Act.ORDER)
-        wanted = await read_json(request, OrderEnd)
+        account, wanted = await self._guard.take(request, Act.ORDER, OrderEnd)
         return await self._set_order(account, None, wanted.order, wanted.reason)
 
     async def _set_order(

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from inspectd.errors import ExitCode
 from inspectd.page.accounts.roles import Act
-from inspectd.page.answers import ApiError, json_answer, read_json
+from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.guard import Account, Guard
 from inspectd.page.history.children import Children
 from inspectd.page.teaching import TeachingDesk, desk_person
@@ -184,8 +184,7 @@ class TeachRoutes:
 
     async def mark(self, request: Request) -> Response:
         """Say that a verdict was wrong."""
-        account = await self._guard.allow(request, Act.TEACH_MARK)
-        wanted = await read_json(request, MarkedPart)
+        account, wanted = await self._guard.take(request, Act.TEACH_MARK, MarkedPart)
         verdict = f"{wanted.epoch}:{wanted.seq}"
         asked = MarkAsked(desk_person(account, wanted.reason), verdict, wanted.part_is)
         about = f"{verdict} is {wanted.part_is}"
@@ -193,8 +192,7 @@ class TeachRoutes:
 
     async def confirm(self, request: Request) -> Response:
         """Say as a second person that it was, or that it was not."""
-        account = await self._guard.allow(request, Act.TEACH_CONFIRM)
-        wanted = await read_json(request, SecondWord)
+        account, wanted = await self._guard.take(request, Act.TEACH_CONFIRM, SecondWord)
         say: Literal["confirm", "refuse"] = "confirm" if wanted.agrees else "refuse"
         asked = AnswerAsked(desk_person(account, wanted.reason), wanted.case, say)
         about = f"{say} {wanted.case}"
@@ -209,31 +207,27 @@ class TeachRoutes:
         return await self._sign_case(request, Act.TEACH_WITHDRAW, "withdraw")
 
     async def _sign_case(self, request: Request, act: Act, say: Literal["vouch", "withdraw"]) -> Response:
-        account = await self._guard.allow(request, act)
-        wanted = await read_json(request, SignedWord)
+        account, wanted = await self._guard.take(request, act, SignedWord)
         await self._check_password(request, account, wanted.password)
         asked = AnswerAsked(desk_person(account, wanted.reason), wanted.case, say)
         return _done(await self._desk.act(account, act, f"{say} {wanted.case}", wanted.reason, asked))
 
     async def build(self, request: Request) -> Response:
         """Have a candidate built and reported on."""
-        account = await self._guard.allow(request, Act.TEACH_BUILD)
-        wanted = await read_json(request, CandidateOrder)
+        account, wanted = await self._guard.take(request, Act.TEACH_BUILD, CandidateOrder)
         asked = BuildAsked(desk_person(account, wanted.reason), wanted.recipe, wanted.camera)
         about = f"{wanted.recipe}, {wanted.camera}"
         return _done(await self._desk.act(account, Act.TEACH_BUILD, about, wanted.reason, asked))
 
     async def cancel(self, request: Request) -> Response:
         """End what is computed."""
-        account = await self._guard.allow(request, Act.TEACH_BUILD)
-        wanted = await read_json(request, JobEnd)
+        account, wanted = await self._guard.take(request, Act.TEACH_BUILD, JobEnd)
         asked = CancelAsked(desk_person(account, wanted.reason), wanted.began_ms)
         return _done(await self._desk.act(account, Act.TEACH_BUILD, "cancel", wanted.reason, asked))
 
     async def renew_report(self, request: Request) -> Response:
         """Have the report on a candidate made anew."""
-        account = await self._guard.allow(request, Act.TEACH_REPORT)
-        wanted = await read_json(request, ReportOrder)
+        account, wanted = await self._guard.take(request, Act.TEACH_REPORT, ReportOrder)
         asked = RenewAsked(desk_person(account, wanted.reason), wanted.candidate)
         about = f"report {wanted.candidate[:12]}"
         return _done(await self._desk.act(account, Act.TEACH_REPORT, about, wanted.reason, asked))
@@ -247,8 +241,7 @@ class TeachRoutes:
         return await self._sign(request, Act.TEACH_APPROVE, "approve")
 
     async def _sign(self, request: Request, act: Act, sign: Literal["propose", "approve"]) -> Response:
-        account = await self._guard.allow(request, act)
-        wanted = await read_json(request, CandidateSignature)
+        account, wanted = await self._guard.take(request, act, CandidateSignature)
         await self._check_password(request, account, wanted.password)
         asked = SignAsked(desk_person(account, wanted.reason), wanted.candidate, sign, wanted.second_reason)
         about = f"{sign} {wanted.candidate[:12]}"

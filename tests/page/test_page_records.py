@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -74,6 +75,26 @@ def test_of_two_who_begin_an_order_at_the_same_time_one_does_and_the_other_is_to
         assert (ends[begun], ends[late][:7]) == ("done", "refused")
         assert browsers[1].post("/api/acts/order_end", json={"order": late}).json()["what"] == "other_order"
         assert browsers[0].post("/api/acts/order_end", json={"order": begun}).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["disabled", "logged out"])
+def test_who_may_no_more_when_the_request_is_all_there_has_nothing_done(page, how) -> None:
+    body = b'{"order":"A 1"}'
+    with socket.create_connection(("127.0.0.1", page.port), timeout=10) as raw:
+        raw.sendall(
+            f"POST /api/acts/order_begin HTTP/1.1\r\nHost: 127.0.0.1:{page.port}\r\nOrigin: {page.origin}\r\n"
+            f"Cookie: {page.cookie}={page.token('operator')}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode()
+        )
+        assert raw.recv(100).startswith(b"HTTP/1.1 100 ")  # it waits for the body by now
+        if how == "disabled":
+            page.store.set_disabled("operator", is_disabled=True)
+        else:
+            page.store.end_session(page.store.sessions()[0].id)
+        raw.sendall(body)
+        assert raw.recv(100).startswith(b"HTTP/1.1 401 ")
+    assert page.audit() == []
+    assert not (page.folder / "store" / "order.json").exists()
 
 
 def test_an_order_that_cannot_be_written_down_is_recorded_as_refused(page) -> None:
