@@ -1,8 +1,9 @@
 """Rows over all lines by filter, newest first, a page at a time.
 
 The counts say in which days and hours the rows lie that fit, and in which groups. So a page looks at one
-stretch of time that is known to have enough of them, by the index that suits: that of time where many rows of
-the stretch fit, else that of groups. Neither PostgreSQL nor SQLite has to guess.
+stretch of time that should have enough of them, by the index that suits: that of time where many rows of
+the stretch fit, else that of groups. Neither PostgreSQL nor SQLite has to guess. Where it has fewer, since
+some were on the page before or are no more kept, the page goes on with the stretch before it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import sqlalchemy as sa
+from msgspec.structs import replace
 
 from inspectd.hub import schema
 from inspectd.hub.filters import HubRequest
@@ -106,8 +108,14 @@ def _names(connection: sa.Connection, wanted: HubRequest) -> list[PagePlace]:
     if not condition:
         return _newest(connection, wanted, [])
     groups = tuple(connection.scalars(sa.select(schema.grp.c.id).where(*condition)))
-    stretch = _stretch(connection, wanted, groups) if groups else None
-    return [] if stretch is None else _in_stretch(connection, wanted, stretch)
+    found: list[PagePlace] = []
+    while groups and len(found) <= wanted.limit and wanted.filter.from_ms < wanted.filter.to_ms:
+        stretch = _stretch(connection, wanted, groups)
+        if stretch is None:
+            break
+        found += _in_stretch(connection, wanted, stretch)
+        wanted = replace(wanted, filter=replace(wanted.filter, to_ms=stretch.from_ms))
+    return found[: wanted.limit + 1]
 
 
 def _in_stretch(connection: sa.Connection, wanted: HubRequest, stretch: _Stretch) -> list[PagePlace]:
@@ -149,7 +157,7 @@ def _newest(
 
 
 def _stretch(connection: sa.Connection, wanted: HubRequest, groups: tuple[int, ...]) -> _Stretch | None:
-    """The newest stretch of hours that has a page of rows and one more; None: no row fits at all."""
+    """The newest stretch of hours that by the counts has a page of rows and one more; None: none fits."""
     start, end = wanted.filter.from_ms, _end(wanted)
     for step in (DAY_MS, HOUR_MS):
         counted = _steps(connection, step, groups, start, end)

@@ -130,6 +130,43 @@ def test_pages_have_every_row_that_fits_once_and_in_order(filled) -> None:
             assert sorted(each[:2] for each in found) == sorted(expected)
 
 
+FAIL = {"evaluation": Evaluation.FAIL, "reason": Reason.ABOVE_THRESHOLD}
+
+
+@pytest.mark.parametrize("lost", ["given before", "no more kept"])
+def test_a_page_goes_on_where_a_stretch_has_fewer_rows_than_its_counts_say(url, lost) -> None:
+    hour, store = END_MS // HOUR_MS * HOUR_MS, HubStore(url_of(url), "test")
+    store.prepare()
+    if lost == "given before":  # the first page ends within the last millisecond of an hour
+        times = [*range(hour - 5 * HOUR_MS, hour - 4 * HOUR_MS, 72_000), *range(hour - 6, hour + 4)]
+        arrived = [END_MS] * len(times)
+    else:  # of the last hour only a pass is left
+        times = [
+            hour - HOUR_MS,
+            *range(hour - 5 * HOUR_MS, hour - 4 * HOUR_MS, 72_000),
+            *range(hour - 10, hour),
+        ]
+        arrived = [END_MS] * 51 + [END_MS - DAY_MS] * 10
+    items = [
+        made(seq, at, plant="test", line="a", **({} if at == hour - HOUR_MS else FAIL))
+        for seq, at in enumerate(times, 1)
+    ]
+    line = store.line(LineNames("test", "a"))
+    store.write(line, LineBatch(items, line.place, StreamPlace("now", 99), arrived_ms=arrived))
+    store.prune(END_MS - HOUR_MS, 0)
+    store.close()
+    questions, found, more = HubQuestions(url_of(url)), [], list[tuple[str, str]]()
+    for _ in range(20):
+        wanted = parse([("verdict", "fail"), ("limit", "5"), *more])
+        rows, after = questions.answer(lambda connection, wanted=wanted: queries.page(connection, wanted))
+        found += [row.decided_ms for row in rows]
+        if after is None:
+            break
+        more = [("before", str(after))]
+    questions.close()
+    assert found == sorted((times if lost == "given before" else times[1:51]), reverse=True)
+
+
 def test_trends_are_the_counts_of_every_verdict(filled) -> None:
     questions, every = filled
     start = END_MS - 3 * DAY_MS
