@@ -13,7 +13,7 @@ from inspectd.hub.messages import stored_text
 from inspectd.hub.schema import STEPS_MS
 from inspectd.page.history.bins import LATENCY_PER_OCTAVE, bin_of
 from inspectd.page.history.rows import Group, Numbered, RowKind, decided_ms, group_of
-from inspectd.wire import PartVerdict, Verdict
+from inspectd.wire import PartVerdict, Reason, Verdict
 
 
 class StreamPlace(msgspec.Struct, frozen=True):
@@ -104,7 +104,8 @@ class BatchCounts:
             rows[start, group_id] += 1
             if item.late:
                 late[start, group_id] += 1
-            bins[start, kind.value, bin_of(item.latency_ms, LATENCY_PER_OCTAVE)] += 1
+            if item.reason is not Reason.GOLDEN:  # no production; of the rows its group keeps them apart
+                bins[start, kind.value, bin_of(item.latency_ms, LATENCY_PER_OCTAVE)] += 1
         for step in (finest, *coarser):  # each is a whole number of the finest
             for (start, group_id), n in rows.items():
                 key = step, start - start % step, group_id

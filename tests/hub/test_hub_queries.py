@@ -183,6 +183,24 @@ def test_trends_are_the_counts_of_every_verdict(filled) -> None:
     assert max(value or 0 for value in found["lines"][0]["latency_p99"]) < 51
 
 
+def test_golden_parts_count_in_no_curve(url) -> None:
+    store = HubStore(url_of(url), "test")
+    store.prepare()
+    golden = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason.GOLDEN, "latency_ms": 400.0}
+    items = [
+        made(seq, END_MS, plant="test", line="a", **({"latency_ms": 20.0} if seq < 5 else golden))
+        for seq in range(1, 20)
+    ]
+    line = store.line(LineNames("test", "a"))
+    store.write(line, LineBatch(items, line.place, StreamPlace("now", 20)))
+    store.close()
+    questions = HubQuestions(url_of(url))
+    (curves,) = questions.answer(lambda connection: trends(connection, END_MS, END_MS + 1, ["a"]))["lines"]
+    questions.close()
+    assert curves["n"] == [4]
+    assert curves["latency_p99"][0] == pytest.approx(20, rel=0.05)
+
+
 def test_the_list_says_what_is_certain(filled) -> None:
     questions, every = filled
     state, now = ReadingState(0), [1000.0]
