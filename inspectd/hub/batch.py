@@ -188,13 +188,26 @@ def first_view(item: Numbered) -> RowName | None:
     return None
 
 
-def judged_by(items: Sequence[Numbered]) -> dict[str, str | int | None]:
-    """Recipe, version and bank of the last view among them that was judged by one; empty: there is none."""
-    for item in reversed(items):
-        if isinstance(item, Verdict) and item.bank_sha256 is not None:
-            return {
-                "recipe": stored_text(item.recipe),
-                "recipe_version": item.recipe_version,
-                "bank_sha256": stored_text(item.bank_sha256),
-            }
-    return {}
+def judged_by(items: Iterable[Numbered], newest: RowName | None) -> dict[str, str | int | None]:
+    """Recipe, version and bank of the last view among them that was judged by one.
+
+    Empty: there is none, or the line has gone on since, and they were added later as a repair. Which is the
+    last its name says, and not its time: the line's clock may have been ahead.
+
+    Args:
+        items: of a line.
+        newest: the last verdict of the line that is stored; None: there is none.
+    """
+    judged = [item for item in items if isinstance(item, Verdict) and item.bank_sha256 is not None]
+    last = max(judged, key=_name_of, default=None)
+    if last is None or (newest is not None and _name_of(last) < newest):
+        return {}
+    return {
+        "recipe": stored_text(last.recipe),
+        "recipe_version": last.recipe_version,
+        "bank_sha256": stored_text(last.bank_sha256),
+    }
+
+
+def _name_of(item: Numbered) -> RowName:
+    return RowName(item.epoch, item.seq)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 from support.hub_lines import NOW_MS, counts_in, rows_in, some
 from support.messages import EPOCH
 from support.page_history import made
@@ -10,6 +11,7 @@ from support.postgresql import PostgresServer
 
 from inspectd.errors import InputError
 from inspectd.fleet.names import LineNames
+from inspectd.hub import schema
 from inspectd.hub.batch import LineBatch, StreamPlace, stretches
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, url_of
 from inspectd.hub.schema import DAY_MS
@@ -103,6 +105,19 @@ def test_what_was_there_is_found_however_far_apart_it_lies(url) -> None:
     assert put(store, items, to=3) + len({*again, *items[::3]} & {*items}) == 4000
     counted = [row for row in counts_in(url) if row[0] == DAY_MS and len(row) == 10]
     assert sum(row[8] for row in counted) == len(rows_in(url)) == 4002
+    store.close()
+
+
+def test_a_repair_changes_nothing_of_what_judged_last(url) -> None:
+    store = opened(url)
+    new = {"recipe": "glass", "recipe_version": 4, "bank_sha256": "22" * 32}
+    put(store, some("line", 1, first=3, recipe="red", bank_sha256="00" * 32, at_ms=NOW_MS + DAY_MS), to=1)
+    put(store, some("line", 1, first=10, **new), to=2)  # the line's clock is right again
+    put(store, some("line", 2, first=1, recipe="cells", recipe_version=2, bank_sha256="11" * 32), to=3)
+    put(store, some("line", 1, first=11, recipe="none", bank_sha256=None), to=4)  # was judged by nothing
+    with store._engine.connect() as connection:
+        line = connection.execute(sa.select(schema.line)).one()
+    assert {name: getattr(line, name) for name in new} == new
     store.close()
 
 
