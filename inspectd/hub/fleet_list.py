@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, TypedDict
 
 import sqlalchemy as sa
 
@@ -12,7 +12,14 @@ from inspectd.hub import schema
 from inspectd.hub.messages import report_of
 from inspectd.hub.reading_state import ReadingState
 from inspectd.hub.schema import DAY_MS, HOUR_MS, TEN_MINUTES_MS
-from inspectd.hub.told import LineWord, ToldFleet, ToldFleetLine, ToldHubNames, ToldReport, ToldShare
+from inspectd.hub.told import (
+    LineWord,
+    ToldFleet,
+    ToldFleetLine,
+    ToldHubNames,
+    ToldReport,
+    ToldShare,
+)
 from inspectd.page.history.rows import RowKind
 from inspectd.wire import Evaluation, Reason
 
@@ -20,6 +27,16 @@ _BEHIND_MESSAGES: Final = 1000
 """So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
 
 Counted = dict[tuple[int, str, str], int]
+
+
+class Lack(TypedDict):
+    """What an export lacks of a line, as a gap in it: verdicts not read yet since `from_ms`, or lost."""
+
+    line: str
+    verdict: Literal["not_read", "lost"]
+    why: str
+    from_ms: int | None
+    to_ms: int | None
 
 
 class FleetList:
@@ -55,6 +72,31 @@ class FleetList:
             "trouble_since_ms": None if trouble is None else self._state.since_ms,
             "lines": [self._line(row, hour, day, now_ms) for row in rows],
         }
+
+    def lacking(self, connection: sa.Connection, lines: Sequence[str]) -> list[Lack]:
+        """What is certainly not in the database of what `lines` sent, by line; empty: of all lines."""
+        now_ms, wanted = self._clock_ms(), sa.select(schema.line).order_by(schema.line.c.name)
+        if lines:
+            wanted = wanted.where(schema.line.c.name.in_(lines))
+        found: list[Lack] = []
+        for row in connection.execute(wanted):
+            word, _ = self._word(LineNames(row.plant, row.name), row.received_ms, now_ms)
+            if word in {"not_read", "catching_up"}:
+                found.append(
+                    {
+                        "line": row.name,
+                        "verdict": "not_read",
+                        "why": word,
+                        "from_ms": row.received_ms,
+                        "to_ms": now_ms,
+                    }
+                )
+            if row.passed_over:
+                why = f"passed_over: {row.passed_over}"
+                found.append(
+                    {"line": row.name, "verdict": "lost", "why": why, "from_ms": None, "to_ms": None}
+                )
+        return found
 
     def _line(self, row: Any, hour: Counted, day: Counted, now_ms: int) -> ToldFleetLine:
         names = LineNames(row.plant, row.name)

@@ -19,7 +19,7 @@ from inspectd import __version__
 from inspectd.hub import queries
 from inspectd.hub.asking import HubQuestions
 from inspectd.hub.filters import HubRequest, parse
-from inspectd.hub.fleet_list import FleetList, names_known
+from inspectd.hub.fleet_list import FleetList, Lack, names_known
 from inspectd.hub.queries import HubRow
 from inspectd.hub.reading_state import ReadingState
 from inspectd.hub.settings import HubConfig
@@ -117,10 +117,15 @@ class HubRoutes:
         """All rows that fit, as CSV."""
         account = await self._guard.allow(request, Act.EXPORT)
         wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
+        # Before the rows: what is read meanwhile is said to be missing, and nothing that is looks there.
+        async with self._export_turn:
+            lacking = await self._questions.ask(
+                lambda connection: self._fleet.lacking(connection, wanted.lines)
+            )
         first = await self._exported(wanted)
         await self._guard.record(account, Act.EXPORT, about=f"verdicts.csv?{request.url.query}"[:500])
         return StreamingResponse(
-            self._csv(request, wanted, first),
+            self._csv(request, wanted, lacking, first),
             media_type="text/csv; charset=utf-8",
             headers={
                 "Content-Disposition": 'attachment; filename="verdicts.csv"',
@@ -182,10 +187,12 @@ class HubRoutes:
             return await to_thread.run_sync(_lines, found, self._settings), after
 
     async def _csv(
-        self, request: Request, wanted: HubRequest, first: tuple[bytes, PagePlace | None]
-    ) -> AsyncIterator[bytes]:
+        self, request: Request, wanted: HubRequest, lacking: list[Lack],
+        first: tuple[bytes, PagePlace | None],
+    ) -> AsyncIterator[bytes]:  # fmt: skip
         lines, after = first
         yield csv_export.heading(COLUMNS)
+        yield csv_export.gap_lines(lacking, self._settings.zone, COLUMNS)
         while True:
             yield lines
             if after is None:

@@ -29,6 +29,7 @@ class ToldRowPage(TypedDict):
     next: str | None
     complete_from_ms: int | None
     gaps: list[ToldGap]
+    has_older_gaps: bool
 
 
 class ToldPicture(TypedDict):
@@ -141,6 +142,7 @@ class ToldTrends(ToldCurves):
 
     complete_from_ms: int | None
     gaps: list[ToldGap]
+    has_older_gaps: bool
 
 
 class ToldUser(TypedDict):

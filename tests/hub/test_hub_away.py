@@ -52,6 +52,7 @@ def test_a_line_that_comes_later_is_found(new_cluster, new_hub, tmp_path: Path) 
     until(lambda: "reading" in hub.log.read_text())
     cluster.kill()
     until(lambda: hub.metrics()["inspectd_hub_reading"] == 0)
+    assert "gap,,,,,not_read,not_read" in hub.browser("inspector").get("/api/verdicts.csv").text
     cluster.start()
     until(lambda: hub.metrics()["inspectd_hub_reading"] == 1)
     send(cluster, "line", some("line", 5))

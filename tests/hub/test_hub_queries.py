@@ -7,6 +7,7 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -20,10 +21,12 @@ from inspectd.hub.engine import url_of
 from inspectd.hub.filters import parse
 from inspectd.hub.fleet_list import FleetList
 from inspectd.hub.reading_state import HubTrouble, ReadingState
+from inspectd.hub.routes import COLUMNS
 from inspectd.hub.schema import DAY_MS, HOUR_MS
 from inspectd.hub.store import HubStore
 from inspectd.hub.trends import trends
 from inspectd.page.answers import ApiError
+from inspectd.page.history import csv_export
 from inspectd.page.history.filters import FilterError
 from inspectd.page.history.rows import Numbered
 from inspectd.wire import Evaluation, Reason, Verdict
@@ -253,6 +256,32 @@ def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> Non
     assert word() == "silent"
     questions.close()
     store.close()
+
+
+def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
+    store, state = HubStore(url_of(url), "test"), ReadingState(0)
+    store.prepare()
+    for name, gone in {"a": 0, "b": 3}.items():
+        line = store.line(LineNames("test", name))
+        batch = LineBatch([], line.place, StreamPlace("now", 1), passed_over=gone, received_ms=END_MS - 9)
+        store.write(line, batch)
+    store.close()
+    questions, told = HubQuestions(url_of(url)), FleetList(state, 60, lambda: 0.0, lambda: END_MS)
+
+    def said(*lines: str) -> list[str]:
+        found = questions.answer(lambda connection: told.lacking(connection, lines))
+        rows = csv_export.gap_lines(found, ZoneInfo("UTC"), COLUMNS).decode().splitlines()
+        return [",".join(cell for cell in row.split(",") if cell) for row in rows]
+
+    since = "2027-01-15T07:59:59.991+00:00,2027-01-15T08:00:00.000+00:00"
+    assert said("a") == [f"a,{since},gap,not_read,not_read"]  # the servers do not answer
+    state.reads(0)
+    state.of(LineNames("test", "a")).behind = 5000
+    state.of(LineNames("test", "b")).behind = 0
+    assert said() == [f"a,{since},gap,not_read,catching_up", "b,gap,lost,passed_over: 3"]
+    state.of(LineNames("test", "a")).behind = 0
+    assert said("a") == []
+    questions.close()
 
 
 def test_a_question_that_takes_too_long_ends(filled) -> None:

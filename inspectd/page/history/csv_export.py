@@ -46,13 +46,22 @@ def lines(rows: Iterable[Mapping[str, Any]], zone: ZoneInfo, columns: Sequence[s
     return _encoded([_cells(row, zone, columns) for row in rows])
 
 
-def gap_line(gap: Mapping[str, Any], zone: ZoneInfo) -> bytes:
-    """A time of which verdicts are missing, as a row of its own: else the file would look whole."""
-    cells = dict.fromkeys(COLUMNS, "") | {
-        "decided": local_time(gap["from_ms"], zone), "kind": "gap", "verdict": "lost", "reason": gap["why"],
-        "captured": local_time(gap["to_ms"], zone),
-    }  # fmt: skip
-    return _encoded([list(cells.values())])
+def gap_lines(gaps: Iterable[Mapping[str, Any]], zone: ZoneInfo, columns: Sequence[str] = COLUMNS) -> bytes:
+    """Times of which verdicts are missing, each as a row of its own: else the file would look whole.
+
+    Args:
+        gaps: `from_ms` and `to_ms` of each, `why`, and what else is known of it by its column.
+        zone: the plant's.
+        columns: of the file.
+    """
+    rows = []
+    for gap in gaps:
+        cells = dict.fromkeys(columns, "") | {
+            "decided": local_time(gap["from_ms"], zone), "captured": local_time(gap["to_ms"], zone),
+            "kind": "gap", "verdict": "lost", "reason": gap["why"],
+        }  # fmt: skip
+        rows.append([_cell(gap.get(name, cell)) for name, cell in cells.items()])
+    return _encoded(rows)
 
 
 def broken_line(words: str, columns: Sequence[str] = COLUMNS) -> bytes:

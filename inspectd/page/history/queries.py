@@ -19,7 +19,9 @@ from inspectd.page.history.rows import StoredRow
 from inspectd.page.told_pages import ToldGap
 
 _MAX_STREAMS: Final = 4000
-_MAX_GAPS: Final = 200
+MAX_GAPS: Final = 200
+NEWEST: Final = 2**63 - 1
+"""Before it lies every gap."""
 
 _GROUPS: Final = "SELECT id FROM grp"
 _BINS: Final = "SELECT group_id, score_bin FROM grp_bin JOIN grp ON grp.id = group_id"
@@ -62,17 +64,31 @@ def row_named(connection: sqlite3.Connection, epoch: int, seq: int) -> StoredRow
     return StoredRow(*found) if found else None
 
 
-def gaps(connection: sqlite3.Connection, from_ms: int, to_ms: int, now_ms: int) -> list[ToldGap]:
-    """Times between which verdicts are lost to the history, and why; the newest few hundred."""
+def gaps(
+    connection: sqlite3.Connection, from_ms: int, to_ms: int, now_ms: int, before: int = NEWEST
+) -> tuple[list[ToldGap], int | None]:
+    """Times between which verdicts are lost to the history, and why, the newest few hundred first.
+
+    Args:
+        connection: to the file.
+        from_ms: the first millisecond that is asked about.
+        to_ms: the first one after the last.
+        now_ms: the end of a gap that is still open.
+        before: where the call before said that older ones go on.
+
+    Returns:
+        The gaps, and where older ones go on; None: there are none.
+    """
     found = connection.execute(
-        "SELECT coalesce(from_ms, 0), coalesce(to_ms, ?) AS until, why, count FROM gap "
-        "WHERE coalesce(from_ms, 0) < ? AND coalesce(to_ms, ?) >= ? ORDER BY id DESC LIMIT ?",
-        (now_ms, to_ms, now_ms, from_ms, _MAX_GAPS),
-    )
-    return [
+        "SELECT id, coalesce(from_ms, 0), coalesce(to_ms, ?), why, count FROM gap WHERE id < ? "
+        "AND coalesce(from_ms, 0) < ? AND coalesce(to_ms, ?) >= ? ORDER BY id DESC LIMIT ?",
+        (now_ms, before, to_ms, now_ms, from_ms, MAX_GAPS + 1),
+    ).fetchall()
+    given: list[ToldGap] = [
         {"from_ms": start, "to_ms": max(start, end), "why": why, "count": count}
-        for start, end, why, count in found
+        for _, start, end, why, count in found[:MAX_GAPS]
     ]
+    return given, found[MAX_GAPS - 1][0] if len(found) > MAX_GAPS else None
 
 
 def complete_from_ms(connection: sqlite3.Connection) -> int | None:

@@ -23,7 +23,7 @@ from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError, Que
 from inspectd.page.history.evidence import EvidenceTree
 from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
-from inspectd.page.history.filters import FilterError, PagePlace, RowRequest
+from inspectd.page.history.filters import Filter, FilterError, PagePlace, RowRequest
 from inspectd.page.history.part_page import PartPages
 from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
@@ -165,10 +165,12 @@ class _RowPages:
             raise ApiError(400, "filter", "from_ms: is not before to_ms; expected an earlier time")
 
         def question(connection: sqlite3.Connection) -> ToldTrends:
+            gaps, older = queries.gaps(connection, from_ms, to_ms, now)
             return {
                 **trends(connection, from_ms, to_ms, given.get("camera"), given.get("recipe")),
                 "complete_from_ms": queries.complete_from_ms(connection),
-                "gaps": queries.gaps(connection, from_ms, to_ms, now),
+                "gaps": gaps,
+                "has_older_gaps": older is not None,
             }
 
         return json_answer(await self._ask(question))
@@ -210,12 +212,14 @@ class _RowPages:
 
     def _read(self, wanted: RowRequest, connection: sqlite3.Connection) -> tuple[list[Numbered], ToldRowPage]:
         found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
+        gaps, older = queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock())
         items = [unpack(row.body) for row in found]
         return items, {
             "rows": [row_of(item, row.recipe or None) for item, row in zip(items, found, strict=True)],
             "next": None if after is None else str(after),
             "complete_from_ms": queries.complete_from_ms(connection),
-            "gaps": queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock()),
+            "gaps": gaps,
+            "has_older_gaps": older is not None,
         }
 
     async def _exported(self, wanted: RowRequest) -> tuple[ToldRowPage, bytes]:
@@ -229,22 +233,30 @@ class _RowPages:
     ) -> AsyncIterator[bytes]:
         page, lines = first
         yield csv_export.heading()
-        for gap in page["gaps"]:
-            yield csv_export.gap_line(gap, self._zone)
-        while True:
+        try:
+            async for missing in self._gap_lines(wanted.filter):
+                yield missing
             yield lines
-            if page["next"] is None:
-                return
-            at, key = page["next"].split(".")
-            wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
-            try:
-                await self._allow(
-                    request, VIEW
-                )  # who was logged out meanwhile, or may not any more, gets no more
+            while page["next"] is not None:
+                at, key = page["next"].split(".")
+                wanted = msgspec.structs.replace(wanted, before=PagePlace(int(at), int(key)))
+                # Who was logged out meanwhile, or may not any more, gets no more.
+                await self._allow(request, VIEW)
                 page, lines = await self._exported(wanted)
-            except ApiError as error:  # the answer began long ago: only the file itself can say it
-                yield csv_export.broken_line(error.sentence)
-                return
+                yield lines
+        except ApiError as error:  # the answer began long ago: only the file itself can say it
+            yield csv_export.broken_line(error.sentence)
+
+    async def _gap_lines(self, wanted: Filter) -> AsyncIterator[bytes]:
+        """Every gap of a time, some hundred at once."""
+        ask = functools.partial(
+            queries.gaps, from_ms=wanted.from_ms, to_ms=wanted.to_ms, now_ms=self._clock()
+        )
+        older: int | None = queries.NEWEST
+        while older is not None:
+            async with self._export_turn:
+                gaps, older = await self._ask(functools.partial(ask, before=older))
+            yield csv_export.gap_lines(gaps, self._zone)
 
 
 def _wanted(request: Request) -> RowRequest:

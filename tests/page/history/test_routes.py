@@ -20,12 +20,15 @@ from PIL import Image
 from support.messages import COUNTS, EPOCH
 from support.page_history import START_MS, Filled, made
 
-from inspectd.client import Evaluation, Event, LossReason, Lost, Position, Reason, Rectangle, Verdict, heat_of
+from inspectd.client import (
+    Evaluation, Event, Item, LossReason, Lost, Position, Reason, Rectangle, Verdict, heat_of,
+)  # fmt: skip
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
 from inspectd.page.history import evidence_desk
 from inspectd.page.history.live_notes import DriftSample
+from inspectd.page.history.queries import MAX_GAPS
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
 
 MINUTE_MS = 60_000
@@ -209,6 +212,26 @@ def test_an_export_has_every_row_and_gap_in_the_plants_zone_across_a_change_of_c
     ]
     assert (gap["kind"], gap["reason"]) == ("gap", "truncated")
     assert filled.recorded == [("export", "verdicts.csv?reason=within_threshold")]
+
+
+def test_an_export_has_more_gaps_than_a_page_and_a_page_says_so(filled: Filled) -> None:
+    items: list[Item] = [made(1, START_MS)]
+    for seq in range(3, 2 * (2 * MAX_GAPS + 5), 2):
+        lost = Lost(Position(EPOCH, seq - 2), Position(EPOCH, seq), 1, LossReason.MISSING)
+        items += [lost, made(seq, START_MS + 1000 * seq)]
+    filled.write(items)
+    gaps = [
+        row["decided"]
+        for row in rows_of(filled.client().get("/api/verdicts.csv").text)
+        if row["kind"] == "gap"
+    ]
+    assert len(gaps) == len({*gaps}) == len(items) // 2
+    page = filled.client().get("/api/verdicts").json()
+    assert (len(page["gaps"]), page["has_older_gaps"]) == (MAX_GAPS, True)
+    some = {"from_ms": START_MS, "to_ms": START_MS + 10_000}
+    for path in ("/api/verdicts", "/api/trends"):
+        found = filled.client().get(path, params=some).json()
+        assert (len(found["gaps"]), found["has_older_gaps"]) == (5, False)
 
 
 @pytest.mark.parametrize(

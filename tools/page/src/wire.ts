@@ -316,6 +316,7 @@ export interface Gap {
 export interface RowPage {
   complete_from_ms: number | null;
   gaps: Gap[];
+  has_older_gaps: boolean;
   next: string | null;
   rows: Row[];
 }
@@ -422,6 +423,7 @@ export interface Trends {
   drift: Record<string, (number | null)[]>;
   gaps: Gap[];
   golden: GoldenMark[];
+  has_older_gaps: boolean;
   heard: Span[];
   kind: "frame" | "part";
   late: number[];

@@ -120,15 +120,15 @@ function Rows({ asked }: { asked: string }) {
 }
 
 /** What is missing is said: a list that has holes must not look whole. */
-export function Known({ page }: { page: { complete_from_ms: number | null; gaps: Gap[] } }) {
+export function Known({ page }: { page: { complete_from_ms: number | null; gaps: Gap[]; has_older_gaps: boolean } }) {
   return (
     <>
       {page.complete_from_ms !== null && <p class="hint">{t("history.complete_from", { time: timeText(page.complete_from_ms) })}</p>}
       {page.gaps.length > 0 && (
         <details class="notice">
-          <summary>{t("history.gaps", { n: page.gaps.length })}</summary>
+          <summary>{t(page.has_older_gaps ? "history.more_gaps" : "history.gaps", { n: page.gaps.length })}</summary>
           <ul>
-            {page.gaps.slice(0, 50).map((gap, at) => (
+            {page.gaps.map((gap, at) => (
               <li key={at}>
                 {t("history.gap", { from: timeText(gap.from_ms), to: timeText(gap.to_ms), why: word("gap", gap.why) })}
               </li>
