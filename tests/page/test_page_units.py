@@ -251,33 +251,76 @@ def verdict(
 
 def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> None:
     counts = PartCounts()
-    counts.begin("shift", 120_000)
-    counts.begin("order", 30_000)
-    counts.take(verdict(1, 60_000), 0)
-    counts.take(verdict(2, 180_000, "fail", "above_threshold"), 0)
-    counts.take(verdict(3, 190_000, "undecidable", "golden"), 0)
-    counts.take(verdict(4, 190_000, trigger_id="7"), 0)
+    counts.begin("shift", 120_000, 200_000)
+    counts.begin("order", 30_000, 200_000)
+    counts.take(verdict(1, 60_000), 200_000)
+    counts.take(verdict(2, 180_000, "fail", "above_threshold"), 200_000)
+    counts.take(verdict(3, 190_000, "undecidable", "golden"), 200_000)
+    counts.take(verdict(4, 190_000, trigger_id="7"), 200_000)
     view = ViewVerdict("top", 4, Evaluation.PASS, Reason.WITHIN_THRESHOLD)
     part = PartVerdict(
         "p", "l", 1, 5, "7", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1, 190_000_000_000, 1.0,
         9.0, 8.0, False, [view],
     )  # fmt: skip
-    counts.take(part, 0)
+    counts.take(part, 200_000)
     found = counts.sums("shift")
     assert (found["parts"], found["pass"], found["fail"], found["yield"]) == (2, 1, 1, 0.5)
     assert found["by_reason"] == {"above_threshold": 1}
     assert found["complete"]
     assert (counts.sums("order")["complete"], counts.sums("order")["counted_from_ms"]) == (False, 60_000)
-    counts.begin("order", 180_001)  # a moment ago, to the millisecond
+    counts.begin("order", 180_001, 200_000)  # a moment ago, to the millisecond
     assert (counts.sums("order")["parts"], counts.sums("order")["complete"]) == (1, True)
-    counts.begin("shift", 120_000)
+    counts.begin("shift", 120_000, 200_000)
     assert counts.sums("shift")["parts"] == 2
     counts.take(Lost(Position(1, 5), Position(1, 9), 3, LossReason.TRUNCATED), 200_000)
     assert not counts.sums("shift")["complete"]
-    counts.begin("order", None)
+    counts.begin("order", None, 200_000)
     assert counts.sums("order") is None
-    counts.begin("shift", 10**9)
+    counts.begin("shift", 10**9, 10**9)
     assert (counts.sums("shift")["parts"], counts.sums("shift")["yield"]) == (0, None)
+
+
+def test_a_clock_that_was_once_ahead_counts_in_no_shift() -> None:
+    hour, fails = 3_600_000, ("fail", "above_threshold")
+    begun = [8 * hour * number for number in range(10)]
+    for page_ahead in (0, 48 * hour):  # the page is on another host, or its clock was ahead too
+        counts = PartCounts()
+        counts.begin("shift", 0, 0)
+        counts.take(verdict(1, 0), 0)
+        now = hour + page_ahead
+        counts.begin("shift", now // (8 * hour) * 8 * hour, now)
+        for seq in range(2, 12):
+            counts.take(verdict(seq, 49 * hour, *fails), now)
+        counts.begin("shift", 0, 2 * hour)
+        counts.take(verdict(12, 2 * hour), 2 * hour)
+        shift = counts.sums("shift")
+        assert (shift["parts"], shift["fail"], shift["complete"]) == (2, 0, False)
+        for seq, start in enumerate(begun[1:], 13):
+            counts.begin("shift", start, start + hour)
+            counts.take(verdict(seq, start + hour), start + hour)
+            shift = counts.sums("shift")
+            assert (shift["parts"], shift["fail"], shift["complete"]) == (1, 0, True)
+        counts.begin("order", 48 * hour, 73 * hour)
+        assert (counts.sums("order")["parts"], counts.sums("order")["fail"]) == (4, 0)
+
+
+def test_a_part_of_a_clock_that_is_a_second_ahead_is_in_one_shift() -> None:
+    counts = PartCounts()
+    counts.begin("shift", 0, 0)
+    counts.take(verdict(1, 100_500), 99_500)
+    assert counts.sums("shift")["parts"] == 1
+    counts.begin("shift", 100_000, 100_100)
+    assert counts.sums("shift")["parts"] == 0
+
+
+def test_what_a_page_read_before_its_own_clock_was_set_counts_afterwards() -> None:
+    counts = PartCounts()
+    counts.begin("shift", 0, 0)
+    for seq in range(1, 6):
+        counts.take(verdict(seq, 10**12 + seq), 0)
+    assert not counts.sums("shift")["complete"]
+    counts.begin("shift", 10**12 + 1, 10**12 + 60_000)
+    assert (counts.sums("shift")["parts"], counts.sums("shift")["complete"]) == (5, True)
 
 
 def heartbeat(**more) -> Heartbeat:

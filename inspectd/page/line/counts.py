@@ -13,6 +13,8 @@ from inspectd.page.told import ToldCounts
 
 _RECENT_PARTS: Final = 100_000
 """Parts that are remembered one by one: a span that begins a moment ago is counted of these."""
+_AHEAD_MS: Final = 300_000
+"""What is dated so far ahead of now has a wrong time: nobody knows in which span it is."""
 
 
 class _Span(msgspec.Struct):
@@ -33,7 +35,8 @@ class PartCounts:
     """Counts parts in spans that begin at some moment and have no end.
 
     A part is a triggered part, or a frame (or a region of one) where nothing is triggered. Golden parts are
-    no production and are not counted.
+    no production and are not counted. Nor is what is dated ahead, as by a clock that was set wrong; the span
+    in which that is noticed is not complete.
     """
 
     def __init__(self) -> None:
@@ -43,20 +46,26 @@ class PartCounts:
         self._oldest_ms: int | None = None
         self._lost_ms: int | None = None
 
-    def begin(self, name: str, from_ms: int | None) -> None:
+    def begin(self, name: str, from_ms: int | None, now_ms: int) -> None:
         """Have the span of that name begin at that moment, unless it does already; None: there is none."""
         with self._lock:
+            if self._lost_ms is not None:
+                self._lost_ms = min(self._lost_ms, now_ms)  # this host's clock may have been ahead too
             span = self._spans.get(name)
             if from_ms is None:
                 self._spans.pop(name, None)
             elif span is None or span.from_ms != from_ms:
-                recent = list(self._recent)
+                recent, end_ms = list(self._recent), now_ms + _AHEAD_MS
                 is_whole = len(recent) < _RECENT_PARTS or recent[0][0] < from_ms
-                parts = Counter((verdict, reason) for at, verdict, reason in recent if at >= from_ms)
+                parts = Counter(
+                    (verdict, reason) for at, verdict, reason in recent if from_ms <= at <= end_ms
+                )
                 self._spans[name] = _Span(from_ms, parts, is_whole)
+                if any(at > end_ms for at, _, _ in recent):
+                    self._lost_ms = now_ms
 
     def take(self, item: Verdict | PartVerdict | Lost, now_ms: int) -> None:
-        """Count one; `now_ms` is when a loss was noticed, since 1970."""
+        """Count one; `now_ms`: since 1970."""
         with self._lock:
             if isinstance(item, Lost):
                 self._lost_ms = now_ms
@@ -65,16 +74,24 @@ class PartCounts:
             self._oldest_ms = decided_ms if self._oldest_ms is None else min(self._oldest_ms, decided_ms)
             if not is_part(item) or item.reason is Reason.GOLDEN:
                 return
-            self._recent.append((decided_ms, item.evaluation, item.reason))
+            if decided_ms > now_ms + _AHEAD_MS:
+                self._lost_ms = now_ms
+                self._recent.append((decided_ms, item.evaluation, item.reason))
+                return
+            # The clock is right again: what it dated ahead never counts, not even once that time has come.
+            while self._recent and self._recent[-1][0] > now_ms + _AHEAD_MS:
+                self._recent.pop()
+            at_ms = min(decided_ms, now_ms)  # where the line's clock is a second ahead, no shift has it twice
+            self._recent.append((at_ms, item.evaluation, item.reason))
             for span in self._spans.values():
-                if decided_ms >= span.from_ms:
+                if at_ms >= span.from_ms:
                     span.parts[item.evaluation, item.reason] += 1
 
     def sums(self, name: str) -> ToldCounts | None:
         """A span's parts by verdict and by reason; None: there is no such span.
 
-        `complete` is false where some verdict since its beginning could not be had; `counted_from_ms`: since
-        when there are any.
+        `complete` is false where some verdict since its beginning could not be had, or not be dated;
+        `counted_from_ms`: since when there are any.
         """
         with self._lock:
             span = self._spans.get(name)

@@ -201,10 +201,11 @@ class LiveHub:
 
     def count_anew(self) -> None:
         """Begin to count for a shift or an order that has begun; to be called every few seconds."""
-        began_ms = shift_began_ms(self.clock_ms(), self._view.shift_starts, self._zone)
-        self._counts.begin("shift", began_ms)
+        now_ms = self.clock_ms()
+        began_ms = shift_began_ms(now_ms, self._view.shift_starts, self._zone)
+        self._counts.begin("shift", began_ms, now_ms)
         order = self._orders.order
-        self._counts.begin("order", order.from_ms if order else None)
+        self._counts.begin("order", order.from_ms if order else None, now_ms)
 
     def _find_wanted(self) -> None:
         """Cameras that the line has, and no other text that a tab sends: it becomes a topic on the bus."""
