@@ -433,6 +433,21 @@ def test_takt_is_the_middle_time_from_part_to_part() -> None:
     assert line.said()["takt_ms"] == 2000.0
 
 
+@pytest.mark.parametrize("places", [["top"], ["top", "side"], ["top/a", "top/b", "top/c"]])
+def test_cameras_at_once_and_regions_of_a_frame_are_one_part_in_the_takt(places) -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_heartbeat(heartbeat())
+    for frame in range(30):
+        for place in places:
+            camera, _, region = place.partition("/")
+            line.see_verdict(verdict(frame, 1, camera=camera, region=region or None))
+            clock.seconds += 0.004
+        clock.seconds += 2.0 - 0.004 * len(places)
+    line.see_heartbeat(heartbeat())
+    assert line.said()["takt_ms"] == pytest.approx(2000, abs=1)
+
+
 def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) -> None:
     clock = Clock()
     store = AccountStore(tmp_path, clock.ms)

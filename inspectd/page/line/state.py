@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import Final
@@ -64,6 +64,21 @@ class CameraNow(msgspec.Struct):
     frame_at: float | None = None
 
 
+class _Frames:
+    """When the last frames of a camera were heard of."""
+
+    def __init__(self) -> None:
+        self.times: deque[float] = deque(maxlen=_TAKT_PARTS)
+        self._last: tuple[int, int] | None = None
+
+    def see(self, item: Verdict, now: float) -> None:
+        """A frame, or a region of it, was judged: of its regions the first counts."""
+        frame = (item.frame_generation or 0, item.frame_seq or 0)
+        if self._last is None or frame > self._last:
+            self._last = frame
+            self.times.append(now)
+
+
 class LineNow:
     """What is known of the line; nothing is shown as it is now that was not heard of within a second.
 
@@ -86,6 +101,7 @@ class LineNow:
         self._is_stopped = False
         self._alarms: dict[tuple[str, str | None], int] = {}
         self._parts_at: deque[float] = deque(maxlen=_TAKT_PARTS)
+        self._frames_at: dict[str, _Frames] = {}
         self.other_clock = OtherClock()
         """Of the line's host."""
 
@@ -95,11 +111,13 @@ class LineNow:
         """The line is alive."""
         if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
             self._parts_at.clear()
+            self._frames_at.clear()
         self.heartbeat, self._heard_at = heartbeat, self._clock()
         self.other_clock.heard(self._heard_at, heartbeat.utc_ns / 1e9)
         self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
         for name in [name for name in self.cameras if name not in heartbeat.cameras]:
             del self.cameras[name]
+            self._frames_at.pop(name, None)
         for name, phase in heartbeat.cameras.items():
             camera = self.cameras.setdefault(name, CameraNow(phase))
             camera.phase = phase
@@ -123,8 +141,12 @@ class LineNow:
         now = self._clock()
         if isinstance(item, Verdict) and item.captured_utc_ns is not None and item.camera in self.cameras:
             self.cameras[item.camera].frame_at = now
-        if is_part(item) and item.reason is not Reason.GOLDEN:
+        if not is_part(item) or item.reason is Reason.GOLDEN:
+            return
+        if isinstance(item, PartVerdict):
             self._parts_at.append(now)
+        elif item.camera in self.cameras:
+            self._frames_at.setdefault(item.camera, _Frames()).see(item, now)
 
     def see_status(self, answer: Answered) -> None:
         """The line answered how it is."""
@@ -237,8 +259,15 @@ class LineNow:
         return None if ahead is None else round((now + ahead) * 1000 - self._clock_ms())
 
     def _takt_ms(self) -> float | None:
-        """Median time from part to part of the last ones; None while none come."""
-        times = list(self._parts_at)
+        """Median time from part to part of the last ones; None while none come.
+
+        Where nothing is triggered, from frame to frame of the camera that takes most: several that look at
+        one part at once, or regions of a frame, are no more parts.
+        """
+        by_camera = [takt for each in self._frames_at.values() if (takt := self._middle_ms(each.times))]
+        return self._middle_ms(self._parts_at) or min(by_camera, default=None)
+
+    def _middle_ms(self, times: Sequence[float]) -> float | None:
         if len(times) < 3 or self._clock() - times[-1] > _TAKT_SECONDS:
             return None
         return round(1000 * median(after - before for before, after in pairwise(times)), 1)
