@@ -107,9 +107,11 @@ class ToldLineCurves(TypedDict):
 
 
 class ToldHubTrends(TypedDict):
-    """How lines went, a point for each step; `left_out`: lines with fewer verdicts than those."""
+    """How lines went in a span, a point for each step; `left_out`: lines with fewer verdicts than those."""
 
     step_ms: int
+    from_ms: int
+    to_ms: int
     left_out: int
     t: list[int]
     lines: list[ToldLineCurves]

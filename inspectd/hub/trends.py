@@ -14,6 +14,7 @@ from inspectd.hub.told import ToldHubTrends, ToldLineCurves
 from inspectd.page.history.bins import LATENCY_PER_OCTAVE, add_packed, quantiles
 from inspectd.page.history.filters import FilterError
 from inspectd.page.history.rows import RowKind
+from inspectd.page.history.spans import Piece, pieces
 from inspectd.wire import Evaluation, Reason
 
 _WANTED_POINTS: Final = 200
@@ -46,14 +47,14 @@ def trends(connection: sa.Connection, from_ms: int, to_ms: int, lines: Sequence[
         FilterError: the span is too long.
     """
     step = step_of(from_ms, to_ms)
-    first = from_ms - from_ms % step
-    times = list(range(first, to_ms, step))
+    spans = pieces(from_ms, to_ms, [each for each in STEPS_MS if each <= step])
+    times = list(range(from_ms - from_ms % step, to_ms, step))
     line = schema.line.c
     wanted = sa.select(line.id, line.name).order_by(line.name)
     if lines:
         wanted = wanted.where(line.name.in_(lines))
     names = {row.id: row.name for row in connection.execute(wanted)}
-    counted = _counted(connection, step, first, to_ms, list(names))
+    counted = _counted(connection, step, spans, list(names))
     has_parts = {line_id for line_id, kind, _, _ in counted if kind == RowKind.PART}
     kinds = {line_id: RowKind.PART if line_id in has_parts else RowKind.FRAME for line_id in names}
     totals = Counter[int]()
@@ -61,9 +62,11 @@ def trends(connection: sa.Connection, from_ms: int, to_ms: int, lines: Sequence[
         totals[line_id] += n if kind == kinds[line_id] else 0
     most = {line_id for line_id, _ in totals.most_common(MOST_LINES)}
     kinds = {line_id: kind for line_id, kind in kinds.items() if line_id in most}
-    latencies = _latencies(connection, step, first, to_ms, kinds)
+    latencies = _latencies(connection, step, spans, kinds)
     return {
         "step_ms": step,
+        "from_ms": spans[0].from_ms,
+        "to_ms": spans[-1].to_ms,
         "t": times,
         "left_out": len(totals) - len(kinds),
         "lines": [
@@ -98,37 +101,41 @@ def _curves(
 
 
 def _counted(
-    connection: sa.Connection, step: int, first: int, to_ms: int, line_ids: list[int]
-) -> dict[tuple[int, str, str, int], int]:
+    connection: sa.Connection, step: int, spans: Sequence[Piece], line_ids: list[int]
+) -> Counter[tuple[int, str, str, int]]:
     grp, tally = schema.grp.c, schema.tally.c
-    found = connection.execute(
-        sa.select(grp.line_id, grp.kind, grp.verdict, tally.start_ms, sa.func.sum(tally.n))
-        .join_from(schema.tally, schema.grp, grp.id == tally.group_id)
-        .where(
-            tally.step_ms == step, tally.start_ms >= first, tally.start_ms < to_ms,
-            grp.line_id.in_(line_ids), grp.reason != Reason.GOLDEN,
-        ).group_by(grp.line_id, grp.kind, grp.verdict, tally.start_ms)
-    )  # fmt: skip
-    return {(row[0], row[1], row[2], row[3]): int(row[4]) for row in found}
+    counted = Counter[tuple[int, str, str, int]]()
+    for span in spans:
+        found = connection.execute(
+            sa.select(grp.line_id, grp.kind, grp.verdict, tally.start_ms, sa.func.sum(tally.n))
+            .join_from(schema.tally, schema.grp, grp.id == tally.group_id)
+            .where(
+                tally.step_ms == span.step_ms, tally.start_ms >= span.from_ms, tally.start_ms < span.to_ms,
+                grp.line_id.in_(line_ids), grp.reason != Reason.GOLDEN,
+            ).group_by(grp.line_id, grp.kind, grp.verdict, tally.start_ms)
+        )  # fmt: skip
+        for line_id, kind, verdict, start, n in found:
+            counted[line_id, kind, verdict, start - start % step] += int(n)
+    return counted
 
 
 def _latencies(
-    connection: sa.Connection, step: int, first: int, to_ms: int, kinds: dict[int, RowKind]
+    connection: sa.Connection, step: int, spans: Sequence[Piece], kinds: dict[int, RowKind]
 ) -> dict[tuple[int, int], list[float | None]]:
     """The middle latency and the one that 99 of 100 do not exceed, by line and step."""
     table = schema.latency.c
-    rows = connection.execute(
-        sa.select(table.line_id, table.start_ms, table.kind, table.counts).where(
-            table.step_ms == step,
-            table.start_ms >= first,
-            table.start_ms < to_ms,
-            table.line_id.in_([*kinds]),
+    bins: dict[tuple[int, int], dict[int, int]] = {}
+    for span in spans:
+        rows = connection.execute(
+            sa.select(table.line_id, table.start_ms, table.kind, table.counts).where(
+                table.step_ms == span.step_ms,
+                table.start_ms >= span.from_ms,
+                table.start_ms < span.to_ms,
+                table.line_id.in_([*kinds]),
+            )
         )
-    )
-    found = {}
-    for row in rows:
-        if row.kind == kinds[row.line_id]:
-            counts: dict[int, int] = {}
-            add_packed(counts, row.counts)
-            found[row.line_id, row.start_ms] = quantiles(counts, (0.5, 0.99), LATENCY_PER_OCTAVE)
-    return found
+        for row in rows:
+            if row.kind == kinds[row.line_id]:
+                at = row.line_id, row.start_ms - row.start_ms % step
+                add_packed(bins.setdefault(at, {}), row.counts)
+    return {at: quantiles(counts, (0.5, 0.99), LATENCY_PER_OCTAVE) for at, counts in bins.items()}

@@ -112,9 +112,11 @@ class ToldSpan(TypedDict):
 
 
 class ToldCurves(TypedDict):
-    """How the line went, a point for each step."""
+    """How the line went in a span, a point for each step."""
 
     step_ms: int
+    from_ms: int
+    to_ms: int
     kind: Literal["frame", "part"]
     t: list[int]
     parts: list[int]

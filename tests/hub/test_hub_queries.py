@@ -186,6 +186,17 @@ def test_trends_are_the_counts_of_every_verdict(filled) -> None:
     assert max(value or 0 for value in found["lines"][0]["latency_p99"]) < 51
 
 
+@pytest.mark.parametrize("days", [1, 9])
+def test_trends_count_the_verdicts_of_the_span_and_no_others(filled, days) -> None:
+    questions, every = filled
+    minute = 60_000
+    start, end = END_MS - days * DAY_MS - 50 * minute, END_MS - 3 * HOUR_MS + 10 * minute  # no whole UTC hour
+    found = questions.answer(lambda connection: trends(connection, start, end, ["a"]))
+    times = [item.decided_utc_ns // 1_000_000 for item in every if item.line == "a"]
+    assert (found["from_ms"], found["to_ms"]) == (start, end)
+    assert sum(found["lines"][0]["n"]) == sum(start <= at < end for at in times)
+
+
 def test_golden_parts_count_in_no_curve(url) -> None:
     store = HubStore(url_of(url), "test")
     store.prepare()

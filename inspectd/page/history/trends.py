@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 from inspectd.page.history.bins import LATENCY_PER_OCTAVE, SHARE_PER_OCTAVE, add_packed, quantiles
 from inspectd.page.history.filters import FilterError
 from inspectd.page.history.rows import RowKind
+from inspectd.page.history.spans import pieces
 from inspectd.page.history.tallies import STEPS_MS
 from inspectd.page.told_pages import Series, ToldCurves, ToldGoldenMark, ToldMark, ToldSpan
 from inspectd.wire import Evaluation, Reason
@@ -65,8 +66,8 @@ def trends(
         sqlite3.Error: the file cannot be read, or time was up.
     """
     step = step_of(from_ms, to_ms)
-    first = from_ms - from_ms % step
-    times = list(range(first, to_ms, step))
+    counted = pieces(from_ms, to_ms, [each for each in STEPS_MS if each <= step])
+    times = list(range(from_ms - from_ms % step, to_ms, step))
     groups = {
         row[0]: row[1:]
         for row in connection.execute("SELECT id, kind, camera, recipe, verdict, reason FROM grp")
@@ -80,10 +81,11 @@ def trends(
     }
     rows = [
         row
+        for piece in counted
         for row in connection.execute(
             "SELECT start_ms, group_id, n, late, threshold_min, threshold_max, share, latency FROM agg "
             "WHERE step_ms = ? AND start_ms >= ? AND start_ms < ?",
-            (step, first, to_ms),
+            piece,
         )
         if row[1] in wanted
     ]
@@ -91,13 +93,15 @@ def trends(
     kind: Literal["frame", "part"] = "part" if has_parts else "frame"
     series = {at: _Series() for at in times}
     for row in rows:
-        _add(series[row[0]], wanted[row[1]], row, kind)
+        _add(series[row[0] - row[0] % step], wanted[row[1]], row, kind)
     every = [series[at] for at in times]
     scores = [quantiles(each.shares, (0.5, 0.9, 0.99), SHARE_PER_OCTAVE) for each in every]
     latencies = [quantiles(each.latencies, (0.5, 0.99), LATENCY_PER_OCTAVE) for each in every]
     marks, left_out = _marks(connection, from_ms, to_ms, camera)
     return {
         "step_ms": step,
+        "from_ms": counted[0].from_ms,
+        "to_ms": counted[-1].to_ms,
         "kind": kind,
         "t": times,
         "parts": [each.parts for each in every],

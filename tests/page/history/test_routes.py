@@ -10,8 +10,10 @@ import subprocess
 import sys
 import threading
 import zlib
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -309,6 +311,26 @@ def test_trends_count_what_happened_and_mark_what_changed(filled: Filled) -> Non
     assert len(year.json()["t"]) <= 2000
     assert filled.client().get("/api/trends?from_ms=0").status_code == 400
     assert filled.client().get("/api/events").json()["rows"][0]["kind"] == "camera_down"
+
+
+def test_trends_count_the_rows_of_the_span_and_no_others(filled: Filled) -> None:
+    zone = ZoneInfo("Asia/Seoul")
+    start, end = (
+        round(datetime(2026, month, day, tzinfo=zone).timestamp() * 1000) for month, day in ((9, 1), (10, 11))
+    )
+    day = 86_400_000
+    filled.write([made(seq, at) for seq, at in enumerate(range(start - day, end + day, 30 * MINUTE_MS), 1)])
+    for from_ms, to_ms in (
+        (start, end), (start, start + 3 * day), (end - MINUTE_MS, end + 31 * MINUTE_MS),
+        (start + 7 * MINUTE_MS, start + 5 * day + 13 * MINUTE_MS),
+    ):  # fmt: skip
+        asked = {"from_ms": from_ms, "to_ms": to_ms}
+        found = filled.client().get("/api/trends", params=asked).json()
+        rows = rows_of(filled.client().get("/api/verdicts.csv", params=asked).text)
+        assert (sum(found["parts"]), found["from_ms"], found["to_ms"]) == (len(rows), from_ms, to_ms)
+    odd = {"from_ms": start + 1, "to_ms": start + MINUTE_MS + 1}
+    found = filled.client().get("/api/trends", params=odd).json()
+    assert (found["from_ms"], found["to_ms"], found["parts"]) == (start, start + 2 * MINUTE_MS, [1, 0])
 
 
 def test_a_question_that_takes_too_long_ends_and_the_next_one_is_answered(filled: Filled) -> None:

@@ -111,10 +111,12 @@ export interface LineCurves {
   undecidable: (number | null)[];
 }
 
-/** How lines went, a point for each step; `left_out`: lines with fewer verdicts than those. */
+/** How lines went in a span, a point for each step; `left_out`: lines with fewer verdicts than those. */
 export interface HubTrends {
+  from_ms: number;
   left_out: number;
   lines: LineCurves[];
   step_ms: number;
   t: number[];
+  to_ms: number;
 }

@@ -392,9 +392,10 @@ export interface Span {
   to_ms: number;
 }
 
-/** How the line went, a point for each step. */
+/** How the line went in a span, a point for each step. */
 export interface Curves {
   drift: Record<string, (number | null)[]>;
+  from_ms: number;
   golden: GoldenMark[];
   heard: Span[];
   kind: "frame" | "part";
@@ -414,6 +415,7 @@ export interface Curves {
   threshold: (number | null)[];
   threshold_high: (number | null)[];
   threshold_low: (number | null)[];
+  to_ms: number;
   undecidable: Record<string, (number | null)[]>;
 }
 
@@ -421,6 +423,7 @@ export interface Curves {
 export interface Trends {
   complete_from_ms: number | null;
   drift: Record<string, (number | null)[]>;
+  from_ms: number;
   gaps: Gap[];
   golden: GoldenMark[];
   has_older_gaps: boolean;
@@ -442,6 +445,7 @@ export interface Trends {
   threshold: (number | null)[];
   threshold_high: (number | null)[];
   threshold_low: (number | null)[];
+  to_ms: number;
   undecidable: Record<string, (number | null)[]>;
 }
 

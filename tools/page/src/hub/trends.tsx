@@ -7,7 +7,7 @@ import { Chart, type Curve, type Mark } from "../pages/chart";
 import { SpanPicker, spanOf, type Span } from "../pages/span";
 import { go, place } from "../router";
 import { language, t } from "../text";
-import { percent } from "../time";
+import { percent, timeText } from "../time";
 import { Button, Page, Problem } from "../ui";
 import { LineChooser } from "./choose";
 
@@ -79,7 +79,8 @@ function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (sp
   return (
     <>
       <p class="hint">
-        {t("hub.point", { minutes: Math.round(found.step_ms / 60_000) })}{" "}
+        {t("hub.counted", { from: timeText(found.from_ms), to: timeText(found.to_ms) })}{" "}
+        {t("trends.point", { minutes: Math.round(found.step_ms / 60_000) })}{" "}
         {found.left_out > 0 && t("hub.first_lines", { n: found.lines.length })}
       </p>
       <Chart {...common} label={t("hub.reject")} curves={drawn.reject} unit={inPercent} />

@@ -106,7 +106,10 @@ function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (sp
   const total = found.parts.reduce((sum, each) => sum + each, 0);
   return (
     <>
-      <p class="hint">{t("trends.counted", { n: whole(total), kind: word("kind", found.kind), minutes: Math.max(1, Math.round(found.step_ms / 60_000)) })}</p>
+      <p class="hint">
+        {t("trends.counted", { n: whole(total), kind: word("kind", found.kind), from: timeText(found.from_ms), to: timeText(found.to_ms) })}{" "}
+        {t("trends.point", { minutes: Math.max(1, Math.round(found.step_ms / 60_000)) })}
+      </p>
       <Chart {...common} label={t("trends.rejects")} curves={drawn.rejects} unit={inPercent} />
       <Chart {...common} label={t("trends.scores")} curves={drawn.scores} unit={inPercent} />
       <Chart {...common} label={t("trends.latency")} curves={drawn.latencies} unit={inMs} />
@@ -149,8 +152,12 @@ const drifts = (found: Found): Curve[] =>
   Object.entries(found.drift).map(([cause, values], look) => ({ label: word("drift", cause), values, look }));
 
 const parts = (found: Found): Curve[] => [
-  { label: t("trends.per_minute"), values: found.parts.map((count) => (count * 60_000) / found.step_ms), look: 0, isStep: true },
+  { label: t("trends.per_minute"), values: found.parts.map((count, at) => (count * 60_000) / countedMs(found, found.t[at] ?? 0)), look: 0, isStep: true },
 ];
+
+/** How much of a step is in the span: its first and its last one may lie half outside, and only the rest was counted. */
+const countedMs = (found: Found, begins: number): number =>
+  Math.max(1, Math.min(begins + found.step_ms, found.to_ms) - Math.max(begins, found.from_ms));
 
 /** The marks of the charts in words, for who cannot see them. */
 function Changes({ marks, leftOut }: { marks: Mark[]; leftOut: number }) {
