@@ -32,14 +32,13 @@ from inspectd.page.history import csv_export
 from inspectd.page.history.filters import FilterError, PagePlace, milliseconds
 from inspectd.page.history.rows import every_field, unpack
 from inspectd.page.history.turns import QuestionTurns
-from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.line.shifts import shifts_around_ms
 from inspectd.page.rows import row_of
 from inspectd.page.told import ToldLineFacts, ToldShift
 from inspectd.wire import PartVerdict
 
 COLUMNS: Final = ("line", *(name for name in csv_export.COLUMNS if name != "evidence"))
 _EXPORT_ROWS: Final = 2000
-_SHIFTS_SHOWN: Final = 2
 _DAY_MS: Final = 86_400_000
 
 
@@ -83,12 +82,8 @@ class HubRoutes:
     async def say_plant(self, request: Request) -> Response:
         """What does not change from second to second, as a line's page says it of its line."""
         await self._guard.allow(request, Act.VIEW)
-        shifts: list[ToldShift] = []
-        at_ms = self._clock_ms()
-        for _ in range(_SHIFTS_SHOWN):
-            at_ms = shift_began_ms(at_ms, self._settings.view.shift_starts, self._settings.zone)
-            shifts.append({"from_ms": at_ms})
-            at_ms -= 1
+        starts, zone = self._settings.view.shift_starts, self._settings.zone
+        shifts: list[ToldShift] = [{"from_ms": at} for at in shifts_around_ms(self._clock_ms(), starts, zone)]
         told: ToldLineFacts = {
             "plant": self._settings.plant.name, "line": self._settings.plant.name,
             "zone": self._settings.view.zone, "now_ms": self._clock_ms(), "version": __version__,

@@ -24,7 +24,7 @@ from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.guard import Account, Guard
 from inspectd.page.line.asking import LineAsker, RefusedError
 from inspectd.page.line.orders import Order, OrderFile, OtherOrderError
-from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.line.shifts import shifts_around_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
 from inspectd.page.told import ToldLineFacts, ToldShift
@@ -43,7 +43,6 @@ from inspectd.wire.golden import GoldenAction
 from inspectd.wire.shadow import ShadowStatus
 
 _AT_A_TIME: Final = 4
-_SHIFTS_SHOWN: Final = 12
 _CHECK_SECONDS: Final = 0.5
 """Whoever looks within it gets the same answer: tabs together ask the line no more often."""
 
@@ -175,14 +174,8 @@ class LineRoutes:
         return json_answer(told)
 
     def _shifts(self) -> list[ToldShift]:
-        """The last shifts, the present one first."""
-        found: list[ToldShift] = []
-        at_ms, zone = self._hub.clock_ms(), self._settings.zone
-        for _ in range(_SHIFTS_SHOWN):
-            began_ms = shift_began_ms(at_ms, self._settings.view.shift_starts, zone)
-            found.append({"from_ms": began_ms})
-            at_ms = began_ms - 1
-        return found
+        starts, zone = self._settings.view.shift_starts, self._settings.zone
+        return [{"from_ms": at} for at in shifts_around_ms(self._hub.clock_ms(), starts, zone)]
 
     async def list_recipes(self, request: Request) -> Response:
         """Every recipe there is to choose, and what is loaded and in force."""

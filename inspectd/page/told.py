@@ -71,13 +71,13 @@ class ToldLimit(TypedDict):
 
 
 class ToldShift(TypedDict):
-    """When a shift began."""
+    """When a shift began, or will begin."""
 
     from_ms: int
 
 
 class ToldLineFacts(TypedDict):
-    """What does not change from second to second; the newest shift comes first."""
+    """What does not change from second to second; `shifts`: the next one, the present one, the one before."""
 
     plant: str
     line: str

@@ -35,7 +35,7 @@ from inspectd.page.accounts.store import AccountStore
 from inspectd.page.addresses import network_of
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
-from inspectd.page.line.shifts import shift_began_ms
+from inspectd.page.line.shifts import shift_began_ms, shifts_around_ms
 from inspectd.page.line.state import LineNow
 from inspectd.page.live.hub import Told
 from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
@@ -234,6 +234,20 @@ def test_a_shift_begins_by_the_plant_s_clock(now, began) -> None:
     zone = "Europe/Berlin"
     starts = ["06:00", "14:00", "22:00"]
     assert shift_began_ms(at(now, zone), starts, ZoneInfo(zone)) == at(began, zone)
+
+
+@pytest.mark.parametrize(
+    ("now", "around"),
+    [  # at 02:00 of 29 March the clock is set to 03:00
+        ("2026-03-29T04:00:00", ["2026-03-29T10:00:00", "2026-03-29T03:00:00", "2026-03-28T18:00:00"]),
+        ("2026-03-30T04:00:00", ["2026-03-30T10:00:00", "2026-03-30T02:00:00", "2026-03-29T18:00:00"]),
+        ("2026-03-30T19:00:00", ["2026-03-31T02:00:00", "2026-03-30T18:00:00", "2026-03-30T10:00:00"]),
+    ],
+)
+def test_a_page_is_told_the_shifts_around_a_moment(now, around) -> None:
+    zone = "Europe/Berlin"
+    found = shifts_around_ms(at(now, zone), ["02:00", "10:00", "18:00"], ZoneInfo(zone))
+    assert found == [at(each, zone) for each in around]
 
 
 def verdict(

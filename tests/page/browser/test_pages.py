@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import build_page
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 from support.glass import PANEL, TABLET, Glass
 
 pytestmark = pytest.mark.system
@@ -74,6 +78,22 @@ def test_times_are_the_plants_whatever_the_browser_thinks(page, line, look) -> N
         "ms => new Intl.DateTimeFormat('en-GB', {timeZone: 'Asia/Seoul', hour: '2-digit'}).format(ms)", newest
     )
     assert f" {int(hour):02d}:" in rows_of(glass)[-1]
+
+
+def test_a_shift_begins_when_the_server_says_it_does(page, look) -> None:
+    glass = look(page, "viewer", "/account")
+    hour_ms, now_ms = 3_600_000, time.time_ns() // 1_000_000
+    # The day before it began two hours later by the wall, as where a change of clocks left its hour out.
+    began = [now_ms + 5 * hour_ms, now_ms - 3 * hour_ms, now_ms - 25 * hour_ms]
+
+    def tell(route: Route) -> None:
+        facts = route.fetch().json()
+        route.fulfill(json={**facts, "shifts": [{"from_ms": at} for at in began]})
+
+    glass.tab.route("**/api/line", tell)
+    glass.open("/history")
+    at = datetime.fromtimestamp(began[1] / 1000, ZoneInfo("Asia/Seoul"))
+    glass.sees(".presets button", f"This shift {at:%H:%M}")
 
 
 def test_hostile_names_are_shown_and_do_nothing(page, look) -> None:

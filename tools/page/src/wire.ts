@@ -71,12 +71,12 @@ export interface Limit {
   threshold: number | null;
 }
 
-/** When a shift began. */
+/** When a shift began, or will begin. */
 export interface Shift {
   from_ms: number;
 }
 
-/** What does not change from second to second; the newest shift comes first. */
+/** What does not change from second to second; `shifts`: the next one, the present one, the one before. */
 export interface LineFacts {
   cameras: CameraPlace[];
   has_evidence: boolean;

@@ -14,13 +14,13 @@ export interface Span {
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
-/** Starts of shifts up to now, the newest last. */
-function shiftStarts(now: number): number[] {
-  const times = [...new Set((line.value?.shifts ?? []).map((shift) => wallOf(shift.from_ms).slice(11)))];
-  const days = [-2, -1, 0].map((day) => wallOf(dayBegan(now) + day * DAY_MS + DAY_MS / 2).slice(0, 10));
-  const found = days.flatMap((day) => times.map((time) => momentOf(`${day}T${time}`)));
-  return found.filter((ms): ms is number => ms !== null && ms <= now).sort((a, b) => a - b);
-}
+/** Starts of shifts up to now, the newest last, as the server says them: by the wall alone, the hour that a change of
+ * clocks leaves out would be that of a shift on other days too. */
+const shiftStarts = (now: number): number[] =>
+  (line.value?.shifts ?? [])
+    .map((shift) => shift.from_ms)
+    .filter((ms) => ms <= now)
+    .sort((a, b) => a - b);
 
 /** Ends a minute ahead, so that what comes while one looks is in it. */
 function presets(): { title: Key; span: Span; times: boolean }[] {
