@@ -25,6 +25,8 @@ from inspectd.wire import Evaluation, Reason
 
 _BEHIND_MESSAGES: Final = 1000
 """So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
+_REPORT_SECONDS: Final = 300.0
+"""An agent reports every minute (`fleet.report_seconds`): what it said longer ago may no longer be so."""
 
 Counted = dict[tuple[int, str, str], int]
 
@@ -114,9 +116,29 @@ class FleetList:
             "recipe": row.recipe,
             "version": None if row.recipe_version is None else str(row.recipe_version),
             "bank": row.bank_sha256 and row.bank_sha256[:16],
-            "report": _report(names, row),
+            "report": self._report(names, row, now_ms),
             "foreign": row.foreign_messages,
             "passed_over": row.passed_over,
+        }
+
+    def _report(self, names: LineNames, row: Any, now_ms: int) -> ToldReport | None:
+        report = None if row.report is None else report_of(names, row.report.encode())
+        if report is None:
+            return None
+        bank = report.bank_sha256.get(report.recipe or "")
+        is_young = now_ms - row.report_ms <= 1000 * _REPORT_SECONDS
+        return {
+            "recipe": report.recipe,
+            "version": None if report.version is None else str(report.version),
+            "bank": None if bank is None else bank[:16],
+            "wanted": report.wanted_recipe,
+            "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
+            "state": report.state,
+            "why": report.refusal or report.why,
+            "progress": report.progress,
+            "at_ms": report.at_utc_ns // 1_000_000,
+            "received_ms": row.report_ms,
+            "is_now": is_young and self._state.trouble is None,
         }
 
     def _word(self, names: LineNames, received_ms: int | None, now_ms: int) -> tuple[LineWord, int | None]:
@@ -182,23 +204,4 @@ def _share(line_id: int, counted: Counted, day: Counted) -> ToldShare:
         "n": sum(by_verdict.values()),
         "fail": by_verdict[Evaluation.FAIL],
         "undecidable": by_verdict[Evaluation.UNDECIDABLE],
-    }
-
-
-def _report(names: LineNames, row: Any) -> ToldReport | None:
-    report = None if row.report is None else report_of(names, row.report.encode())
-    if report is None:
-        return None
-    bank = report.bank_sha256.get(report.recipe or "")
-    return {
-        "recipe": report.recipe,
-        "version": None if report.version is None else str(report.version),
-        "bank": None if bank is None else bank[:16],
-        "wanted": report.wanted_recipe,
-        "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
-        "state": report.state,
-        "why": report.refusal or report.why,
-        "progress": report.progress,
-        "at_ms": report.at_utc_ns // 1_000_000,
-        "read_ms": row.report_ms,
     }

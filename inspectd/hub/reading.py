@@ -152,7 +152,9 @@ class HubSession:
             self._state.of(names).foreign += 1
             log.event(_log, logging.WARNING, "foreign_report", stream=stream, sequence=message.seq)
             return
-        await asyncio.to_thread(self._store.write_report, line, info.state.last_seq, self._clock_ms(), body)
+        # By the servers' clock: one that is read for the first time may have waited there for weeks.
+        ms = self._clock_ms() if message.time is None else round(message.time.timestamp() * 1000)
+        await asyncio.to_thread(self._store.write_report, line, info.state.last_seq, ms, body)
 
     async def _read(self, line: StoredLine, info: api.StreamInfo) -> None:
         """Read one line's stream without end."""

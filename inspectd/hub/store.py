@@ -137,7 +137,7 @@ class HubStore:
         return len(added)
 
     def write_report(self, line: StoredLine, sequence: int, ms: int, body: bytes) -> None:
-        """Keep what a line last reported."""
+        """Keep what a line last reported; `ms`: when the servers got it."""
         with self._begun() as connection:
             connection.execute(
                 schema.line.update().where(schema.line.c.id == line.id)

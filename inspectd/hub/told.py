@@ -20,7 +20,7 @@ class ToldShare(TypedDict):
 
 
 class ToldReport(TypedDict):
-    """What a line says it runs, and when it was read."""
+    """What a line says it runs, when, and when the servers got it; `is_now`: its agent still reports."""
 
     recipe: str | None
     version: str | None
@@ -31,7 +31,8 @@ class ToldReport(TypedDict):
     why: str
     progress: float | None
     at_ms: int
-    read_ms: int
+    received_ms: int
+    is_now: bool
 
 
 class ToldFleetLine(TypedDict):

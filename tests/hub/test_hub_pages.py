@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -33,6 +34,13 @@ def report(cluster: NatsCluster, line: str) -> None:
         "wanted_serial": 7, "wanted_recipe": "seam2", "refusal": HOSTILE,
     }  # fmt: skip
     send_raw(cluster, line, f"i1.test.{line}.run", json.dumps(said).encode(), {})
+
+
+def set_back_report(hub: HubProcess, line: str, ms: int) -> None:
+    """As if a line's agent had died so long ago."""
+    with closing(sqlite3.connect(hub.folder / "hub.sqlite")) as file:
+        file.execute("UPDATE line SET report_ms = report_ms - ? WHERE name = ?", (ms, line))
+        file.commit()
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +142,9 @@ def test_what_people_see(hub, chromium, size, tmp_path) -> None:
         glass.tab.locator("details.said.wrong summary").tap()
         glass.sees("details.said", HOSTILE)
         glass.tab.screenshot(path=tmp_path / "lines.png")
+        set_back_report(hub, "weld", 21 * 86_400_000)
+        glass.sees("details.said.wrong summary", "no report since")
+        assert "refuses what is wanted" in glass.text("details.said.wrong small")
         glass.tab.locator("tr:has-text('weld') a").first.tap()
         glass.sees("tbody tr", HOSTILE)
         assert glass.tab.locator("tbody tr").count() == 6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -267,6 +268,27 @@ def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> Non
     assert word() == "silent"
     questions.close()
     store.close()
+
+
+def test_the_last_report_of_an_agent_that_is_dead_is_not_shown_as_now(url) -> None:
+    store, state, now_ms = HubStore(url_of(url), "test"), ReadingState(0), [END_MS]
+    store.prepare()
+    body = {"schema": "fleet_report/1", "plant": "test", "line": "a", "at_utc_ns": END_MS * 1_000_000,
+            "state": "running", "recipe": "cells"}  # fmt: skip
+    store.write_report(store.line(LineNames("test", "a")), 1, END_MS, json.dumps(body).encode())
+    store.close()
+    questions, told = HubQuestions(url_of(url)), FleetList(state, 60, lambda: 0.0, lambda: now_ms[0])
+
+    def report() -> tuple[bool, int]:
+        found = questions.answer(told.fleet)["lines"][0]["report"]
+        return found["is_now"], found["received_ms"]
+
+    assert report() == (False, END_MS)  # the servers do not answer
+    state.reads(0)
+    assert report() == (True, END_MS)
+    now_ms[0] += 300_001
+    assert report() == (False, END_MS)
+    questions.close()
 
 
 def test_what_an_export_lacks_is_said_line_by_line(url) -> None:

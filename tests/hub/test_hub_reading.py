@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 
 import pytest
 from support.hub_lines import NOW_MS, counts_in, rows_in, send, send_raw, some, stored, until
@@ -78,3 +79,15 @@ def test_verdicts_of_a_wrong_clock_are_counted_told_and_none_of_the_last_hour(
 
 def _id(item) -> dict[str, str]:
     return {"Nats-Msg-Id": f"{item.epoch}:{item.seq}"}
+
+
+def test_a_report_is_as_old_as_the_servers_say_and_not_as_its_reading(new_cluster, new_hub, tmp_path) -> None:
+    cluster: NatsCluster = new_cluster("line")
+    report = {"schema": "fleet_report/1", "plant": "test", "line": "line", "at_utc_ns": 1, "state": "running"}
+    send_raw(cluster, "line", "i1.test.line.run", json.dumps(report).encode(), {})
+    sent_ms = time.time_ns() // 1_000_000
+    viewer = new_hub(cluster, f"sqlite:///{tmp_path / 'hub.sqlite'}").start().browser("viewer")
+    told = until(
+        lambda: [each["report"] for each in viewer.get("/api/fleet").json()["lines"] if each["report"]]
+    )
+    assert told[0]["received_ms"] <= sent_ms

@@ -10,12 +10,13 @@ export interface Share {
   undecidable: number;
 }
 
-/** What a line says it runs, and when it was read. */
+/** What a line says it runs, when, and when the servers got it; `is_now`: its agent still reports. */
 export interface Report {
   at_ms: number;
   bank: string | null;
+  is_now: boolean;
   progress: number | null;
-  read_ms: number;
+  received_ms: number;
   recipe: string | null;
   state: string;
   version: string | null;

@@ -88,12 +88,21 @@ function Rejects({ of, against }: { of: Share; against?: Share }) {
 function Said({ report }: { report: Report }) {
   const runs = [report.recipe ?? "–", report.version === null ? "" : t("hub.version", { n: report.version })].filter((each) => each !== "");
   const isWrong = report.state === "refused" || report.state === "held" || report.state === "unknown";
+  // Of an agent that is dead its last report says nothing of now.
+  const isNow = report.is_now && silentMs.value === null;
   return (
-    <details class={`said ${isWrong ? "wrong" : ""}`}>
+    <details class={`said ${isWrong || !isNow ? "wrong" : ""}`}>
       <summary>
-        {word("hub_agent", report.state)} {report.progress !== null && percent(report.progress, 0)}
+        {isNow ? (
+          <>
+            {word("hub_agent", report.state)} {report.progress !== null && percent(report.progress, 0)}
+          </>
+        ) : (
+          t("hub.no_report", { time: timeText(report.received_ms) })
+        )}
       </summary>
-      <small>{t("hub.says", { runs: runs.join(", ") })}</small>
+      {!isNow && <small>{t("hub.last_report", { state: word("hub_agent", report.state) })}</small>}
+      <small>{t(isNow ? "hub.says" : "hub.said", { runs: runs.join(", ") })}</small>
       {report.bank && <code>{report.bank}</code>}
       {report.wanted && <small>{t("hub.wants", { name: report.wanted, n: report.wanted_serial ?? "–" })}</small>}
       {report.why && <small>{report.why}</small>}
