@@ -23,7 +23,16 @@ from support.messages import COUNTS, EPOCH
 from support.page_history import START_MS, Filled, made
 
 from inspectd.client import (
-    Evaluation, Event, Item, LossReason, Lost, Position, Reason, Rectangle, Verdict, heat_of,
+    Evaluation,
+    Event,
+    Item,
+    LossReason,
+    Lost,
+    Position,
+    Reason,
+    Rectangle,
+    Verdict,
+    heat_of,
 )  # fmt: skip
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
