@@ -25,6 +25,11 @@ from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_no_rea
 from inspectd.teach.sealed import read_sealed, write_sealed
 
 REPORT: Final = "report.json"
+_SAME: Final = (
+    "bank_sha256", "base_bank_sha256", "recipe", "recipe_version", "place", "threshold_before", "threshold",
+    "taught", "unlike_the_rest",
+)  # fmt: skip
+"""Fields that a report has from its candidate."""
 
 
 def keep_report(folder: Path, report: TeachReport) -> str:
@@ -187,11 +192,13 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
     known = [each.case.id for each in book.confirmed(candidate.recipe, candidate.place, "bad")]
     golden = golden_set(place, candidate.recipe, candidate.place)
     held = ([each.name for each in report.known_defects], report.golden_set)
-    if report.bank_sha256 != candidate.bank_sha256 or held != (known, golden):
+    # The same bank built again from a newer version is another candidate, held against what is in force then.
+    is_of_it = all(getattr(report, name) == getattr(candidate, name) for name in _SAME)
+    if not is_of_it or held != (known, golden):
         raise TeachRefusedError(
             "report_old",
-            f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now; make it "
-            "again with `inspectd teach report`",
+            f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now, or of "
+            "the candidate before it was built again; make it again with `inspectd teach report`",
         )
     taken_back = [name for name in candidate.taught if book.find(name).state != "confirmed"]
     if taken_back:
@@ -204,14 +211,14 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
 
 
 def _proposal(place: TeachPlace, candidate: Candidate) -> Proposal | None:
-    """The newest first signature on a candidate; None: there is none, or it is approved already."""
+    """The newest first signature on a candidate; None: none since it was built or approved."""
     found = None
     for record in place.records():
         if record.object == candidate_object(candidate.bank_sha256):
             verb, _, rest = (record.new or "").partition(" ")
             if verb == "proposed":
                 found = Proposal(record.who, rest.split(" ")[0])
-            elif verb == "approved":
+            elif verb in {"built", "approved"}:
                 found = None
     return found
 

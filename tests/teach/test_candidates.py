@@ -20,6 +20,7 @@ from inspectd.evaluation.evaluate import evaluate
 from inspectd.pictures.reading import read_picture
 from inspectd.recipes.audit import in_force, verify
 from inspectd.recipes.audit.reading import AuditSummary
+from inspectd.recipes.store import RecipeDraft
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.building import build_candidate, rebuild_listed
 from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate
@@ -179,6 +180,34 @@ def test_what_is_known_later_needs_another_report(adopted: TaughtLine) -> None:
     withdraw(line.place, ids[0], QUALITY)
     with pytest.raises(InputError, match=r"was taught cases that were withdrawn since \(7-1\)"):
         propose(line.place, candidate.bank_sha256, ENGINEER, "second")
+
+
+def test_the_same_bank_built_again_takes_another_report_and_other_signatures(adopted: TaughtLine) -> None:
+    line, recipes = adopted, adopted.place.recipes
+    teach(line, [GOOD[0]])
+    first = build(line)
+    report(line, first)
+    propose(line.place, first.bank_sha256, ENGINEER, "second")
+    top = recipes.read("cells", 1).cameras["top"]
+    lowered = msgspec.structs.replace(top, threshold=first.threshold_before / 2, accept_threshold=True)
+    banks = {top.bank: recipes.folder("cells", 1) / top.bank}
+    recipes.add(
+        RecipeDraft(id="cells", number=12, cameras={"top": lowered}, banks=banks, who="paul", parent=1)
+    )
+    with pytest.raises(InputError, match="2 is the newest version"):
+        approve(line.place, first.bank_sha256, QUALITY)
+    again = build(line)
+    assert (again.bank_sha256, again.recipe_version) == (first.bank_sha256, 2)
+    with pytest.raises(InputError, match=r"not of .* the candidate before it was built again"):
+        approve(line.place, again.bank_sha256, QUALITY)
+    report(line, again)
+    with pytest.raises(InputError, match=r"the threshold rises .* expected a second reason"):
+        propose(line.place, again.bank_sha256, ENGINEER)
+    propose(line.place, again.bank_sha256, ENGINEER, "second")
+    build(line)  # from the same version: its report is word for word the one of before
+    report(line, again)
+    with pytest.raises(InputError, match="is not proposed on its report"):
+        approve(line.place, again.bank_sha256, QUALITY)
 
 
 def test_a_threshold_that_rises_and_a_defect_that_passes_take_a_second_reason(adopted: TaughtLine) -> None:
