@@ -11,14 +11,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from support.agents import Signers, know_banks, line_settings, make_recipe, publish, report
+from support.agents import PLANT, Signers, know_banks, line_settings, make_recipe, publish, report, tell
 from support.daemon import camera_table, settings
 from support.nats_cluster import NatsCluster
 from support.orders import an_order
 
-from inspectd.fleet.agent.order import Band, Wave
+from inspectd.fleet.agent.order import Band, Wave, decode_signed
+from inspectd.fleet.agent.publisher import desired
 from inspectd.fleet.agent.report import AgentState, FleetReport
 from inspectd.fleet.agent.rollout import Rollout, Seen, Step, decide, what_runs_where
+from inspectd.fleet.servers import Servers
 
 ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
 MINUTE_NS = 60 * 10**9
@@ -175,6 +177,33 @@ def test_one_of_two_rollouts_that_stops_stops_both(two_lines, signers: Signers, 
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 1, said
     assert "STOPPED: l1: was silent to another" in said
+
+
+@pytest.mark.system
+def test_what_a_line_is_told_between_look_and_telling_stands(start_cluster, signers: Signers) -> None:
+    cluster = start_cluster(("l1", "l2", "l3"))
+    cluster.make_fleet_streams()
+    lines = {"waves": (Wave(lines=("l1", "l2", "l3")),)}
+    recipe = an_order().recipe
+    ours, back = signers.order(recipe, 5, **lines), signers.order(recipe, 6, why="way back", **lines)
+    mine = Rollout(ours, time.monotonic)
+
+    async def told(servers: Servers) -> list[bool]:
+        found = [await desired(servers, PLANT, line) for line in ("l1", "l2", "l3")]
+        return [each is not None and back.text == decode_signed(each[1]).text for each in found]
+
+    found = cluster.as_user("publisher", mine.look)
+    assert (found.step, found.lines) == (Step.TELL, ("l1", "l2", "l3"))
+    tell(cluster, "l2", back)
+    cluster.as_user("publisher", lambda servers: mine.tell(servers, found.lines))
+    assert cluster.as_user("publisher", told) == [False, True, False]
+    found = cluster.as_user("publisher", mine.look)
+    assert (found.step, found.text) == (Step.STOP, "l2 was told order 6 by somebody else")
+    tell(cluster, "l2", b"rubbish")  # no order at all, which was seen: it may be written over
+    found = cluster.as_user("publisher", mine.look)
+    assert (found.step, found.lines) == (Step.TELL, ("l2", "l3"))
+    cluster.as_user("publisher", lambda servers: mine.tell(servers, found.lines))
+    assert cluster.as_user("publisher", mine.look).step is Step.WAIT
 
 
 @pytest.mark.system

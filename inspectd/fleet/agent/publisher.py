@@ -26,6 +26,8 @@ _HISTORY: Final = 20
 _HEADROOM_BYTES: Final = 4096
 _THERE: Final = "maximum messages per subject"
 _FULL: Final = "maximum bytes exceeded"
+_AFTER: Final = "Nats-Expected-Last-Subject-Sequence"
+_OTHER_CAME: Final = "wrong last sequence"
 
 Progress = Callable[[int, int], None]
 """Told of the chunks that are there, and of all there are."""
@@ -148,22 +150,48 @@ async def publish_chunks(
     return len(missing), total - len(missing)
 
 
-async def desire(servers: Servers, names: PlantNames, line: str, signed: SignedOrder) -> None:
+async def desire(
+    servers: Servers, names: PlantNames, line: str, signed: SignedOrder, *, after: int | None = None
+) -> bool:
     """Tell a line what it should run. Who may, signs nothing: the line looks at the signatures.
+
+    Args:
+        servers: the connection.
+        names: of the plant.
+        line: the line.
+        signed: the order.
+        after: the number of what it was told last, as it was seen, 0 for nothing; None: whatever it was told.
+
+    Returns:
+        Whether it was told; it is not where something came after what was seen.
 
     Raises:
         ServersError: the servers do not take it.
     """
-    await servers.asked(servers.js.publish(names.desired(line), msgspec.json.encode(signed), timeout=10))
+    headers = None if after is None else {_AFTER: str(after)}
+    body = msgspec.json.encode(signed)
+    try:
+        await servers.asked(servers.js.publish(names.desired(line), body, timeout=10, headers=headers))
+    except ServersError as error:
+        if _OTHER_CAME not in str(error):
+            raise
+        return False
+    return True
 
 
-async def desired(servers: Servers, names: PlantNames, line: str) -> bytes | None:
-    """What a line was told last; None: nothing yet.
+async def desired(servers: Servers, names: PlantNames, line: str) -> tuple[int, bytes] | None:
+    """What a line was told last, and its number in the stream; None: nothing yet.
 
     Raises:
         ServersError: the servers do not answer.
     """
-    return await _last(servers, names.desired_stream, names.desired(line))
+    try:
+        found = await servers.asked(
+            servers.js.get_last_msg(names.desired_stream, names.desired(line), direct=True)
+        )
+    except NotThereError:
+        return None
+    return found.seq or 0, found.data or b""
 
 
 async def report_of(servers: Servers, names: LineNames) -> tuple[int, FleetReport] | None:
@@ -178,14 +206,6 @@ async def report_of(servers: Servers, names: LineNames) -> tuple[int, FleetRepor
         return None
     report = decode_report(found.data or b"", names.plant, names.line)
     return None if report is None else (found.seq or 0, report)
-
-
-async def _last(servers: Servers, stream: str, subject: str) -> bytes | None:
-    try:
-        found = await servers.asked(servers.js.get_last_msg(stream, subject, direct=True))
-    except NotThereError:
-        return None
-    return found.data or b""
 
 
 def _read(archive: Path, number: int) -> bytes:

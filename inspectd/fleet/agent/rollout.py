@@ -59,6 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
         silent_seconds: so long no other came, as far as this program saw.
         is_heard: it came since this program looks, and since the line was told: an older one may be the last
             word of a line that is dead since.
+        told_number: of what it was told last, in the stream; 0: nothing.
     """
 
     is_told: bool
@@ -66,6 +67,7 @@ class Seen(msgspec.Struct, frozen=True):
     report: FleetReport | None
     silent_seconds: float
     is_heard: bool = True
+    told_number: int = 0
 
 
 class RolloutRecord(
@@ -232,25 +234,28 @@ class Rollout:
         return decide(self.order, self._signed.sha256, self.seen)
 
     async def tell(self, servers: Servers, lines: tuple[str, ...]) -> None:
-        """Tell lines what they should run.
+        """Tell lines what they should run, up to one that was told something else since the last look.
+
+        That stands as it is, and the next look says what it is: it may be a person's way back.
 
         Raises:
             ServersError: the servers do not take it.
         """
         for line in lines:
-            await desire(servers, self._names, line, self._signed)
+            after = self.seen[line].told_number if line in self.seen else 0
             self._heard.pop(line, None)
+            if not await desire(servers, self._names, line, self._signed, after=after):
+                return
 
     async def _see(self, servers: Servers, line: str) -> Seen:
-        is_told, told_other = _told(
-            await desired(servers, self._names, line), self._signed, self.order.serial
-        )
+        number, data = await desired(servers, self._names, line) or (0, None)
+        is_told, told_other = _told(data, self._signed, self.order.serial)
         found = await report_of(servers, LineNames(self.order.plant, line))
         sequence, now = found[0] if found else 0, self._clock()
         if self._heard.setdefault(line, (sequence, now, False))[0] != sequence:
             self._heard[line] = sequence, now, True
         _, heard_at, is_heard = self._heard[line]
-        return Seen(is_told, told_other, found[1] if found else None, now - heard_at, is_heard)
+        return Seen(is_told, told_other, found[1] if found else None, now - heard_at, is_heard, number)
 
 
 def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str]:
