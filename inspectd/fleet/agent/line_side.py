@@ -34,6 +34,8 @@ WHO: Final = "fleet"
 _TURN_SECONDS: Final = 0.2
 _AGAIN_SECONDS: Final = 0.5
 _ENDS_KEPT: Final = 50
+_ENDED_SECONDS: Final = 10.0
+"""Longer than a request waits for its answer."""
 _NEVER: Final = {RecipeRefusalReason.DAMAGED, RecipeRefusalReason.UNKNOWN, RecipeRefusalReason.OTHER_LINE}
 """What asking again cannot change."""
 
@@ -180,7 +182,13 @@ class LineDesk:
             raise UnavailableError(end.detail.replace(f" ({request.request})", ""))
 
     async def _asked(self, request: RecipeRequest) -> RecipeAck:
-        answer = await asyncio.to_thread(ask_recipe, self._control, request, self._line.keys)
+        asking = asyncio.ensure_future(asyncio.to_thread(ask_recipe, self._control, request, self._line.keys))
+        try:
+            answer = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # Its thread goes on: what it asks for must not reach the line after what a newer order wants.
+            await asyncio.wait((asking,), timeout=_ENDED_SECONDS)
+            raise
         if isinstance(answer, RecipeRefusal):
             detail = f"{request.recipe}@{request.version}: the line refuses, {answer.reason}: {answer.detail}"
             if answer.reason in _NEVER:
