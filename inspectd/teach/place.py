@@ -5,10 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import (
@@ -25,6 +27,9 @@ from inspectd.recipes.store import RecipeStore
 from inspectd.teach.images import ImageStore
 from inspectd.teach.roles import Person
 from inspectd.wire import Verdict
+
+_TICKS_NS: Final = 50_000_000
+"""Longer than a tick of any file system's clock."""
 
 
 @dataclass(frozen=True)
@@ -88,20 +93,37 @@ class TeachPlace:
         )
         return append_record(self.audit, entry)
 
-    def records(self) -> list[AuditRecord]:
+    def records(self) -> Sequence[AuditRecord]:
         """All that was done so, oldest first.
 
         Raises:
             InputError: the audit file cannot be read, or its chain is broken.
         """
-        found = verify(self.audit)
-        if isinstance(found, AuditFault):
-            raise InputError(f"{self.audit}: was altered: {found}; restore a copy")
-        return [
-            record
-            for record in read(self.audit)
-            if record.action is AuditAction.TEACH and record.result == DONE
-        ]
+        try:
+            found = self.audit.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise InputError(f"{self.audit}: cannot be read: {error.strerror or error}") from error
+        state = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        # Two changes within a tick of the file system's clock may leave the same state.
+        is_settled = time.time_ns() - found.st_ctime_ns > _TICKS_NS
+        return _kept(self.audit, state) if is_settled else _verified(self.audit)
+
+
+def _verified(audit: Path) -> tuple[AuditRecord, ...]:
+    fault = verify(audit)
+    if isinstance(fault, AuditFault):
+        raise InputError(f"{audit}: was altered: {fault}; restore a copy")
+    return tuple(
+        record for record in read(audit) if record.action is AuditAction.TEACH and record.result == DONE
+    )
+
+
+@lru_cache(maxsize=1)
+def _kept(audit: Path, _state: tuple[int, ...]) -> tuple[AuditRecord, ...]:
+    """What was verified of the file in this state: one look at the desk asks for it many times."""
+    return _verified(audit)
 
 
 def _lock(descriptor: int, root: Path) -> None:

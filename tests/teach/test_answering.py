@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 import numpy as np
 import pytest
 from support.cells import cells
@@ -194,3 +197,21 @@ def test_quality_alone_takes_a_known_defect_back(line: TaughtLine) -> None:
     with pytest.raises(InputError, match="only these may withdraw_escape"):
         withdraw(line.place, "7-1", INSPECTOR)
     assert withdraw(line.place, "7-1", QUALITY).state == "withdrawn"
+
+
+def test_the_audit_file_is_verified_again_whenever_it_changed_and_only_then(line: TaughtLine) -> None:
+    place = line.place
+    assert list(place.records()) == []
+    mark(place, line.keep(GOOD[0], FAIL), "good", OPERATOR)
+    end = time.monotonic() + 10
+    while (found := place.records()) is not place.records():  # a state of just now may have two contents
+        assert time.monotonic() < end
+    assert [record.who for record in found] == ["olga"]
+    whole, times = place.audit.read_bytes(), place.audit.stat()
+    place.audit.write_bytes(whole.replace(b'"olga"', b'"otto"'))
+    os.utime(place.audit, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(InputError, match="was altered: line 1: expected"):
+        place.records()
+    place.audit.write_bytes(whole)
+    confirm(place, "7-1", INSPECTOR)
+    assert [record.who for record in place.records()] == ["olga", "ivan"]
