@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -41,7 +41,7 @@ class TeachPlace:
         audit: the line's audit file.
         evidence: its evidence directory.
         recipes: its store of recipes.
-        judged_since: the line's verdicts on frames since a time (ns since 1970, UTC), oldest first; raises
+        judged_since: the line's verdicts on frames since a time (ns since 1970, UTC), newest first; raises
             InputError where its journal cannot be read.
         clock_ns: nanoseconds since 1970, UTC.
     """
@@ -50,7 +50,7 @@ class TeachPlace:
     audit: Path
     evidence: Path
     recipes: RecipeStore
-    judged_since: Callable[[int], Iterable[Verdict]]
+    judged_since: Callable[[int], Generator[Verdict, None, None]]
     clock_ns: Callable[[], int] = time.time_ns
 
     @property

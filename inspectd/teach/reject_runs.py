@@ -6,6 +6,10 @@ says who wants the line to go on. Taught, it would make that state the new norma
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import chain, islice
 from typing import Final
 
 from inspectd.teach.place import TeachPlace
@@ -16,8 +20,8 @@ AROUND: Final = 20
 """Verdicts of a camera that are looked at together."""
 MOST_REJECTS: Final = 9
 """More of them that fail are a run of rejects."""
-_NEAR_NS: Final = 600 * 1_000_000_000
-"""Verdicts of other times tell nothing of a run."""
+_NEAR_NS: Final = 86_400 * 1_000_000_000
+"""Verdicts of other times tell nothing of a run; a line with a part in two hours still has one."""
 
 
 def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None) -> None:
@@ -33,27 +37,34 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
     """
     now_ns = place.clock_ns()
     since_ns = min(now_ns, now_ns if part is None else part.decided_utc_ns) - _NEAR_NS
-    judged = [verdict for verdict in place.judged_since(since_ns) if verdict.place == camera]
-    _refuse_run(camera, "until now", [v for v in judged if now_ns - v.decided_utc_ns <= _NEAR_NS][-AROUND:])
-    if part is None:
-        return
-    at = next(
-        (row for row, each in enumerate(judged) if (each.epoch, each.seq) == (part.epoch, part.seq)), None
-    )
-    if at is None:
+    with closing(place.judged_since(since_ns)) as judged:  # no more of it is read than tells
+        newest_first = (verdict for verdict in judged if verdict.place == camera)
+        last = list(islice(newest_first, AROUND))
+        _refuse_run(camera, "until now", [v for v in last if now_ns - v.decided_utc_ns <= _NEAR_NS])
+        if part is None:
+            return
+        around = _around(chain(last, newest_first), part)
+    if around is None:
         raise TeachRefusedError(
             "not_in_journal",
             f"{camera}: the line's journal does not have verdict {part.epoch}:{part.seq} any more, expected "
             "it: whether the part was one of a run of rejects cannot be known",
         )
-    # The window that lies around the part, or as near to it as the journal reaches.
-    first = max(0, min(at - AROUND // 2, len(judged) - AROUND))
-    near = [
-        each
-        for each in judged[first : first + AROUND]
-        if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS
-    ]
+    near = [each for each in around if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS]
     _refuse_run(camera, "around this one", near)
+
+
+def _around(newest_first: Iterable[Verdict], part: Verdict) -> list[Verdict] | None:
+    """The window that lies around a part, or as near to it as the journal reaches; None: it is not there."""
+    newer: deque[Verdict] = deque(maxlen=AROUND - 1)
+    rest = iter(newest_first)
+    for each in rest:
+        if (each.epoch, each.seq) == (part.epoch, part.seq):
+            rows = [*newer, each, *islice(rest, AROUND - 1)]
+            first = max(0, min(len(newer) - AROUND // 2 + 1, len(rows) - AROUND))
+            return rows[first : first + AROUND]
+        newer.append(each)
+    return None
 
 
 def _refuse_run(camera: str, when: str, judged: list[Verdict]) -> None:

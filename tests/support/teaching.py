@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from inspectd.wire import Evaluation, Reason, Rectangle, Verdict
 SPEC = BuildSpec(height=64, width=64, coreset=0.2, seed=3)
 DAY_NS = 86_400 * 1_000_000_000
 APART_NS = 11 * 60 * 1_000_000_000
-"""Between two kept parts: no run of rejects."""
+"""Between two kept parts."""
 OPERATOR, INSPECTOR, ENGINEER, QUALITY = (
     Person(who, role, "command", "because")
     for who, role in (
@@ -63,12 +64,14 @@ class TaughtLine:
     judged: list[Verdict] = field(default_factory=list)
     """What its journal has."""
     apart_ns: int = APART_NS
+    passes_between: int = 2
+    """Of another recipe, before every part of the journal: rejects among them are no run."""
 
     def __post_init__(self) -> None:
         self.place = TeachPlace(
             self.root / "teach", self.root / "audit.jsonl", self.root / "evidence",
             RecipeStore(self.root / "recipes"),
-            lambda since_ns: [each for each in self.judged if each.decided_utc_ns >= since_ns],
+            self._judged_since,
             lambda: self.now_ns,
         )  # fmt: skip
         name = "banks/top.safetensors"
@@ -76,6 +79,13 @@ class TaughtLine:
         self.place.recipes.add(
             RecipeDraft(id="cells", number=12, cameras={"top": top}, banks={name: self.bank}, who="anna")
         )
+
+    def _judged_since(self, since_ns: int) -> Generator[Verdict, None, None]:
+        for each in reversed(self.judged):
+            if each.decided_utc_ns >= since_ns:
+                yield each
+                other = msgspec.structs.replace(each, epoch=1, recipe="other", evaluation=Evaluation.PASS)
+                yield from [other] * self.passes_between
 
     def write_journal(self) -> None:
         """Have the line's journal hold what was judged, as its commands read it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.teaching import APART_NS, INSPECTOR, OPERATOR, TaughtLine
+from support.teaching import DAY_NS, INSPECTOR, OPERATOR, TaughtLine
 
 from inspectd.errors import InputError
 from inspectd.teach.answering import confirm, mark
@@ -19,9 +19,9 @@ def noise(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (12, 12, 3), dtype=np.uint8)
 
 
-def judge(line: TaughtLine, word: str) -> None:
-    """Parts a second apart: `f` for a reject, `p` for a pass."""
-    line.apart_ns = SECOND_NS
+def judge(line: TaughtLine, word: str, apart_seconds: int = 1) -> None:
+    """Parts so far apart: `f` for a reject, `p` for a pass."""
+    line.apart_ns, line.passes_between = apart_seconds * SECOND_NS, 0
     for letter in word:
         line.keep(noise(line.seq), FAIL if letter == "f" else PASS)
 
@@ -38,6 +38,25 @@ def test_nothing_is_called_good_during_a_run_of_rejects(line: TaughtLine, word: 
     assert mark(line.place, escape, "bad", OPERATOR).answer == "bad"  # an escape is no less one
 
 
+@pytest.mark.parametrize("apart_seconds", [130, 4000])
+def test_a_slow_line_has_runs_of_rejects_too(line: TaughtLine, apart_seconds: int) -> None:
+    judge(line, "pf" * 10, apart_seconds)
+    part = line.keep(noise(999), FAIL)
+    with pytest.raises(InputError, match="parts until now were rejected"):
+        mark(line.place, part, "good", OPERATOR)
+
+
+def test_the_parts_around_one_are_those_before_and_after_it(line: TaughtLine) -> None:
+    judge(line, "f" * 5)
+    part = line.keep(noise(999), FAIL)
+    judge(line, "f" * 4 + "p" * 20)  # the journal begins with the run: fewer lie before the part
+    with pytest.raises(InputError, match="10 of 20 parts around this one were rejected"):
+        mark(line.place, part, "good", OPERATOR)
+    late = line.keep(noise(1000), FAIL)
+    judge(line, "p" * 3)
+    assert mark(line.place, late, "good", OPERATOR).answer == "good"
+
+
 def test_a_part_of_a_run_is_not_called_good_when_the_run_is_over(line: TaughtLine) -> None:
     judge(line, "f" * 12)
     part = line.keep(noise(999), FAIL)
@@ -48,7 +67,7 @@ def test_a_part_of_a_run_is_not_called_good_when_the_run_is_over(line: TaughtLin
 
 def test_rejects_among_passes_or_of_another_time_are_no_run(line: TaughtLine) -> None:
     judge(line, "fpp" * 12)
-    line.now_ns += APART_NS
+    line.now_ns += DAY_NS
     judge(line, "ff")
     mark(line.place, line.keep(noise(999), FAIL), "good", OPERATOR)
 
@@ -58,7 +77,7 @@ def test_nothing_is_confirmed_as_good_during_a_run(line: TaughtLine) -> None:
     judge(line, "f" * 12)
     with pytest.raises(InputError, match="parts until now were rejected"):
         confirm(line.place, case.id, INSPECTOR)
-    line.now_ns += APART_NS
+    line.now_ns += DAY_NS
     assert confirm(line.place, case.id, INSPECTOR).state == "confirmed"
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -21,7 +21,9 @@ _CHECK_SECONDS: Final = 10.0
 _WAL_HEADER_BYTES: Final = 32
 
 
-def recorded_verdicts(journal: Path, since_utc_ns: int = 0) -> Iterator[Verdict]:
+def recorded_verdicts(
+    journal: Path, since_utc_ns: int = 0, *, newest_first: bool = False
+) -> Generator[Verdict, None, None]:
     """Every verdict of a view or free frame that was recorded since then, oldest first.
 
     The journal's own file is only read, also while a daemon writes to it; the copy needs as much room in the
@@ -30,6 +32,7 @@ def recorded_verdicts(journal: Path, since_utc_ns: int = 0) -> Iterator[Verdict]
     Args:
         journal: its file, or a line's state directory.
         since_utc_ns: ns since 1970-01-01 UTC.
+        newest_first: for who needs the newest ones alone, and closes this.
 
     Raises:
         InputError: there is no journal, it cannot be read, or it is damaged.
@@ -48,7 +51,7 @@ def recorded_verdicts(journal: Path, since_utc_ns: int = 0) -> Iterator[Verdict]
         connection = sqlite3.connect(Path(folder) / NAME, isolation_level=None)
         try:
             check_structure(connection, _CHECK_SECONDS)
-            yield from _verdicts(connection, since_utc_ns)
+            yield from _verdicts(connection, since_utc_ns, "DESC" if newest_first else "ASC")
         except (sqlite3.Error, CorruptError) as error:
             raise InputError(f"journal {path}: is damaged: {named(error)}") from error
         except (ValueError, RecursionError) as error:
@@ -86,10 +89,12 @@ def _generation(path: Path, wal: Path) -> tuple[int, bytes, int]:
     return state.st_ino, header, 0 if header else state.st_mtime_ns
 
 
-def _verdicts(connection: sqlite3.Connection, since_utc_ns: int) -> Iterator[Verdict]:
+def _verdicts(
+    connection: sqlite3.Connection, since_utc_ns: int, order: Literal["ASC", "DESC"]
+) -> Iterator[Verdict]:
     epochs = dict(connection.execute("SELECT ordinal, epoch FROM epoch").fetchall())
-    query = "SELECT id, topic, header, checksum FROM verdict WHERE utc_ns >= ? ORDER BY id"
-    for row_id, topic, header, checksum in connection.execute(query, (since_utc_ns,)):
+    query = "SELECT id, topic, header, checksum FROM verdict WHERE utc_ns >= ? ORDER BY id "
+    for row_id, topic, header, checksum in connection.execute(query + order, (since_utc_ns,)):
         epoch, seq = epochs.get(row_id >> SEQ_BITS, 0), row_id & ((1 << SEQ_BITS) - 1)
         if checksum_of(epoch, seq, topic, header) != checksum:
             raise CorruptError(f"verdict {epoch}:{seq} is not what was written")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,9 @@ def test_verdicts_are_read_while_a_daemon_has_the_file_and_after_it_ended(tmp_pa
     found = [(v.epoch, v.seq) for v in recorded_verdicts(tmp_path / NAME)]
     assert found[399:] == [(EPOCH, 400), (EPOCH + 5, 1), (EPOCH + 5, 2), (EPOCH + 5, 3)]
     assert contents(tmp_path) == before
+    newest_first = recorded_verdicts(tmp_path, newest_first=True)
+    assert [(v.epoch, v.seq) for v in islice(newest_first, 4)] == found[:398:-1]
+    newest_first.close()
     assert list(recorded_verdicts(tmp_path, since_utc_ns=2**62)) == []
 
 
