@@ -17,7 +17,7 @@ from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
 from inspectd.evaluation.line_rules import LineRules
 from inspectd.files import temporary_folder
-from inspectd.teach.candidates import BANK, FACTS, Base, Candidate, candidate_object
+from inspectd.teach.candidates import BANK, Base, Candidate, keep_candidate
 from inspectd.teach.cases import CaseBook, CaseState
 from inspectd.teach.drawn_parts import threshold_with
 from inspectd.teach.golden_images import golden_images
@@ -25,7 +25,6 @@ from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_o
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role
-from inspectd.teach.sealed import write_sealed
 
 _THRESHOLD: Final = ("threshold", "threshold_basis", "threshold_with_outliers", "calibrated")
 _HISTORY: Final = ("excluded", "outliers")
@@ -100,9 +99,7 @@ def build_candidate(
     )  # fmt: skip
     bank = BankFile(manifest, built.arrays, sha256)
     keep_list(place, list_of(bank, files, helped, base.bank.sha256))
-    with place.alone():
-        seal = write_sealed(root / FACTS, candidate)
-        place.record(candidate_object(sha256), f"built {seal}", person, base.bank.sha256)
+    keep_candidate(place, candidate, person)
     return candidate
 
 

@@ -17,7 +17,8 @@ from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.image_lists import ImageList, read_list
 from inspectd.teach.place import TeachPlace
-from inspectd.teach.sealed import read_sealed
+from inspectd.teach.roles import Person
+from inspectd.teach.sealed import read_sealed, seal_of, write_sealed
 
 BANK: Final = "bank.safetensors"
 FACTS: Final = "candidate.json"
@@ -125,6 +126,28 @@ def find_candidate(place: TeachPlace, word: str) -> tuple[Candidate, Path]:
     return candidate, folder
 
 
+def keep_candidate(place: TeachPlace, candidate: Candidate, person: Person) -> None:
+    """Keep what is said of a candidate, with the record that it was built.
+
+    What counts is a file that has its record. Whatever ends this in between leaves what was there: of a new
+    candidate a file that no record names, of one that is built again the file of before, whose record stays.
+
+    Raises:
+        InputError: the audit file was altered.
+        UnavailableError: it cannot be written, or another command is at work.
+    """
+    what, path = candidate_object(candidate.bank_sha256), _facts(place, candidate.bank_sha256)
+    with place.alone():
+        is_known = any(
+            record.object == what and (record.new or "").startswith("built ") for record in place.records()
+        )
+        if not is_known:
+            write_sealed(path, candidate)
+        place.record(what, f"built {seal_of(candidate)}", person, candidate.base_bank_sha256)
+        if is_known:
+            write_sealed(path, candidate)
+
+
 def list_candidates(place: TeachPlace) -> list[Candidate]:
     """What is said of every candidate, in the order they were built; their banks are not read.
 
@@ -144,12 +167,16 @@ def list_candidates(place: TeachPlace) -> list[Candidate]:
 
 def _read(place: TeachPlace, sha256: str, records: Sequence[AuditRecord]) -> Candidate:
     """What a candidate's file says, if that is what the audit file has."""
-    path = place.root / "candidates" / sha256 / FACTS
+    path = _facts(place, sha256)
     candidate, seal = read_sealed(path, Candidate)
     said = [record.new for record in records if record.object == f"{_PREFIX}{sha256}"]
     if not any((new or "").split(" ")[:2] == ["built", seal] for new in said):
         raise InputError(f"{path}: is not what the audit file has; build the candidate again")
     return candidate
+
+
+def _facts(place: TeachPlace, sha256: str) -> Path:
+    return place.root / "candidates" / sha256 / FACTS
 
 
 def candidate_object(bank_sha256: str) -> str:

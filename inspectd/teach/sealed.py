@@ -30,6 +30,11 @@ def write_sealed(path: Path, value: msgspec.Struct) -> str:
     return str(fields[SHA256])
 
 
+def seal_of(value: msgspec.Struct) -> str:
+    """The sha256 that `write_sealed` gives a struct."""
+    return sealing_sha256(msgspec.to_builtins(value))
+
+
 def read_sealed(path: Path, kind: type[_Struct]) -> tuple[_Struct, str]:
     """A struct that was written so, and its seal.
 

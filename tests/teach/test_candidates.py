@@ -14,16 +14,16 @@ from support.teaching import ENGINEER, INSPECTOR, OPERATOR, QUALITY, TaughtLine,
 
 from inspectd.bank.answers import digests_of
 from inspectd.bank.file import GOOD_SCORES, read_bank
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
 from inspectd.pictures.reading import read_picture
-from inspectd.recipes.audit import in_force, verify
+from inspectd.recipes.audit import AuditLog, in_force, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.recipes.store import RecipeDraft
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.building import build_candidate, rebuild_listed
-from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate
+from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate, list_candidates
 from inspectd.teach.golden_images import keep_golden
 from inspectd.teach.image_lists import adopt, read_list
 from inspectd.teach.replay import Replay
@@ -196,6 +196,9 @@ def test_the_same_bank_built_again_takes_another_report_and_other_signatures(ado
     )
     with pytest.raises(InputError, match="2 is the newest version"):
         approve(line.place, first.bank_sha256, QUALITY)
+    with AuditLog(line.place.audit), pytest.raises(UnavailableError, match="another process has it"):
+        build(line)
+    assert list_candidates(line.place) == [first], "of what could not be recorded nothing is left"
     again = build(line)
     assert (again.bank_sha256, again.recipe_version) == (first.bank_sha256, 2)
     with pytest.raises(InputError, match=r"not of .* the candidate before it was built again"):
