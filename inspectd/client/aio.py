@@ -37,8 +37,7 @@ class AsyncVerdictReader(BaseVerdictReader):
         for step in self._session.steps(timeout_seconds):
             if not isinstance(step, Wait):
                 return step
-            self._ask(step.request)
-            if await self._poller.poll(step.milliseconds):
+            if await self._poller.poll(self._begin(step)):
                 self._take_in()
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal
@@ -9,8 +10,15 @@ from typing import Any, ClassVar, Final, Literal
 import zmq
 
 from inspectd.client.cursor import Cursor
-from inspectd.client.session import Session
-from inspectd.client.sockets import ClientKeys, connect, requester, subscriber, sync_endpoint
+from inspectd.client.session import Session, Wait
+from inspectd.client.sockets import (
+    LOOK_MS,
+    ClientKeys,
+    LastingConnection,
+    requester,
+    subscriber,
+    sync_endpoint,
+)
 from inspectd.client.tracker import Liveness
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat
@@ -48,9 +56,10 @@ class BaseVerdictReader:
         self._live, self._sync = subscriber(self._context, _QUEUE_MESSAGES), requester(self._context)
         self._live.setsockopt(zmq.SUBSCRIBE, b"i1/")
         self._sync.setsockopt(zmq.SNDHWM, 8)
+        self._connections = LastingConnection(self._live), LastingConnection(self._sync)
         try:
-            connect(self._live, verdicts, keys)
-            connect(self._sync, sync, keys)
+            for connection, endpoint in zip(self._connections, (verdicts, sync), strict=True):
+                connection.connect(endpoint, keys)
         except InputError:
             self.close()
             raise
@@ -95,12 +104,15 @@ class BaseVerdictReader:
         """Disconnect; what was not committed is read again by the next reader."""
         self._context.destroy(linger=0)
 
-    def _ask(self, request: bytes | None) -> None:
-        if request is not None:
-            try:
-                self._sync.send(request, flags=zmq.NOBLOCK)
-            except zmq.Again:
-                return  # its queue is full of requests nobody took: it is asked again later
+    def _begin(self, step: Wait) -> int:
+        """Do what comes before a wait; returns how long that may be at most, in ms."""
+        for connection in self._connections:
+            connection.keep()
+        if step.request is not None:
+            # A queue may be full of requests that nobody took: it is asked again later.
+            with contextlib.suppress(zmq.Again):
+                self._sync.send(step.request, flags=zmq.NOBLOCK)
+        return min(step.milliseconds, LOOK_MS)
 
     def _take_in(self) -> None:
         for socket, take in ((self._sync, self._session.answered), (self._live, self._session.published)):

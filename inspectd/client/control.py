@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 import zmq
 
-from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.client.sockets import ClientKeys, LastingConnection, requester
 from inspectd.errors import InputError
 from inspectd.wire import Accepted, Refusal, TriggerRequest
 
@@ -53,9 +53,10 @@ class BaseTriggerSender:
         deadline = self._clock() + timeout_seconds
         if self._is_owed:
             # The answer to a trigger that timed out may come yet, and ids come again: it finds nobody.
-            self._socket.close(linger=0)
+            self._connection.close()
             self._connect()
             self._is_owed = False
+        self._connection.keep()
         yield PollFor(zmq.POLLOUT, self._left_ms(deadline))
         if self._clock() > deadline:
             return  # sent now, after a program that was held up, it would be dated by another part
@@ -83,7 +84,8 @@ class BaseTriggerSender:
         self._socket = requester(self._context)
         # A trigger is not kept for a line that is away: when that came back, the part would be gone.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        connect(self._socket, self._endpoint, self._keys)
+        self._connection = LastingConnection(self._socket)
+        self._connection.connect(self._endpoint, self._keys)
 
     def _left_ms(self, deadline: float) -> int:
         return max(0, round((deadline - self._clock()) * 1000))

@@ -10,7 +10,7 @@ from typing import Any, Self
 import zmq
 
 from inspectd import wire
-from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.client.sockets import ClientKeys, LastingConnection, requester
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire.golden import GoldenAction, GoldenAnswer, GoldenRequest, decode_golden_answer
 
@@ -47,8 +47,9 @@ class GoldenAsker:
         self._socket = requester(self._context)
         # A request is not kept for a line that is away: another part would be there when it came back.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._connection = LastingConnection(self._socket)
         try:
-            connect(self._socket, endpoint, keys)
+            self._connection.connect(endpoint, keys)
         except InputError:
             self.close()
             raise
@@ -71,7 +72,7 @@ class GoldenAsker:
             f"{self._who or 'golden'}-{self._asked}"[:64], action, recipe, part, self._who, self._line
         )
         deadline = self._clock() + timeout_seconds
-        if self._socket.poll(self._left_ms(deadline), zmq.POLLOUT):
+        if self._connection.poll(self._left_ms(deadline), zmq.POLLOUT):
             self._socket.send(wire.encode(request))
             while self._socket.poll(self._left_ms(deadline)):
                 answer = self._decoded(self._socket.recv_multipart()[-1])

@@ -10,7 +10,7 @@ from typing import Self
 import zmq
 
 from inspectd.client.decode import Message, decode
-from inspectd.client.sockets import ClientKeys, connect, subscriber
+from inspectd.client.sockets import ClientKeys, LastingConnection, subscriber
 from inspectd.client.tracker import LineTracker
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
@@ -57,9 +57,10 @@ class LiveReader:
         self._socket = subscriber(self._context, queue_messages)
         for topic in topics:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+        self._connection = LastingConnection(self._socket)
         try:
             for endpoint in endpoints:
-                connect(self._socket, endpoint, keys)
+                self._connection.connect(endpoint, keys)
         except InputError:
             self.close()
             raise
@@ -67,7 +68,7 @@ class LiveReader:
     def receive(self, timeout_seconds: float) -> Message | None:
         """The next message, or None when none came in time; duplicates and foreign messages are skipped."""
         deadline = self._clock() + timeout_seconds
-        while self._socket.poll(max(0, round((deadline - self._clock()) * 1000))):
+        while self._connection.poll(max(0, round((deadline - self._clock()) * 1000))):
             message = self._read(self._socket.recv_multipart())
             if message is not None:
                 return message

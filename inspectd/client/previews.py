@@ -11,7 +11,7 @@ import zmq
 
 from inspectd import wire
 from inspectd.client.decode import Preview, decode
-from inspectd.client.sockets import ClientKeys, connect, subscriber
+from inspectd.client.sockets import ClientKeys, LastingConnection, subscriber
 from inspectd.errors import InputError
 
 _QUEUE_MESSAGES: Final = 16
@@ -61,8 +61,9 @@ class PreviewReader:
         self._newest: dict[str, Preview] = {}  # by place, the one that waits longest first
         self._context = zmq.Context()
         self._socket = subscriber(self._context, _QUEUE_MESSAGES)
+        self._connection = LastingConnection(self._socket)
         try:
-            connect(self._socket, endpoint, keys)
+            self._connection.connect(endpoint, keys)
         except InputError:
             self.close()
             raise
@@ -86,7 +87,7 @@ class PreviewReader:
             self._take_in()
             if self._newest:
                 return self._newest.pop(next(iter(self._newest)))
-            if not self._socket.poll(max(0, round((deadline - self._clock()) * 1000))):
+            if not self._connection.poll(max(0, round((deadline - self._clock()) * 1000))):
                 return None
 
     def close(self) -> None:

@@ -1,12 +1,16 @@
-"""A client's sockets: its keys, and the options that let a connection outlive a cut link."""
+"""A client's sockets: its keys, and what lets a connection outlive a cut link, and a key that was refused."""
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import zmq
+from zmq.utils.monitor import parse_monitor_message
 
 from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.errors import InputError
@@ -18,6 +22,14 @@ _PING_MS: Final = 1000
 _DEAD_AFTER_MS: Final = 3000
 _FORGOTTEN_AFTER_MS: Final = 10_000
 """The daemon drops what it keeps for a client that was silent for so long."""
+LOOK_MS: Final = 1000
+"""Whoever waits looks so often whether ZeroMQ has given a connection up."""
+_ANEW_SECONDS: Final = 2.0
+"""Between two connections that are made: a line counts every refusal."""
+_SAID_AGAIN_SECONDS: Final = 60.0
+"""After so long without a refusal the next one is said again."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
@@ -62,6 +74,83 @@ def connect(socket: Any, endpoint: str, keys: ClientKeys | None = None) -> None:
         socket.connect(endpoint)
     except (zmq.ZMQError, OSError) as error:
         raise InputError(f"endpoint {endpoint!r}: {error.strerror}, {_EXPECTED}") from error
+
+
+class LastingConnection:
+    """A socket's connections, made anew where ZeroMQ has given up, as it does for good and without a word.
+
+    It does when a line refuses a key, and when a line has no keys and the client has, or the other way round.
+    Both may be over a second later: the list of keys was being written, or a key is allowed again.
+
+    Args:
+        socket: the socket; one that is made here with `subscriber` or `requester`.
+        clock: seconds on a clock that never goes back.
+    """
+
+    def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._socket, self._clock = socket, clock
+        # These two alone: they come once for each connection that is made here. ZeroMQ keeps what is not
+        # taken, and stands still once it is too much.
+        self._given_up = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        )
+        self._endpoints: list[str] = []
+        self._is_given_up = False
+        self._connected_at = 0.0
+        self._refused_at: float | None = None
+
+    def connect(self, endpoint: str, keys: ClientKeys | None = None) -> None:
+        """As the function of this name.
+
+        Raises:
+            InputError: the endpoint cannot be one, or a key file cannot be used.
+        """
+        connect(self._socket, endpoint, keys)
+        self._endpoints.append(endpoint)
+        self._connected_at = self._clock()
+
+    def keep(self) -> None:
+        """Connect anew where ZeroMQ gave up; never waits. To be called every `LOOK_MS`, or before a send."""
+        while self._given_up.poll(0):
+            self._is_given_up = True
+            self._say(parse_monitor_message(self._given_up.recv_multipart())["event"])
+        if not self._is_given_up or self._clock() - self._connected_at < _ANEW_SECONDS:
+            return
+        self._is_given_up = False
+        # All, and all of them first: ZeroMQ does not say which by the name it was given.
+        for endpoint in self._endpoints:
+            self._socket.disconnect(endpoint)
+        for endpoint in self._endpoints:
+            self._socket.connect(endpoint)
+        self._connected_at = self._clock()
+
+    def poll(self, milliseconds: int, events: int = zmq.POLLIN) -> int:
+        """As the socket's own, and connects anew meanwhile where ZeroMQ has given up."""
+        self.keep()
+        while not (ready := self._socket.poll(min(milliseconds, LOOK_MS), events)) and milliseconds > LOOK_MS:
+            milliseconds -= LOOK_MS
+            self.keep()
+        return int(ready)
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.disable_monitor()
+        self._given_up.close(linger=0)
+        self._socket.close(linger=0)
+
+    def _say(self, event: int) -> None:
+        now, said_at = self._clock(), self._refused_at
+        self._refused_at = now
+        if said_at is not None and now - said_at < _SAID_AGAIN_SECONDS:
+            return
+        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+            name, detail = "line_refuses_key", "the line does not allow this program's key here"
+            remedy = "inspectd keys list, inspectd keys allow"
+        else:
+            name, detail = "line_not_understood", "expected a line, with keys where this program has some"
+            remedy = "the endpoint, and the settings of its keys"
+        fields = {"endpoint": " ".join(self._endpoints), "detail": f"{detail}; tried again until it is so"}
+        _log.warning(name, extra={"fields": fields | {"remedy": remedy}})  # as `inspectd.log` takes them
 
 
 def sync_endpoint(verdicts: str, sync: str | None) -> str:

@@ -53,8 +53,7 @@ class VerdictReader(BaseVerdictReader):
         for step in self._session.steps(timeout_seconds):
             if not isinstance(step, Wait):
                 return step
-            self._ask(step.request)
-            if self._poller.poll(step.milliseconds):
+            if self._poller.poll(self._begin(step)):
                 self._take_in()
         return None
 

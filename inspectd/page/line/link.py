@@ -35,8 +35,8 @@ _LOOK_SECONDS: Final = 0.1
 _STATUS_SECONDS: Final = 2.0
 _RETRY_SECONDS: Final = 5.0
 _SILENT_SECONDS: Final = 5.0
-"""After so long without a message every reader connects anew: ZeroMQ gives up for good where a key was
-refused, and the key may have been allowed again."""
+"""After so long without a message every reader begins anew, by the key files as they are then: a key that was
+replaced needs no restart."""
 _BATCH: Final = 200
 _SETTLE_SECONDS: Final = 0.5
 """What is queued comes within it, one after the other."""

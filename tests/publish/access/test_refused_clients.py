@@ -1,0 +1,186 @@
+"""A key that is refused and allowed again: every kind of client comes back by itself, and says why."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+import pytest
+import zmq
+from support.ports import free_ports
+
+from inspectd import wire
+from inspectd.client import (
+    AsyncTriggerSender,
+    AsyncVerdictReader,
+    ClientKeys,
+    LiveReader,
+    PreviewReader,
+    TriggerSender,
+    UnavailableError,
+    VerdictReader,
+)
+from inspectd.client.golden import GoldenAsker
+from inspectd.client.sockets import LastingConnection, requester
+from inspectd.publish.access import keys
+from inspectd.wire import TriggerRequest
+from inspectd.wire.golden import GoldenAction
+from inspectd.wire.sockets import AuthCause
+from tests.support.key_line import EVENT, Line
+
+TRIGGER = TriggerRequest("1")
+
+
+@pytest.fixture
+def line(tmp_path):
+    line = Line(tmp_path)
+    yield line
+    line.close()
+
+
+def keys_of(line: Line, name: str) -> ClientKeys:
+    return ClientKeys(line.keys_dir / "server.key", line.keys_dir.parent / f"{name}.key_secret")
+
+
+def at(line: Line, name: str) -> str:
+    return f"tcp://127.0.0.1:{line.ports[name]}"
+
+
+def has_asked(line: Line) -> bool:
+    return bool(list(line.bus.requests("control")))
+
+
+@contextlib.contextmanager
+def live(line: Line) -> Iterator[Callable[[], bool]]:
+    with LiveReader(at(line, "verdicts"), keys=keys_of(line, "reader")) as reader:
+        yield lambda: reader.receive(0) is not None
+
+
+@contextlib.contextmanager
+def previews(line: Line) -> Iterator[Callable[[], bool]]:
+    with PreviewReader(at(line, "previews"), "p", "l", keys=keys_of(line, "reader")) as reader:
+        reader.show(["top"])
+
+        def is_served() -> bool:
+            reader.receive(0)
+            line.bus.read_subscriptions("previews")
+            return line.bus.subscriptions["previews"] > 0
+
+        yield is_served
+
+
+@contextlib.contextmanager
+def verdicts(line: Line) -> Iterator[Callable[[], bool]]:
+    events: list[object] = []
+    ends = at(line, "verdicts"), at(line, "sync")
+    with VerdictReader(*ends, keys=keys_of(line, "reader"), on_event=events.append) as reader:
+
+        def is_served() -> bool:
+            events.clear()
+            reader.receive(0)
+            return bool(events)
+
+        yield is_served
+
+
+@contextlib.contextmanager
+def verdicts_awaited(line: Line) -> Iterator[Callable[[], bool]]:
+    events: list[object] = []
+    ends = at(line, "verdicts"), at(line, "sync")
+    reader = AsyncVerdictReader(*ends, keys=keys_of(line, "reader"), on_event=events.append)
+    with asyncio.Runner() as runner, contextlib.closing(reader):
+
+        def is_served() -> bool:
+            events.clear()
+            runner.run(reader.receive(0.001))
+            return bool(events)
+
+        yield is_served
+
+
+@contextlib.contextmanager
+def triggers(line: Line) -> Iterator[Callable[[], bool]]:
+    with TriggerSender(at(line, "control"), keys=keys_of(line, "controller")) as sender:
+        yield lambda: sender.send(TRIGGER, 0.001) is None and has_asked(line)
+
+
+@contextlib.contextmanager
+def triggers_awaited(line: Line) -> Iterator[Callable[[], bool]]:
+    sender = AsyncTriggerSender(at(line, "control"), keys_of(line, "controller"))
+    with asyncio.Runner() as runner, contextlib.closing(sender):
+        yield lambda: runner.run(sender.send(TRIGGER, 0.001)) is None and has_asked(line)
+
+
+@contextlib.contextmanager
+def golden(line: Line) -> Iterator[Callable[[], bool]]:
+    with GoldenAsker(at(line, "control"), keys=keys_of(line, "controller")) as asker:
+
+        def is_served() -> bool:
+            with contextlib.suppress(UnavailableError):
+                asker.ask(GoldenAction.BEGIN, timeout_seconds=0.001)
+            return has_asked(line)
+
+        yield is_served
+
+
+@pytest.mark.parametrize(
+    "client", [live, previews, verdicts, verdicts_awaited, triggers, triggers_awaited, golden]
+)
+def test_a_client_whose_key_was_refused_is_served_once_it_is_allowed_again(line, client, caplog):
+    name = {live: "verdicts", verdicts: "verdicts", verdicts_awaited: "verdicts", previews: "previews"}.get(
+        client, "control"
+    )
+    mine = 1 if name == "control" else 0
+    with client(line) as is_served:
+        line.turn_until(is_served)
+        keys.write_allowed(line.keys_dir, [line.clients[1 - mine]])
+        line.turn_until(lambda: not is_served() and line.refused[name, AuthCause.UNKNOWN_KEY] > 0)
+        keys.write_allowed(line.keys_dir, line.clients)
+        line.turn_until(is_served)
+    (said,) = [record for record in caplog.records if at(line, name) in record.fields["endpoint"]]
+    assert said.getMessage() == "line_refuses_key"
+
+
+def test_a_key_that_stays_refused_is_said_once_and_knocks_every_two_seconds(line, caplog):
+    now = 0.0
+    socket = requester(line.context)
+    connection = LastingConnection(socket, lambda: now)
+    connection.connect(at(line, "control"), keys_of(line, "reader"))
+
+    def knocked() -> int:
+        connection.keep()
+        return line.refused["control", AuthCause.ROLE]
+
+    for knocks in (1, 2, 3):
+        line.turn_until(lambda knocks=knocks: knocked() == knocks)
+        now += 1.9
+        line.turn_for(0.2)
+        assert knocked() == knocks
+        now += 0.1
+    assert len(caplog.records) == 1
+    connection.close()
+
+
+def bind_again(socket: zmq.Socket[bytes], port: int) -> object:
+    """Bind a port whose socket ZeroMQ is still closing."""
+    while True:
+        with contextlib.suppress(zmq.ZMQError):
+            return socket.bind(f"tcp://127.0.0.1:{port}")
+
+
+@pytest.mark.timeout(30)
+def test_a_line_that_had_no_keys_for_a_while_is_found_again(line, caplog):
+    (port,) = free_ports(1)
+    with LiveReader(f"tcp://127.0.0.1:{port}", keys=keys_of(line, "reader")) as reader:
+        bare = line.socket(zmq.PUB)
+        bare.bind(f"tcp://127.0.0.1:{port}")
+        while not caplog.records:
+            assert reader.receive(0.02) is None
+        assert caplog.records[0].getMessage() == "line_not_understood"
+        bare.close()
+        with_keys = line.socket(zmq.PUB)
+        with_keys.curve_server, with_keys.curve_secretkey = True, line.server.secret
+        bind_again(with_keys, port)
+        while reader.receive(0.02) is None:
+            with_keys.send_multipart([b"i1/p/l/-/ev/", wire.encode(EVENT)])
