@@ -69,7 +69,7 @@ class Authenticator:
         self._keys_dir = keys_dir
         self._on_refused = on_refused
         self._watch = KeyWatch(keys_dir, clock)
-        self._clients = self._watch.clients
+        self._clients, self._is_blank = self._watch.first.clients, self._watch.first.is_blank
         self._usable = True
         self._clock = clock
         self._unread_alarm_ns: int | None = None
@@ -138,7 +138,7 @@ class Authenticator:
         return KeysChange("alarm", "keys_unread", detail)
 
     def _take_up(self, found: KeyList) -> KeysChange:
-        before, self._clients = self._clients, found.clients
+        before, self._clients, self._is_blank = self._clients, found.clients, found.is_blank
         self._usable = found.problem is None
         gone = {(name, key) for name, key in self._admitted if not self._may(name, key)}
         self._admitted -= gone
@@ -156,7 +156,8 @@ class Authenticator:
     def _status(self, request: list[bytes]) -> tuple[bytes, bytes, bytes]:
         """Status code, text and user id for a request of RFC 27.
 
-        After 400 a client of libzmq does not try again by itself; after 300 it does.
+        After 400 a client of libzmq does not try again by itself; after 300 it does. So 300 is for what is
+        soon over: a list that cannot be used, or in which nothing stands.
         """
         if len(request) != 7 or request[0] != _VERSION or request[5] != b"CURVE" or len(request[6]) != 32:
             return self._refuse("unknown", AuthCause.HANDSHAKE)
@@ -172,7 +173,8 @@ class Authenticator:
 
     def _refuse(self, name: str, cause: AuthCause) -> tuple[bytes, bytes, bytes]:
         self._on_refused(name, cause)
-        return b"300" if cause is AuthCause.NO_LIST else b"400", cause.encode(), b""
+        is_passing = cause is AuthCause.NO_LIST or (cause is AuthCause.UNKNOWN_KEY and self._is_blank)
+        return b"300" if is_passing else b"400", cause.encode(), b""
 
     def _may(self, socket: str, key: bytes) -> bool:
         client = self._clients.get(key)

@@ -28,11 +28,13 @@ class KeyList(msgspec.Struct, frozen=True):
         clients: every allowed client, by its public key.
         problem: why the list cannot be used, so that nobody is allowed; None if it can.
         bad_lines: what is wrong with single lines, whose keys are not allowed.
+        is_blank: as `AllowedKeys.is_blank`.
     """
 
     clients: dict[bytes, Client]
     problem: str | None
     bad_lines: tuple[str, ...] = ()
+    is_blank: bool = False
 
 
 class KeyWatch:
@@ -55,8 +57,8 @@ class KeyWatch:
         self._clock = clock
         self._stamp = self._file_stamp()
         self._known = self._read()
-        self.clients = self._known.clients
-        """Allowed at the start."""
+        self.first = self._known
+        """The list at the start."""
         self._found: deque[KeyList] = deque([self._known] if self._known.bad_lines else [])
         self._looking_since_ns: int | None = None
         self._stop = threading.Event()
@@ -109,7 +111,8 @@ class KeyWatch:
 
     def _read(self) -> KeyList:
         found = read_list(self._keys_dir)
-        return KeyList({client.public: client for client in found.clients}, None, found.problems)
+        clients = {client.public: client for client in found.clients}
+        return KeyList(clients, None, found.problems, found.is_blank)
 
     def _file_stamp(self) -> tuple[int, int, int, int, int] | None:
         try:

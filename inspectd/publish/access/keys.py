@@ -36,10 +36,12 @@ class AllowedKeys(msgspec.Struct, frozen=True):
     Attributes:
         clients: of the lines that are right.
         problems: what is wrong with each of the others; the key of such a line is not allowed.
+        is_blank: there is no list, or it has no line, not even a comment: as while somebody writes it.
     """
 
     clients: tuple[Client, ...] = ()
     problems: tuple[str, ...] = ()
+    is_blank: bool = False
 
 
 def read_server_pair(keys_dir: Path) -> KeyPair:
@@ -65,7 +67,7 @@ def read_list(keys_dir: Path) -> AllowedKeys:
     file = keys_dir / ALLOWED
     lines = _lines(file)
     if lines is None:
-        return AllowedKeys()
+        return AllowedKeys(is_blank=True)
     refuse_mode(file, 0o022, "644")
     refuse_mode(keys_dir, 0o022, "755")  # who may write there can put another list in its place
     clients, problems = [], []
@@ -76,7 +78,7 @@ def read_list(keys_dir: Path) -> AllowedKeys:
             problems.append(str(error))
         else:
             clients += [] if client is None else [client]
-    return AllowedKeys(tuple(clients), tuple(problems))
+    return AllowedKeys(tuple(clients), tuple(problems), is_blank=not lines)
 
 
 def read_allowed(keys_dir: Path) -> list[Client]:

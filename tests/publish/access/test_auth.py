@@ -327,6 +327,16 @@ def test_a_line_that_is_wrong_is_an_alarm_and_costs_no_other_key(handler):
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.parametrize("take_away", [lambda file: file.unlink(), lambda file: file.write_bytes(b"")])
+def test_a_list_that_is_gone_or_has_no_line_refuses_for_now(handler, take_away):
+    take_away(handler.keys_dir / keys.ALLOWED)
+    assert handler.told().detail == "revoked client"
+    assert handler.status() == b"300"
+    keys.write_allowed(handler.keys_dir, [])
+    assert (handler.told().detail, handler.status()) == ("nothing changed", b"400")
+
+
+@pytest.mark.timeout(60)
 def test_a_list_that_is_written_again_as_it_was_changes_nothing(handler):
     keys.write_allowed(handler.keys_dir, [handler.client])
     handler.looks(3)
