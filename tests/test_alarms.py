@@ -17,7 +17,8 @@ from inspectd.publish.door.messages import DoorLevels
 from inspectd.records import BankInForce, FrameRef, Inspection, Outcome
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.sockets import CutCause
-from tests.support.key_list import hang, let_go
+from tests.support.disks import needs_root
+from tests.support.key_list import hung_list
 from tests.support.served import ServedSockets
 
 SETTINGS = Config(
@@ -89,6 +90,7 @@ def test_evidence_that_cannot_be_removed_is_an_alarm_once_while_it_lasts() -> No
     assert heard == [("alarm", "evidence_stuck", "a: no"), ("alarm", "evidence_stuck", "b: no")]
 
 
+@needs_root
 @pytest.mark.timeout(60)
 def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_path: Path) -> None:
     keys_dir = tmp_path / "keys"
@@ -103,18 +105,18 @@ def test_keys_that_cannot_be_read_are_an_alarm_and_a_metric_while_it_lasts(tmp_p
         watch.on_levels(levels(change=sockets.maintain(), keys_unread=sockets.keys_unread))
 
     assert heard.value("inspectd_keys_unread") == 0
-    hang(keys_dir)
-    while not heard.said:
-        time.sleep(0.02)
-        now_s += 1
-        turn()
-    assert (heard.said, heard.value("inspectd_keys_unread")) == ([("alarm", "keys_unread")], 1)
-    let_go(keys_dir, [])
-    while len(heard.said) == 1:
-        time.sleep(0.02)
-        turn()
-    assert (heard.said[1:], heard.value("inspectd_keys_unread")) == ([("info", "keys_changed")], 0)
-    sockets.close()
+    with hung_list(keys_dir) as let_go:
+        while not heard.said:
+            time.sleep(0.02)
+            now_s += 1
+            turn()
+        assert (heard.said, heard.value("inspectd_keys_unread")) == ([("alarm", "keys_unread")], 1)
+        let_go([])
+        while len(heard.said) == 1:
+            time.sleep(0.02)
+            turn()
+        assert (heard.said[1:], heard.value("inspectd_keys_unread")) == ([("info", "keys_changed")], 0)
+        sockets.close()
 
 
 def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() -> None:

@@ -11,7 +11,7 @@ import msgspec
 
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
-from inspectd.files import write_text
+from inspectd.files import open_regular, write_text
 from inspectd.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 from inspectd.wire.sockets import Role
 
@@ -119,10 +119,11 @@ def _lines(file: Path) -> list[bytes] | None:
     """The list's lines as they are; None where there is no list.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it cannot be read, or is no regular file.
     """
     try:
-        return file.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines()
+        with open_regular(file) as opened:
+            return opened.read().removeprefix(codecs.BOM_UTF8).splitlines()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket as sockets
 import threading
 import time
@@ -19,8 +20,9 @@ from inspectd.publish.access import keys
 from inspectd.publish.access.auth import Authenticator
 from inspectd.publish.access.keys import Client
 from inspectd.wire.sockets import AuthCause, Role
+from tests.support.disks import needs_root
 from tests.support.key_line import Line, pair, received
-from tests.support.key_list import hang, let_go
+from tests.support.key_list import hung_list
 from tests.support.served import ServedSockets
 
 
@@ -158,20 +160,21 @@ def test_a_list_that_cannot_be_used_allows_nobody_until_it_can(line):
     assert line.changes[-1].event == "keys_changed"
 
 
+@needs_root
 @pytest.mark.timeout(60)
 def test_a_list_on_a_disk_that_hangs_holds_nothing_up_and_stays_in_force(line):
     reader = line.client("verdicts", zmq.SUB, line.reader)
     line.turn_until(lambda: reader.poll(0))
-    hang(line.keys_dir)
-    line.turn_for(0.5)
-    received(reader)
-    late = line.client("verdicts", zmq.SUB, line.reader)
-    line.turn_until(lambda: reader.poll(0) and late.poll(0))
-    assert (line.changes, line.refused) == ([], {})
-    let_go(line.keys_dir, line.clients[1:])
-    line.turn_until(lambda: line.changes and line.refused["verdicts", AuthCause.UNKNOWN_KEY])
-    assert line.changes[0].detail == "revoked reader"
-    assert line.changes[0].revoked == {"verdicts"}
+    with hung_list(line.keys_dir) as let_go:
+        line.turn_for(0.5)
+        received(reader)
+        late = line.client("verdicts", zmq.SUB, line.reader)
+        line.turn_until(lambda: reader.poll(0) and late.poll(0))
+        assert (line.changes, line.refused) == ([], {})
+        let_go(line.clients[1:])
+        line.turn_until(lambda: line.changes and line.refused["verdicts", AuthCause.UNKNOWN_KEY])
+        assert line.changes[0].detail == "revoked reader"
+        assert line.changes[0].revoked == {"verdicts"}
 
 
 class Handler:
@@ -240,40 +243,42 @@ def handler(tmp_path):
     handler.close()
 
 
+@needs_root
 @pytest.mark.timeout(60)
 def test_a_disk_that_hangs_is_told_every_minute_and_so_is_its_return(handler):
     assert handler.auth.reread() is None
     assert not handler.auth.is_unread
-    hang(handler.keys_dir)
-    told = handler.told(seconds_a_turn=1)
-    assert (told.severity, told.event) == ("alarm", "keys_unread")
-    assert "not read within 5 s" in told.detail
-    assert handler.now_s > 5
-    assert handler.auth.is_unread
-    for _ in range(2):
-        handler.now_s += 59
-        assert handler.auth.reread() is None
-        handler.now_s += 1
-        assert handler.auth.reread() == told
-    let_go(handler.keys_dir, [handler.client])
-    told = handler.told()
-    assert (told.severity, told.event) == ("info", "keys_changed")
-    assert not handler.auth.is_unread
+    with hung_list(handler.keys_dir) as let_go:
+        told = handler.told(seconds_a_turn=1)
+        assert (told.severity, told.event) == ("alarm", "keys_unread")
+        assert "not read within 5 s" in told.detail
+        assert handler.now_s > 5
+        assert handler.auth.is_unread
+        for _ in range(2):
+            handler.now_s += 59
+            assert handler.auth.reread() is None
+            handler.now_s += 1
+            assert handler.auth.reread() == told
+        let_go([handler.client])
+        told = handler.told()
+        assert (told.severity, told.event) == ("info", "keys_changed")
+        assert not handler.auth.is_unread
 
 
+@needs_root
 @pytest.mark.timeout(60)
 def test_a_disk_that_hangs_is_told_although_a_list_was_read_just_before(handler):
     keys.write_allowed(handler.keys_dir, [])
     handler.until(lambda: handler.auth._watch._found)
-    hang(handler.keys_dir)
-    while not handler.auth.is_unread:
-        time.sleep(0.02)
-        handler.now_s += 1
-    assert handler.told().detail == "revoked client"
-    assert handler.told().event == "keys_unread"
-    let_go(handler.keys_dir, [handler.client])
-    assert handler.told().detail == "allowed client"
-    assert handler.auth.reread() is None
+    with hung_list(handler.keys_dir) as let_go:
+        while not handler.auth.is_unread:
+            time.sleep(0.02)
+            handler.now_s += 1
+        assert handler.told().detail == "revoked client"
+        assert handler.told().event == "keys_unread"
+        let_go([handler.client])
+        assert handler.told().detail == "allowed client"
+        assert handler.auth.reread() is None
 
 
 @pytest.mark.timeout(60)
@@ -288,6 +293,21 @@ def test_a_cause_beside_the_file_is_told_once_and_its_mending_noticed(handler):
     handler.keys_dir.chmod(0o755)
     assert handler.told().detail == "allowed client"
     assert handler.status() == b"200"
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_the_list_is_told_and_does_not_end_the_watch(handler):
+    file = handler.keys_dir / keys.ALLOWED
+    right = file.read_text()
+    os.mkfifo(handler.keys_dir / "pipe", 0o644)
+    (handler.keys_dir / "pipe").rename(file)
+    told = handler.told()
+    assert (told.event, handler.status()) == ("keys_unusable", b"300")
+    assert "allowed_keys: is not a regular file" in told.detail
+    write_text(file, right)
+    assert handler.told().detail == "allowed client"
+    keys.write_allowed(handler.keys_dir, [])
+    assert (handler.told().detail, handler.status()) == ("revoked client", b"400")
 
 
 @pytest.mark.timeout(60)
