@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tomllib
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,6 +26,7 @@ from inspectd.config.settings import (
 )
 from inspectd.config.values import Settings
 from inspectd.errors import ConfigError, InputError
+from inspectd.files import open_regular
 
 _Table = TypeVar("_Table", bound=Settings)
 
@@ -132,9 +134,11 @@ def read_toml(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Windows editors begin with a BOM
-    except IsADirectoryError as error:
-        raise ConfigError(str(path), ["is a folder, expected a TOML file"]) from error
+        with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:  # Windows editors begin with a BOM
+            return tomllib.loads(file.read())
+    except InputError as error:
+        what = "a folder" if path.is_dir() else "not a regular file"
+        raise ConfigError(str(path), [f"is {what}, expected a TOML file"]) from error
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:

@@ -11,7 +11,8 @@ from typing import Final
 import msgspec
 
 from inspectd.config import Camera, Config, Recipe, examine, load
-from inspectd.errors import ConfigError
+from inspectd.errors import ConfigError, InputError
+from inspectd.files import open_regular
 from inspectd.pictures.suffixes import SUFFIXES
 
 _MOST_FILES: Final = 10_000
@@ -104,8 +105,10 @@ def _stamp(path: str) -> FileStamp | None:
 def _bank_problems(recipes: list[tuple[str, Recipe]]) -> Iterator[str]:
     for where, recipe in recipes:
         try:
-            with open(recipe.bank, "rb"):
+            with open_regular(Path(recipe.bank)):
                 pass
+        except InputError as error:
+            yield f"{where}.bank: {error}"
         except OSError as error:
             yield f"{where}.bank: {recipe.bank} cannot be read: {error.strerror}, expected a bank file"
         except ValueError as error:  # a name that no file can have

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from inspectd.config import ImagesCamera, PresenceSettings
-from inspectd.recipes.line_file import camera_stamps_of
+from inspectd.errors import ConfigError
+from inspectd.recipes.line_file import LineFile, camera_stamps_of
+from tests.support.daemon import camera_table, settings
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_in_the_place_of_the_file_or_of_a_bank_holds_up_nobody(tmp_path: Path) -> None:
+    file, pipe = LineFile(tmp_path / "line.toml"), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    file.path.write_text(settings(pipe, camera_table("cam", tmp_path)))
+    with pytest.raises(ConfigError, match=r"recipes\[0\].bank: .*pipe: is not a regular file"):
+        file.read()
+    pipe.replace(file.path)
+    with pytest.raises(ConfigError, match="is not a regular file, expected a TOML file"):
+        file.read()
 
 
 @pytest.mark.parametrize(

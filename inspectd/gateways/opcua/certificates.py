@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import is_there, write_bytes
+from inspectd.files import is_there, open_regular, write_bytes
 
 MOST_REJECTED: Final = 32
 """Files in `rejected/`; any program that reaches the port can have one written."""
@@ -179,7 +179,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 def _read(file: Path) -> ClientCertificate:
     try:
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             data = opened.read(_MOST_BYTES)
         load = x509.load_pem_x509_certificate if data.startswith(b"-----") else x509.load_der_x509_certificate
         certificate = load(data)
