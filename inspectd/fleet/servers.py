@@ -238,7 +238,7 @@ class ServersDoor:
         last: list[str] = []
 
         async def failed(error: Exception) -> None:
-            last.append(str(error) or type(error).__name__)
+            last.append(_said(error))
             if _DENIED in str(error).lower():
                 denials.came(str(error))
                 self._on_denied(str(error))
