@@ -61,3 +61,4 @@ def test_a_key_with_both_roles_is_enough_and_needed(
         assert status[3] == TRIGGER_REFUSAL_NUMBERS["no_answer"]
     link.close()
     assert gateway.stop() == 0
+    assert ("line_refuses_key" in gateway.log.read_text()) == (Role.CONTROL not in roles)
