@@ -107,6 +107,9 @@ class Handshake:
         self._golden: str | None = None
         """Announced: the next part that the line takes is this golden one. It is what somebody is about to
         show, so it is forgotten once Online fell, another recipe judges or the line refuses the part."""
+        self._golden_asked: PlantTrigger | None = None
+        """The trigger that has it. What the line says of another one is not about it: the next golden part
+        may be announced before the line has answered the trigger of the one before."""
         self._in_force: str | None = None
         self._executing = 0
         self._numbers = {name: number for number, name in recipes.items()}
@@ -191,7 +194,7 @@ class Handshake:
     def accepted(self, trigger: PlantTrigger, answer: Accepted, now: float) -> None:
         """The line took a trigger."""
         self.tick(now)
-        if trigger.golden is not None:
+        if trigger is self._golden_asked:
             self._golden = None
         is_wanted = self._asking is trigger and self._parts.accepted(trigger, answer)
         self._answer_came(trigger)
@@ -212,7 +215,7 @@ class Handshake:
         is_wanted = trigger in self._parts
         self._answer_came(trigger)
         self._parts.drop(trigger)
-        if trigger.golden is not None and reason == "golden":
+        if trigger is self._golden_asked and reason == "golden":
             self._golden = None  # else every part after it would be refused as well
         if is_wanted:
             self._refuse(trigger.number, reason)
@@ -346,6 +349,8 @@ class Handshake:
             return
         self._acquisition = trigger.acquisition
         self._asking = trigger
+        if trigger.golden is not None:
+            self._golden_asked = trigger
         self._parts.begin(trigger)
         if not number:
             self.trigger_state = TriggerState.ASKING
@@ -392,7 +397,8 @@ class Handshake:
         elif command.code == CommandCode.GOLDEN_NEXT:
             # Not asked of the line: a trigger of a golden part begins a check where none is under way.
             name = self._golden_parts.get(command.number)
-            self._golden = name or self._golden
+            if name is not None:
+                self._golden, self._golden_asked = name, None
             self.command_ended(None if name is not None else "golden_part")
         elif command.code == CommandCode.GOLDEN_END:
             self._golden = None

@@ -84,14 +84,14 @@ def test_recipes_change_while_the_plant_keeps_the_line_offline(side: PlantSide) 
 @pytest.fixture
 def announced() -> PlantSide:
     """A golden part is announced."""
-    side = PlantSide(golden_parts={3: "crack-1"}).online()
+    side = PlantSide(golden_parts={3: "crack-1", 4: "good-1"}).online()
     side.handshake.recipe_in_force("cells@1", 12)
     return _announce(side)
 
 
-def _announce(side: PlantSide) -> PlantSide:
+def _announce(side: PlantSide, part: int = 3) -> PlantSide:
     bits = side.handshake.read(0, 1, side.now)[0] & ~ControlBit.EXECUTE
-    side.write(10, 4, 3)
+    side.write(10, 4, part)
     assert side.control(bits | ControlBit.EXECUTE) == []
     assert side.has(StatusBit.COMMAND_COMPLETED)
     side.control(bits)
@@ -108,6 +108,23 @@ def test_an_announced_golden_part_is_the_next_one_that_the_line_takes(announced:
     side.accept(side.trigger())
     side.control(ENABLED)
     assert side.trigger().request.golden is None
+
+
+@pytest.mark.parametrize("part", [3, 4])
+@pytest.mark.parametrize("refused", [None, "golden"])
+def test_a_golden_part_announced_before_the_line_answered_the_one_before_is_the_next(
+    announced: PlantSide, refused: str | None, part: int
+) -> None:
+    side = announced
+    before = side.trigger()
+    _announce(side, part)
+    if refused is None:
+        side.accept(before)
+    else:
+        side.handshake.refused(before, refused, side.now)
+    side.control(ENABLED)
+    assert side.value("line") & LineBit.GOLDEN_NEXT
+    assert side.trigger().request.golden == {3: "crack-1", 4: "good-1"}[part]
 
 
 def _line_begins_anew(side: PlantSide) -> None:
