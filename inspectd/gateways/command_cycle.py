@@ -44,6 +44,7 @@ class CommandCycle:
         """Number of why the last one was not done; 0: it was."""
         self._is_up = False
         self._is_taken_back = False
+        self._begun = (0, 0)
 
     @property
     def bits(self) -> StatusBit:
@@ -55,7 +56,7 @@ class CommandCycle:
         self._is_up = True
         if self.state is CommandState.EXECUTING:
             return None
-        self.state = CommandState.EXECUTING
+        self.state, self._begun = CommandState.EXECUTING, (code, number)
         return RecipeCommand(code, number)
 
     def fell(self) -> None:
@@ -65,6 +66,26 @@ class CommandCycle:
             self._is_taken_back = True
         else:
             self.state = CommandState.IDLE
+
+    def found(self, *, is_up: bool) -> None:
+        """ExecuteCommand in the first words that were had: what it did before them nobody saw."""
+        if is_up:
+            self._is_up = True
+            self.take_back()
+        else:
+            self.fell()
+
+    def asks(self, code: int, number: int) -> None:
+        """What the plant asks for now; it may change that only once ExecuteCommand fell."""
+        if self.state is not CommandState.IDLE and (code, number) != self._begun:
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Nobody waits for what was begun; ExecuteCommand that is up all the same asks for something else."""
+        if self.state is CommandState.EXECUTING:
+            self._is_taken_back = True
+        elif self._is_up and self.state is not CommandState.FAILED:
+            self.state, self.result = CommandState.FAILED, command_refusal_number("busy")
 
     def ended(self, problem: str | None) -> None:
         """It is done; `problem` is why it is not, as `wire.numbers` knows it."""

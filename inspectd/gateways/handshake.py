@@ -121,6 +121,7 @@ class Handshake:
         self._has_number = False
         self._plant_beat: int | None = 0
         self._plant_at: float | None = None
+        self._is_plant_silent = False
         self._line: LineSeen | None = None
         self._line_until = 0.0
         self._offline = OfflineReason.LINE
@@ -152,6 +153,7 @@ class Handshake:
         orders: list[Order] = []
         if 0 in written:
             self._take_bits(ControlBit(before[0]), ControlBit(self._control[0]), orders, now)
+        self.command.asks(*self._asked_command)
         if 33 in written and self._results.read_back(self._control[33]):
             self.counts["fetched", "number"] += 1
         if 32 in written:
@@ -167,6 +169,7 @@ class Handshake:
         self._has_bits = self._has_number = False
         self._plant_beat = self._plant_at = None
         self._golden = None
+        self.command.fell()
         self.tick(now)
 
     def read(self, first: int, count: int, now: float) -> list[int]:
@@ -251,7 +254,12 @@ class Handshake:
 
     def tick(self, now: float) -> None:
         """Do what is due: results, time-outs, the heartbeat. Reading and writing do so by themselves."""
-        was_online, was = self.is_online, self._offline
+        was_online, was, was_silent = self.is_online, self._offline, self._is_plant_silent
+        self._is_plant_silent = self._plant_seconds is not None and (
+            self._plant_at is None or now - self._plant_at > self._plant_seconds
+        )
+        if self._is_plant_silent and not was_silent:  # whether or not the line is away as well
+            self.command.take_back()
         self._offline = self._offline_reason(now)
         if self._offline is not was and self._offline in _AWAY:  # also while the plant keeps the line offline
             self._golden = None
@@ -285,9 +293,7 @@ class Handshake:
     def _offline_reason(self, now: float) -> OfflineReason:
         if not self.is_line_alive(now):
             return OfflineReason.LINE
-        if self._plant_seconds is not None and (
-            self._plant_at is None or now - self._plant_at > self._plant_seconds
-        ):
+        if self._is_plant_silent:
             return OfflineReason.PLANT_HEARTBEAT
         if self._control[0] & ControlBit.SET_OFFLINE:
             return OfflineReason.SET_OFFLINE
@@ -310,6 +316,7 @@ class Handshake:
         if not self._has_bits:  # since when these are up nobody knows
             self._has_bits, before = True, after
             self._results.hold(is_held=bool(after & ControlBit.RESULTS_ACK))
+            self.command.found(is_up=bool(after & ControlBit.EXECUTE))
         rose, fell = after & ~before, before & ~after
         if rose & ControlBit.CLEAR_ERROR:
             self._latched &= StatusBit.COMPLETED
@@ -387,8 +394,7 @@ class Handshake:
             self._asking = None
 
     def _execute(self, orders: list[Order], now: float) -> None:
-        code, number = number_of(self._control, "command"), number_of(self._control, "argument")
-        command = self.command.rose(code, number)
+        command = self.command.rose(*self._asked_command)
         if command is None:
             return
         self._executing = command.code
@@ -409,6 +415,10 @@ class Handshake:
             self.command_ended("recipe_number")
         else:
             orders.append(command)
+
+    @property
+    def _asked_command(self) -> tuple[int, int]:
+        return number_of(self._control, "command"), number_of(self._control, "argument")
 
     def _status(self) -> dict[str, Value]:
         bits = self._latched

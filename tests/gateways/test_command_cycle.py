@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from support.plant_side import ENABLED, EPOCH, PlantSide
 
-from inspectd.gateways.command_cycle import CommandState, RecipeCommand
+from inspectd.gateways.command_cycle import _BITS, CommandState, RecipeCommand
 from inspectd.gateways.registers import ControlBit, LineBit, StatusBit
 from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS
 
@@ -59,6 +59,103 @@ def test_a_command_that_was_taken_back_ends_unseen(side: PlantSide) -> None:
     side.handshake.command_ended(None)
     assert side.handshake.command.state is CommandState.IDLE
     assert not side.value("status") & (StatusBit.COMMAND_COMPLETED | StatusBit.COMMAND_FAILED)
+
+
+BUSY = COMMAND_REFUSAL_NUMBERS["busy"]
+
+
+def _shown(side: PlantSide) -> CommandState:
+    """What the plant takes a command for, by the bits."""
+    return next(state for state, bits in _BITS.items() if bits == side.value("status") & sum(_BITS.values()))
+
+
+@pytest.mark.parametrize("is_done_meanwhile", [True, False])
+@pytest.mark.parametrize("is_up", [True, False])
+def test_a_connection_to_the_plant_that_was_lost_takes_its_command_back(
+    side: PlantSide, is_up: bool, is_done_meanwhile: bool
+) -> None:
+    """What the bit did meanwhile nobody saw: the plant may have asked for another recipe."""
+    side.control(UP)
+    side.handshake.plant_lost(side.now)
+    if is_done_meanwhile:
+        side.handshake.command_ended(None)
+    assert side.write(0, UP if is_up else ENABLED) == []
+    if not is_done_meanwhile:
+        side.handshake.command_ended(None)
+    assert _shown(side) is (CommandState.FAILED if is_up else CommandState.IDLE)
+    assert side.value("command_result") == BUSY * is_up
+    side.control(ENABLED)
+    side.write(10, 1, 13)
+    assert side.control(UP) == [RecipeCommand(1, 13)]
+    side.handshake.command_ended(None)
+    assert _shown(side) is CommandState.COMPLETED
+
+
+@pytest.mark.parametrize(("is_up", "result"), [(True, BUSY), (False, 0)])
+def test_a_command_that_was_completed_before_the_connection_was_lost_is_so_no_more_after_it(
+    side: PlantSide, is_up: bool, result: int
+) -> None:
+    side.control(UP)
+    side.handshake.command_ended(None)
+    side.handshake.plant_lost(side.now)
+    side.control(UP if is_up else ENABLED)
+    assert _shown(side) is (CommandState.FAILED if is_up else CommandState.IDLE)
+    assert side.value("command_result") == result
+
+
+def test_what_is_asked_for_again_while_the_command_from_before_an_outage_executes_is_not_completed_by_it(
+    side: PlantSide,
+) -> None:
+    side.control(UP)
+    side.handshake.plant_lost(side.now)
+    side.control(ENABLED)
+    side.write(10, 1, 13)
+    assert side.control(UP) == []
+    side.handshake.command_ended(None)
+    assert (_shown(side), side.value("command_result")) == (CommandState.FAILED, BUSY)
+
+
+@pytest.mark.parametrize("line_is_away", [True, False])
+def test_a_plant_whose_heartbeat_stood_still_has_taken_its_command_back(line_is_away: bool) -> None:
+    side = PlantSide(plant_seconds=1.0).alive()
+    side.write(0, UP & ~ControlBit.EXECUTE, 1)
+    side.write(10, 1, 12)
+    assert side.control(UP) == [RecipeCommand(1, 12)]
+    if line_is_away:
+        side.handshake.line_seen(None, side.now)
+    side.now += 1.1
+    side.write(0, UP, 2)
+    side.alive()
+    side.handshake.command_ended(None)
+    assert (_shown(side), side.value("command_result")) == (CommandState.FAILED, BUSY)
+
+
+@pytest.mark.parametrize("word", [10, 11])
+@pytest.mark.parametrize("is_done_before", [True, False])
+def test_what_a_plant_changes_under_a_command_was_never_begun(
+    side: PlantSide, is_done_before: bool, word: int
+) -> None:
+    """As after its power came back, when it asks for another recipe by its first words."""
+    side.control(UP)
+    if is_done_before:
+        side.handshake.command_ended(None)
+    side.write(word, 2)
+    if not is_done_before:
+        side.handshake.command_ended(None)
+    assert (_shown(side), side.value("command_result")) == (CommandState.FAILED, BUSY)
+
+
+def test_words_that_change_with_the_fall_of_a_command_leave_its_result(side: PlantSide) -> None:
+    side.control(UP)
+    side.handshake.command_ended(None)
+    side.write(0, ENABLED, *[0] * 11)
+    assert (_shown(side), side.value("command_result")) == (CommandState.IDLE, 0)
+
+
+def test_a_command_that_was_up_before_the_gateway_is_said_not_to_be_begun() -> None:
+    side = PlantSide().alive()
+    assert side.write(0, UP, *[0] * 9, 1, 12) == []
+    assert (_shown(side), side.value("command_result")) == (CommandState.FAILED, BUSY)
 
 
 @pytest.mark.parametrize("number", [0, 1000])
