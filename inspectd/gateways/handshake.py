@@ -172,6 +172,14 @@ class Handshake:
         self.command.fell()
         self.tick(now)
 
+    def writer_lost(self) -> None:
+        """The connection by which the plant wrote has ended; it has to write anew to change its words.
+
+        Of a plant with a heartbeat it says nothing: that is back before it is due, or stands still.
+        """
+        if self._plant_seconds is None:
+            self._golden = None
+
     def read(self, first: int, count: int, now: float) -> list[int]:
         """Words as they are now, all of one moment.
 

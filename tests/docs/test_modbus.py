@@ -82,6 +82,9 @@ class OneImage:
     def write(self, first: int, words: list[int]) -> None:
         self.words[first : first + len(words)] = words
 
+    def writer_lost(self) -> None:
+        """Words stay as they are."""
+
 
 async def served(bank: OneImage) -> tuple[ModbusServer, AsyncModbusTcpClient]:
     server = ModbusServer(bank, ModbusSettings(port=0), lambda: 0.0)

@@ -17,6 +17,7 @@ from support.plant_side import PlantSide
 from inspectd.gateways.modbus.gateway import PlantRegisters
 from inspectd.gateways.modbus.server import HALF_SENT_SECONDS, CutReason, ModbusServer, _address
 from inspectd.gateways.modbus.settings import ModbusSettings
+from inspectd.gateways.registers import ControlBit, LineBit
 
 READ = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 100, 40)
 ANSWER_BYTES = 9 + 80
@@ -266,6 +267,30 @@ def test_what_an_older_connection_still_brings_is_not_written() -> None:
             assert await closed(never_wrote[0])
             assert served.side.handshake.read(9, 1, served.side.now) == [100]
             assert await served.sound(*new)
+
+    run(test)
+
+
+@pytest.mark.parametrize("plant_seconds", [None, 1.0])
+def test_an_announced_golden_part_falls_with_the_connection_of_a_plant_without_a_heartbeat(
+    plant_seconds: float | None,
+) -> None:
+    async def test() -> None:
+        async with serving() as served:
+            served.side = side = PlantSide(golden_parts={3: "crack-1"}, plant_seconds=plant_seconds)
+            served.server.bank = PlantRegisters(side.handshake, lambda _: None, served.clock)
+            side.alive()
+            (_, reading), (reader, writer) = await served.connect(), await served.connect()
+            words = [1 | ControlBit.EXECUTE, 1, *[0] * 8, 4, 3]
+            for control in (1, words[0]):
+                writer.write(struct.pack(">HHHBBHHB12H", 1, 0, 31, 1, 16, 0, 12, 24, control, *words[1:]))
+                assert len(await reader.readexactly(12)) == 12
+            reading.close()
+            await until(lambda: len(served.server.connections) == 1)
+            assert side.value("line") & LineBit.GOLDEN_NEXT
+            writer.close()
+            await until(lambda: not served.server.connections)
+            assert bool(side.value("line") & LineBit.GOLDEN_NEXT) == (plant_seconds is not None)
 
     run(test)
 

@@ -49,6 +49,10 @@ class PlantRegisters:
         for order in self._handshake.write(first, words, self._clock()):
             self._on_order(order)
 
+    def writer_lost(self) -> None:
+        """See `Handshake.writer_lost`."""
+        self._handshake.writer_lost()
+
 
 def run(settings: ModbusConfig) -> None:
     """Serve until SIGTERM or SIGINT.

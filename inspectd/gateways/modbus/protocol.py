@@ -71,6 +71,9 @@ class RegisterBank(Protocol):
             RegisterError: they cannot be written; nothing was.
         """
 
+    def writer_lost(self) -> None:
+        """The connection by which words were changed has ended."""
+
 
 class _Refused(Exception):  # noqa: N818 - it is the answer, and no error of this program
     def __init__(self, code: ModbusException) -> None:

@@ -136,10 +136,17 @@ class ModbusServer:
         if self._writer is not None and self._writer.number > connection.number:
             connection.cut(CutReason.SUPERSEDED)
             return False
-        if self._writer is not None and self._writer is not connection:
-            self._writer.cut(CutReason.SUPERSEDED)
-        self._writer = connection
+        before, self._writer = self._writer, connection
+        if before is not None and before is not connection:
+            before.cut(CutReason.SUPERSEDED)
         return True
+
+    def gone(self, connection: _Connection) -> None:
+        """A connection has ended, however it did; told again, it has been heard of already."""
+        if connection in self.connections:
+            del self.connections[connection]
+            if connection is self._writer:
+                self.bank.writer_lost()
 
     def next_number(self) -> int:
         """Numbers of connections, in the order in which they came."""
@@ -197,7 +204,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - however it ended
         """Forget the client."""
-        self._server.connections.pop(self, None)
+        self._server.gone(self)
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
@@ -217,7 +224,7 @@ class _Connection(asyncio.Protocol):
 
     def end(self) -> None:
         """End the connection at once."""
-        self._server.connections.pop(self, None)
+        self._server.gone(self)
         if self._transport is not None:
             self._transport.abort()
             self._transport = None
