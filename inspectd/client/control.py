@@ -74,6 +74,8 @@ class BaseTriggerSender:
                 if left_ms == 0:
                     return
                 continue
+            if self._clock() > deadline:
+                return  # this program was held up: who asked has given the part up, as with no answer
             # An answer to an earlier trigger, that came after its time-out, is nobody's now.
             if answer is not None and answer.trigger_id in {trigger.trigger_id, None}:
                 self._is_owed = False
@@ -122,7 +124,7 @@ class TriggerSender(BaseTriggerSender):
         A part may pass only by the `part/1` whose `trigger_id`, `epoch` and `triggered_utc_ns` equal the
         answer's `trigger_id`, `epoch` and `received_utc_ns`: ids come again, and old verdicts are replayed.
         Without an answer the trigger may have been taken or not, and the part is a reject. No trigger is sent
-        after its time is up.
+        after its time is up, and no answer is given that is only read after it.
         """
         for step in self._steps(trigger, timeout_seconds):
             if not isinstance(step, PollFor):

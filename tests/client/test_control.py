@@ -69,9 +69,9 @@ def start_line(tmp_path):
 class Awaited:
     """An `AsyncTriggerSender` for tests that do not wait themselves."""
 
-    def __init__(self, endpoint):
+    def __init__(self, endpoint, **more):
         self.runner = asyncio.Runner()
-        self.sender = AsyncTriggerSender(endpoint)
+        self.sender = AsyncTriggerSender(endpoint, **more)
 
     def send(self, trigger, timeout_seconds):
         return self.runner.run(self.sender.send(trigger, timeout_seconds))
@@ -130,6 +130,15 @@ def test_a_program_that_was_held_up_sends_no_trigger_after_its_time(start_line):
     with TriggerSender(line.endpoint) as sender:
         assert sender.send(TriggerRequest("2"), 5).trigger_id == "2"
     assert [request["trigger_id"] for request in line.requests] == ["2"]
+
+
+def test_an_answer_that_a_program_that_was_held_up_reads_after_its_time_is_none(start_line, make_sender):
+    line = start_line(lambda name: [ack(name)])
+    held_up = iter([0.0, 0.0, 0.0, 0.0, 5.0])  # the last one once the answer is there
+    with make_sender(line.endpoint, clock=lambda: next(held_up, 6.0)) as sender:
+        assert sender.send(TriggerRequest("1"), 4) is None
+        assert sender.send(TriggerRequest("2"), 4).trigger_id == "2"
+    assert [request["trigger_id"] for request in line.requests] == ["1", "2"]
 
 
 def test_the_answer_to_a_trigger_that_timed_out_is_not_the_next_ones(start_line, make_sender):
