@@ -254,7 +254,8 @@ class ServersDoor:
             yield Servers(client, lost, denials)
         finally:
             try:
-                await asyncio.wait_for(client.close(), _CLOSE_SECONDS)
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await client.close()
             except (TimeoutError, OSError, nats.errors.Error) as error:
                 log.event(_log, logging.DEBUG, "close_failed", detail=str(error))
 

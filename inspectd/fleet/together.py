@@ -17,8 +17,9 @@ _log: Final = logging.getLogger(__name__)
 async def together(*works: Coroutine[Any, Any, None]) -> None:
     """Do all works until the first ends, and end the others.
 
-    A work is cancelled until it is over: nats-py catches the cancellation of a flush, and `asyncio.wait_for`
-    of Python 3.11 loses one that comes together with what it waits for (python/cpython#81839).
+    A work is cancelled until it is over: nats-py catches the cancellation of a flush, and waits by
+    `asyncio.wait_for`, which in Python 3.11 loses one that comes together with what it waits for
+    (python/cpython#81839).
 
     A connection that ends is an error of every work on it. One of them says it; an error of another kind
     beside it is logged.

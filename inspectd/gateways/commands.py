@@ -86,7 +86,8 @@ class RecipeDesk:
                 return answer
             if answer.state is not RecipeState.LOADING:
                 return None
-            return await asyncio.wait_for(loaded, self._load_seconds)
+            async with asyncio.timeout(self._load_seconds):
+                return await loaded
         except TimeoutError:
             return "not_loaded"
         finally:

@@ -163,7 +163,8 @@ def test_a_server_that_drips_its_answer_does_not_say() -> None:
 def test_a_question_is_given_up_at_once() -> None:
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(asked_of(HEAD, b" "), 0.1)
+            async with asyncio.timeout(0.1):
+                await asked_of(HEAD, b" ")
 
     began = time.monotonic()
     asyncio.run(give_up())

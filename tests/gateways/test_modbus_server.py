@@ -44,7 +44,8 @@ class ServedHandshake:
     async def sound(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """A good request gets its answer."""
         writer.write(READ)
-        return len(await asyncio.wait_for(reader.readexactly(ANSWER_BYTES), 5)) == ANSWER_BYTES
+        async with asyncio.timeout(5):
+            return len(await reader.readexactly(ANSWER_BYTES)) == ANSWER_BYTES
 
 
 @asynccontextmanager
@@ -63,8 +64,9 @@ async def serving(**settings: Any) -> AsyncIterator[ServedHandshake]:
 async def closed(reader: asyncio.StreamReader) -> bool:
     """The server ends the connection."""
     try:
-        while await asyncio.wait_for(reader.read(65_536), 5):
-            pass
+        async with asyncio.timeout(5):
+            while await reader.read(65_536):
+                pass
     except ConnectionError:
         pass
     return True

@@ -77,7 +77,8 @@ class OpcUaGate:
         if self._client is None:
             return ""
         try:
-            job, _ = await asyncio.wait_for(self._client.job(), ANSWER_MS / 1000)
+            async with asyncio.timeout(ANSWER_MS / 1000):
+                job, _ = await self._client.job()
         except Exception:  # noqa: BLE001 - asyncua raises its own and others where a link is cut: a reject
             return ""
         return job
@@ -92,7 +93,8 @@ class OpcUaGate:
                 self._client = client
                 while True:
                     await asyncio.sleep(0.2)
-                    await asyncio.wait_for(client.state(), 1)
+                    async with asyncio.timeout(1):
+                        await client.state()
             except Exception:  # noqa: BLE001 - as above: it logs in again
                 self._client = None
                 with contextlib.suppress(Exception):

@@ -168,7 +168,8 @@ class LineStore:
                 f"`inspectd recipe {words[0]}` cannot be started: {error.strerror}"
             ) from error
         try:
-            said, wrong = await asyncio.wait_for(process.communicate(), seconds)
+            async with asyncio.timeout(seconds):
+                said, wrong = await process.communicate()
         except TimeoutError as error:
             raise UnavailableError(f"`inspectd recipe {words[0]}` took longer than {seconds:g} s") from error
         finally:

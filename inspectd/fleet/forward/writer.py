@@ -129,8 +129,12 @@ class StreamWriter:
             message = await self._under_way.get()
             left = max(0.0, message.sent_at + self._acknowledge_seconds - self._clock())
             with as_servers_error():
-                done = message.answer.done()  # as a rule: a time-out would cost as much as all the rest
-                answer = message.answer.result() if done else await asyncio.wait_for(message.answer, left)
+                if (
+                    not message.answer.done()
+                ):  # as a rule it is: a time-out would cost as much as all the rest
+                    async with asyncio.timeout(left):
+                        await message.answer
+                answer = message.answer.result()
             if answer.seq != message.sequence:
                 raise ServersError(
                     f"{message_id(message.position)} is at {answer.seq} of the stream, expected "

@@ -179,7 +179,8 @@ class LineSide:
         while True:
             await self.refresh()
             try:
-                await asyncio.wait_for(self._ask_now.wait(), _STATUS_SECONDS)
+                async with asyncio.timeout(_STATUS_SECONDS):
+                    await self._ask_now.wait()
             except TimeoutError:
                 continue
             self._ask_now.clear()

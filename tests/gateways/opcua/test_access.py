@@ -66,7 +66,8 @@ def test_a_certificate_that_nobody_trusts_is_kept_to_look_at(gateway, tmp_path, 
             while not gateway.audited(action="connect", who="anna", result="not_trusted_any_more"):
                 await asyncio.sleep(0.05)
         with pytest.raises((UaStatusCodeError, ConnectionError, asyncio.CancelledError, TimeoutError)):
-            await asyncio.wait_for(client.state(), 2)
+            async with asyncio.timeout(2):
+                await client.state()
         await client.disconnect()
         await close_socket(client)
 
