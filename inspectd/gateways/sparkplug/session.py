@@ -193,7 +193,7 @@ class EdgeSession:
 
     def tick(self) -> list[Send]:
         """Time has passed, or the picture has changed: what is to be told of it."""
-        if not self.is_born:
+        if not self.is_born or self.must_end:  # a host that is gone is told nothing more, births least of all
             return []
         if self._is_rebirth_due:
             # No data in between: a host that asked for births does not know what they mean.

@@ -159,8 +159,10 @@ class Telling:
         ) as reader:
             until = self._clock() + _FIRST_HEARTBEAT_SECONDS
             self._picture.forget()
-            while not self._picture.is_alive and self._clock() < until and not self._must_end:
+            while not self._picture.is_alive and self._clock() < until and self._may_be_born:
                 await self._read(reader)
+            if not self._session.host_is_online:
+                return  # it went while the line was waited for: the next session waits for it again
             self.was_born = True
             self._born_at = self._clock()
             await self._send(broker, self._session.births())
@@ -175,6 +177,10 @@ class Telling:
     @property
     def _must_end(self) -> bool:
         return self._stopping.is_set() or self._session.must_end
+
+    @property
+    def _may_be_born(self) -> bool:
+        return self._session.host_is_online and not self._must_end
 
     async def _host_came(self) -> bool:
         """Wait for the primary host; False where it is to be looked for at another broker."""

@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+import zmq
 from support.daemon import Daemon, camera_table, settings
 from support.sparkplug_host import command
 from support.triggers import Plant as Triggers
@@ -141,6 +142,24 @@ def test_with_several_brokers_it_goes_where_the_primary_host_is(line, plant) -> 
     here.says(online=False)
     away.until(lambda: len(away.view.parts) > 5)
     assert here.view.log[-1].startswith("NDEATH")
+
+
+def test_a_primary_host_that_goes_while_the_births_wait_for_the_line_is_waited_for(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    host.says(online=True)
+    endpoint = f"ipc://{plant.folder}/verdicts.sock"
+    with zmq.Context() as context, context.socket(zmq.XPUB) as silent:
+        silent.bind(endpoint)
+        node, bus = 'primary_host = "scada"', f'verdicts = "{endpoint}"'
+        gateway = plant.gateway(line, broker, node=node, bus=bus)
+        assert silent.poll(20_000), gateway.log.read_text()  # it waits for a heartbeat, for a second
+        host.says(online=False)
+        host.until(lambda: gateway.log.read_text().count("broker_connected") == 2)
+    births = host.view.counts["NBIRTH"]
+    host.says(online=True)
+    host.until(lambda: host.view.counts["NBIRTH"] > births)
+    assert gateway.stop() == 0
 
 
 def test_views_of_a_triggered_part_are_one_row(start_daemon, stub_bank, good_folder, plant) -> None:

@@ -227,6 +227,17 @@ def test_a_wanted_end_is_told_by_a_death(rule: None) -> None:
     assert node.send(node.session.tick()) == []
 
 
+def test_births_that_are_due_when_the_primary_host_goes_are_not_sent() -> None:
+    node = Node("scada")
+    node.state(online=True, at=1)
+    node.born()
+    node.now += 2
+    assert node.session.heard(NCMD, command()) is Heard.REBIRTH
+    node.state(online=False, at=2)
+    assert node.session.must_end
+    assert node.send(node.session.tick()) == []
+
+
 @tck("tck-id-operational-behavior-device-ddeath", "tck-id-topics-ddeath-seq-num")
 def test_devices_die_with_what_they_stand_for(rule: None) -> None:
     node = Node().born()
