@@ -72,8 +72,8 @@ class GoldenAsker:
             f"{self._who or 'golden'}-{self._asked}"[:64], action, recipe, part, self._who, self._line
         )
         deadline = self._clock() + timeout_seconds
-        if self._connection.poll(self._left_ms(deadline), zmq.POLLOUT):
-            self._socket.send(wire.encode(request))
+        is_there = self._connection.poll(self._left_ms(deadline), zmq.POLLOUT) and self._clock() <= deadline
+        if is_there and self._sent(wire.encode(request)):
             while self._socket.poll(self._left_ms(deadline)):
                 answer = self._decoded(self._socket.recv_multipart()[-1])
                 if answer.request in {
@@ -97,6 +97,14 @@ class GoldenAsker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _sent(self, request: bytes) -> bool:
+        """False where the line went away since it could be sent: another part is there when it is back."""
+        try:
+            self._socket.send(request, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
 
     def _decoded(self, answer: bytes) -> GoldenAnswer:
         try:

@@ -2,8 +2,10 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -179,6 +181,28 @@ def test_a_line_that_refuses_or_does_not_answer_is_an_error_for_people(tmp_path:
         pytest.raises(UnavailableError, match=r"no answer within 0\.1 s; is this the control socket"),
     ):
         asker.ask(GoldenAction.STATUS, timeout_seconds=0.1)
+
+
+def test_a_line_that_goes_as_it_is_asked_is_not_asked_once_it_is_back(tmp_path: Path) -> None:
+    endpoint, calls = f"ipc://{tmp_path}/control.sock", count(1)
+
+    def clock() -> float:
+        if next(calls) == 3:  # the request may be sent, and is about to be
+            there.close(linger=0)
+            while asker._socket.poll(0, zmq.POLLOUT):
+                time.sleep(0.005)
+        return time.monotonic()
+
+    with zmq.Context() as context, GoldenAsker(endpoint, clock=clock) as asker:
+        asker._socket.setsockopt(zmq.SNDTIMEO, 5000)  # it must not wait at all
+        there = context.socket(zmq.ROUTER)
+        there.bind(endpoint)
+        with pytest.raises(UnavailableError, match="no answer within 10 s"):
+            asker.ask(GoldenAction.END, timeout_seconds=10)
+        with context.socket(zmq.ROUTER) as back:
+            back.bind(endpoint)
+            assert asker._socket.poll(5000, zmq.POLLOUT)
+            assert not back.poll(100)
 
 
 @pytest.fixture
