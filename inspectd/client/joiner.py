@@ -8,6 +8,7 @@ complete the joiner is *behind*: the line has published more than was put out.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,9 +22,10 @@ from inspectd.wire.sync import Answer, End, Position, ReplayRequest, Truncated
 from inspectd.wire.verdicts import Number
 
 RETRY_SECONDS: Final = 1.0
-"""An answer that does not come within it is asked for again."""
-_FEWEST_REQUESTS: Final = 4
-"""So many requests in a row go unanswered before what they asked for is given up."""
+"""An answer that does not come within it is asked for again; sooner where patience is too short for that."""
+_REQUESTS: Final = 2, 4
+"""At least so many requests in a row, between these bounds as many as patience has time for, go unanswered
+before what they asked for is given up."""
 
 
 class LossReason(StrEnum):
@@ -93,6 +95,9 @@ class Joiner:
         """Verdicts and losses for the caller to take, in order."""
         self._from_oldest = position is None and start == "oldest"
         self._patience_seconds = patience_seconds
+        fewest, most = _REQUESTS
+        self._fewest_requests = min(max(fewest, int(patience_seconds / RETRY_SECONDS)), most)
+        self._retry_seconds = min(RETRY_SECONDS, patience_seconds / self._fewest_requests)
         self._max_held = max_held
         self._clock = clock
         self._held: dict[Position, Numbered] = {}
@@ -104,6 +109,7 @@ class Joiner:
         self._asked_from: Position | None = None
         self._unanswered = 0
         self._answers = 0
+        self._asked_at = 0.0
         self._ask_at = 0.0
         self._progress_at = 0.0
 
@@ -133,24 +139,24 @@ class Joiner:
         now = self._clock()
         if not self._behind:
             return None
-        if now < self._ask_at:
-            return None
-        # Time alone proves nothing: this process may have been stopped while the answer was in flight.
-        if now - self._progress_at > self._patience_seconds and self._unanswered >= _FEWEST_REQUESTS:
+        if now >= self._give_up_at:
             self._give_up()
+            return None
+        if now < self._ask_at:
             return None
         self._requests += 1
         self._unanswered += 1
         self._answers = 0
         self._asked_from = self.position
         self._asked = str(self._requests)
-        self._ask_at = now + RETRY_SECONDS
+        self._asked_at = now
+        self._ask_at = now + self._retry_seconds
         return ReplayRequest(self._asked, _next_after(self.position) if self.position else None)
 
     @property
     def wake_at(self) -> float | None:
         """When `request` has something to do by itself; None when never."""
-        return self._ask_at if self._behind else None
+        return min(self._ask_at, self._give_up_at) if self._behind else None
 
     def answer(self, answer: Answer, verdicts: Sequence[Numbered | Unread] = ()) -> None:
         """Take in an answer of the line, and the verdicts that came with it, readable or not."""
@@ -167,7 +173,7 @@ class Joiner:
         if isinstance(answer, End):
             self._ended(answer)
         elif verdicts:
-            self._ask_at = self._clock() + RETRY_SECONDS
+            self._ask_at = self._clock() + self._retry_seconds
 
     # --- the position moves -------------------------------------------------------------------------------
 
@@ -210,7 +216,7 @@ class Joiner:
             self._behind = False
             self._release_next()
         stuck = self.position == self._asked_from
-        self._ask_at = self._clock() + (RETRY_SECONDS if stuck else 0.0)
+        self._ask_at = self._clock() + (self._retry_seconds if stuck else 0.0)
 
     def _start(self, here: Position) -> Position:
         """The position; without one, right before `here` or the first verdict held."""
@@ -218,6 +224,14 @@ class Joiner:
             first = min([here, *self._held])
             self.position = Position(first.epoch, first.seq - 1)
         return self.position
+
+    @property
+    def _give_up_at(self) -> float:
+        """When patience is over."""
+        # Time alone proves nothing: this process may have been stopped while the answer was in flight.
+        if self._unanswered < self._fewest_requests:
+            return math.inf
+        return max(self._progress_at + self._patience_seconds, self._asked_at + self._retry_seconds)
 
     def _give_up(self) -> None:
         """Nobody answers: go on with what was received live, and name what is missing."""
@@ -314,6 +328,7 @@ class Joiner:
             self._published[here.epoch] = max(here.seq, self._published.get(here.epoch, 0))
         if not self._behind:
             self._behind = True
+            self._unanswered = 0
             self._progress_at = self._clock()
             self._ask_at = 0.0
 

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.messages import EPOCH, verdict
@@ -212,6 +213,22 @@ def test_nobody_answers_and_what_is_missing_is_given_up_and_named() -> None:
         Lost(Position(EPOCH, 1), Position(EPOCH, 5), 3, LossReason.UNANSWERED),
         named(Position(EPOCH, 5)),
     ]
+
+
+@pytest.mark.parametrize("patience", [0.4, 1.0, 1.5, 3.0, 10.0])
+def test_patience_is_what_it_says(patience: float) -> None:
+    clock = Clock()
+    clock.seconds = 12_345.678
+    joiner = Joiner(Position(EPOCH, 1), clock=clock, patience_seconds=patience)
+    joiner.live(named(Position(EPOCH, 3)))
+    began, requests = clock.seconds, 0
+    while not joiner.ready:
+        requests += joiner.request() is not None
+        assert clock.seconds - began < patience + 0.001, "the verdict behind the lost one still waits"
+        clock.seconds = joiner.wake_at or clock.seconds
+    assert joiner.wake_at is None
+    assert clock.seconds - began > patience - 0.001
+    assert 2 <= requests <= max(2, patience)
 
 
 def test_a_line_that_cannot_read_its_journal_now_is_asked_again_and_nothing_is_lost() -> None:
