@@ -6,6 +6,7 @@ The tasks of `LineLink.run` share one event loop with the plant's side, so nothi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -25,7 +26,8 @@ from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, PartVerdict
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
-_AGAIN_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 2.0
+"""Events may be lost on the way, so the line is asked now and then what is in force."""
 _PATIENCE_SECONDS: Final = 1.0
 """A verdict that is not replayed by then comes too late for any gate."""
 
@@ -141,26 +143,27 @@ class LineLink:
             command = await self._commands.get()
             problem = await self._desk.do(command)
             self._handshake.command_ended(problem)
+            self._recipe_may_differ.set()
             log.event(
                 _log, logging.WARNING if problem else logging.INFO, "command",
                 command=command.code, recipe=command.number, result=problem or "done",
             )  # fmt: skip
 
     async def _learn_recipe(self) -> None:
-        """Ask the line what is in force, when it may be another recipe than before."""
+        """Ask the line what is in force: when it may be another recipe than before, and now and then."""
         while True:
-            await self._recipe_may_differ.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._recipe_may_differ.wait()
             self._recipe_may_differ.clear()
-            try:
+            if not self._handshake.is_line_alive(self._clock()):
+                continue
+            with contextlib.suppress(UnavailableError):  # it is asked again
                 status = await asyncio.to_thread(
                     ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
                 )
-            except UnavailableError:
-                await asyncio.sleep(_AGAIN_SECONDS)
-                if self._handshake.is_line_alive(self._clock()):
-                    self._recipe_may_differ.set()
-                continue
-            self._handshake.recipe_in_force(status.in_force, status.in_force_number)
+                if not self._recipe_may_differ.is_set():  # else it may have answered before the change
+                    self._handshake.recipe_in_force(status.in_force, status.in_force_number)
 
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:

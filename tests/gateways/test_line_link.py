@@ -9,17 +9,20 @@ from pathlib import Path
 import msgspec
 import pytest
 import zmq.asyncio
-from support.messages import event, heartbeat
+from support.messages import COUNTS, EPOCH, event, heartbeat
+from support.plant_side import PlantSide
 
 from inspectd import wire
+from inspectd.gateways import line_link
 from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
-from inspectd.gateways.line_link import _seen
+from inspectd.gateways.line_link import LineLink, _seen
 from inspectd.gateways.registers import CommandCode, LineBit
-from inspectd.gateways.settings import GatewayLine
+from inspectd.gateways.settings import GatewayLine, HandshakeSettings
 from inspectd.wire import RecipeAck, RecipeAction, RecipeState
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.sync import LineStatus
 
 
 @pytest.mark.parametrize(
@@ -63,3 +66,48 @@ def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_pa
             assert doing.cancelled()
 
     asyncio.run(test())
+
+
+@pytest.mark.parametrize("is_told_meanwhile", [True, False])
+def test_what_is_in_force_is_learned_without_an_event_and_never_from_before_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told_meanwhile: bool
+) -> None:
+    monkeypatch.setattr(line_link, "_LOOK_SECONDS", 0.05)
+    side = PlantSide(recipes={12: "cells", 13: "glass"})
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+
+    async def asked(line: zmq.asyncio.Socket, running: asyncio.Task) -> bytes:
+        while not running.done():
+            side.alive()
+            if await line.poll(10):
+                client, request = await line.recv_multipart()
+                if json.loads(request)["schema"] == "status_request/1":
+                    return client
+        return await running
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/sync.sock")
+            running = asyncio.create_task(link.run())
+            client = await asked(line, running)
+            if is_told_meanwhile:
+                link._heard(event("recipe_activated"))
+            await line.send_multipart([client, wire.encode(status("cells@1", 12))])
+            client = await asked(line, running)
+            assert side.value("active_recipe") == (0 if is_told_meanwhile else 12)
+            await line.send_multipart([client, wire.encode(status("glass@1", 13))])
+            client = await asked(line, running)
+            assert side.value("active_recipe") == 13
+            await line.send_multipart([client, wire.encode(status("glass@1", 13))])
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
+def status(in_force: str, number: int) -> LineStatus:
+    return LineStatus(
+        "status", "demo", "line1", EPOCH, "0.1.0", 0, 0, "running", "good", [], COUNTS, [], [], "cpu", 0, 0,
+        "recording", None, None, None, 0, {}, in_force, in_force_number=number,
+    )  # fmt: skip
