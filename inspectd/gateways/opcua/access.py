@@ -16,6 +16,10 @@ from inspectd.gateways.opcua.settings import PlantRole
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """Name of the user whose request is answered: asyncua tells its method handlers nothing of him."""
 
+CAME: ContextVar[float] = ContextVar("came")
+"""When the request that is answered came, by the gateway's clock: it may have waited since for others of its
+connection, which are answered one after the other."""
+
 _RANK: Final = {role: rank for rank, role in enumerate(PlantRole)}
 
 SERVICES: Final = frozenset(

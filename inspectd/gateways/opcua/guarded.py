@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any, Final
 
@@ -11,7 +12,8 @@ from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
 
-from inspectd.gateways.opcua.access import SERVICES, PlantUsers
+from inspectd.gateways.clock import clock_seconds
+from inspectd.gateways.opcua.access import CAME, SERVICES, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder
 from inspectd.gateways.opcua.guarded_sessions import GuardedInternalServer, GuardedSession
@@ -83,8 +85,19 @@ class GuardedProcessor(UaProcessor):
         return str(self.name[0]) if self.name else ""
 
 
+class _DatedMessages(asyncio.Queue[tuple[Any, Any]]):
+    """The messages of a connection that wait for their turn, each with when it came."""
+
+    def put_nowait(self, item: tuple[Any, Any]) -> None:
+        """Keep a message; without a header it is the connection's end."""
+        header, _ = item
+        if header is not None:
+            header.came = clock_seconds()
+        super().put_nowait(item)
+
+
 class GuardedProtocol(OPCUAProtocol):
-    """A connection that ends at what is no OPC UA, and at a client that does not read.
+    """A connection that dates its requests, and ends at what is no OPC UA and at a client that does not read.
 
     asyncua keeps whatever a client sends until a message is whole, however long it claims to be, goes on
     after what it could not read, with a traceback for each, and lets those who say nothing keep others out.
@@ -92,6 +105,11 @@ class GuardedProtocol(OPCUAProtocol):
 
     iserver: GuardedInternalServer
     processor: GuardedProcessor | None
+
+    def __init__(self, *args: Any) -> None:
+        """Not connected yet."""
+        super().__init__(*args)
+        self.messages = _DatedMessages(self.iserver.max_pending_messages_per_connection)
 
     def connection_made(self, transport: Any) -> None:
         """Serve a client; one that has not logged in for a second makes room for it."""
@@ -127,6 +145,7 @@ class GuardedProtocol(OPCUAProtocol):
             self.cut_off("too_large")
 
     async def _process_one_msg(self, header: Any, buf: Any) -> bool:
+        CAME.set(header.came)
         try:
             goes_on = await super()._process_one_msg(header, buf)
         except Exception:  # noqa: BLE001 - whatever asyncua raises of it: it is counted, and the connection ends

@@ -11,7 +11,7 @@ from asyncua import ua
 
 from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
 from inspectd.gateways.clock import clock_seconds
-from inspectd.gateways.opcua.access import CALLER
+from inspectd.gateways.opcua.access import CALLER, CAME
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.methods import Answer, PlantMethod
 from inspectd.gateways.opcua.settings import PlantRole
@@ -85,7 +85,7 @@ class VisionHandlers:
         if error:
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
-            clock_seconds(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
+            CAME.get(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
             user=CALLER.get(),
         )  # fmt: skip
         answer = await self._line.trigger(begun)

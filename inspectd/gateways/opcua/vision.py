@@ -200,11 +200,11 @@ class VisionSystem:
         return MethodError.OK if is_free else MethodError.NOT_READY
 
     def begin(
-        self, now: float, *, part_id: str | None, meas_id: str, product_id: str, recipe: str | None, user: str
+        self, at: float, *, part_id: str | None, meas_id: str, product_id: str, recipe: str | None, user: str
     ) -> VisionJob:
-        """A job goes to the line."""
+        """A job goes to the line; it counts from `at`, when its call came."""
         job = VisionJob(
-            acquisition=self._number(), at=now, part_id=part_id, recipe=recipe, meas_id=meas_id,
+            acquisition=self._number(), at=at, part_id=part_id, recipe=recipe, meas_id=meas_id,
             product_id=product_id, user=user,
         )  # fmt: skip
         self._parts.begin(job)

@@ -1,0 +1,67 @@
+"""The OPC UA gateway as a process on a line that a test plays: what is late, and what goes away meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+from support.opcua import AUTOMATIC, OpcUaGateway
+from support.played_line import PlayedLine
+
+pytestmark = pytest.mark.daemon
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedLine]:
+    made = PlayedLine(tmp_path_factory.mktemp("line"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def gateway(played: PlayedLine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpcUaGateway]:
+    made = OpcUaGateway(tmp_path_factory.mktemp("gateway"), played.runtime_dir, "answer_ms = 500")
+    yield made
+    assert made.stop() == 0
+    assert "Traceback" not in made.log.read_text()
+
+
+@pytest.fixture
+def line(played: PlayedLine) -> PlayedLine:
+    """The line, which is quick again."""
+    played.reset()
+    return played
+
+
+@pytest.fixture
+def live(gateway: OpcUaGateway) -> Callable[..., None]:
+    """Runs a test with a client, as soon as jobs are taken."""
+
+    def run(test: Callable[..., Coroutine[Any, Any, None]]) -> None:
+        async def whole() -> None:
+            client = await gateway.client()
+            try:
+                await client.until_state("Ready", AUTOMATIC)
+                await client.until_state("Operational")
+                await test(client)
+            finally:
+                await client.disconnect()
+
+        asyncio.run(whole())
+
+    return run
+
+
+def test_a_job_counts_from_its_call_though_it_waits_for_a_question_of_its_connection(line, live) -> None:
+    async def test(client) -> None:
+        assert (await client.job("P-1"))[1] == 0
+        line.journal_seconds = 1.0
+        (*_, asked), job = await asyncio.gather(client.results(), client.job("P-2"))
+        assert (asked, job) == (0, ("", -9))
+        assert len(line.triggers) == 1, "the line was asked to look at whatever stood there by then"
+        line.journal_seconds = 0.0
+        assert (await client.job("P-3"))[1] == 0
+
+    live(test)

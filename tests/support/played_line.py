@@ -1,0 +1,144 @@
+"""A line that a test plays for a gateway, over real sockets: it answers when the test wants it to."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+from support.messages import COUNTS, EPOCH, heartbeat
+from support.plant_side import part
+
+from inspectd import wire
+from inspectd.wire import Accepted, PartVerdict, RecipeAck, RecipeAction, RecipeState, sync
+
+SHA256 = "ab" * 32
+
+
+class PlayedLine:
+    """The line test/line, which takes every trigger and passes every part.
+
+    Args:
+        runtime_dir: of its sockets.
+
+    Attributes:
+        answer_seconds: until a trigger is answered.
+        verdict_seconds: from that to the verdict, which says that it was in time.
+        recipe_seconds: until a recipe is in force.
+        journal_seconds: until a question to the journal is answered.
+        cameras: their phases.
+        triggers: ids of the triggers that came.
+    """
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self.runtime_dir = runtime_dir
+        self.reset()
+        self._recorded: list[PartVerdict] = []
+        self._due: list[tuple[float, int, Callable[[], Any]]] = []
+        self._numbers = itertools.count()
+        self._context, self._ends = zmq.Context(), threading.Event()
+        self._sockets = {
+            name: self._context.socket(kind)
+            for name, kind in (("verdicts", zmq.PUB), ("sync", zmq.ROUTER), ("control", zmq.ROUTER))
+        }
+        for name, each in self._sockets.items():
+            each.bind(f"ipc://{runtime_dir}/{name}.sock")
+        self._thread = threading.Thread(target=self._play)
+        self._thread.start()
+
+    def reset(self) -> None:
+        """All is quick, and by the first recipe."""
+        self.answer_seconds = self.verdict_seconds = self.recipe_seconds = self.journal_seconds = 0.0
+        self.cameras = {"top": "up"}
+        self.triggers: list[str] = []
+        self._in_force = "cells@1"
+
+    def stop(self) -> None:
+        """It is gone."""
+        self._ends.set()
+        self._thread.join()
+        self._context.destroy(linger=0)
+
+    def _after(self, seconds: float, what: Callable[[], Any]) -> None:
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._numbers), what))
+
+    def _play(self) -> None:
+        self._after(0, self._beat)
+        while not self._ends.is_set():
+            while self._due and self._due[0][0] <= time.monotonic():
+                heapq.heappop(self._due)[2]()
+            for name, take in (("sync", self._asked), ("control", self._ordered)):
+                while self._sockets[name].poll(2):
+                    who, body = self._sockets[name].recv_multipart()
+                    take(who, msgspec.json.decode(body))
+
+    def _publish(self, kind: bytes, message: Any) -> None:
+        self._sockets["verdicts"].send_multipart([b"i1/test/line/-/" + kind + b"/", wire.encode(message)])
+
+    def _beat(self) -> None:
+        beat = heartbeat(len(self._recorded) + 1, interval_ms=1000.0)
+        self._publish(b"hb", msgspec.structs.replace(
+            beat, plant="test", line="line", utc_ns=time.time_ns(), cameras=dict(self.cameras)
+        ))  # fmt: skip
+        self._after(0.1, self._beat)
+
+    def _asked(self, who: bytes, asked: dict[str, Any]) -> None:
+        answer = [who]
+        if asked["schema"] == "status_request/1":
+            answer.append(wire.encode(self._status(asked["request"])))
+            self._sockets["sync"].send_multipart(answer)
+            return
+        first, last = asked["from"]["seq"], asked["to"]["seq"]
+        found = [each for each in self._recorded if first <= each.seq <= last]
+        parts = [(b"i1/test/line/-/v/", wire.encode(each)) for each in found]
+        verdicts = wire.encode(sync.Verdicts(asked["request"], len(found)))
+        end = wire.encode(sync.End(asked["request"], sync.Position(EPOCH, last), True, 0))
+
+        def tell() -> None:
+            self._sockets["sync"].send_multipart([who, verdicts, *itertools.chain(*parts)])
+            self._sockets["sync"].send_multipart([who, end])
+
+        self._after(self.journal_seconds, tell)
+
+    def _status(self, request: str) -> sync.LineStatus:
+        return sync.LineStatus(
+            request=request, plant="test", line="line", epoch=EPOCH, software="0", started_utc_ns=0, utc_ns=0,
+            state="running", health="good", conditions=[], counts=COUNTS, cameras=[], recipes=[],
+            device="cpu", waiting=0, with_scoring=0, journal="recording", journal_bytes=None,
+            disk_free_bytes=None, evidence_bytes=None, evidence_quota_bytes=0, connections={},
+            in_force=self._in_force, prepared=["cells@1", "glass@3"],
+        )  # fmt: skip
+
+    def _ordered(self, who: bytes, order: dict[str, Any]) -> None:
+        if "trigger_id" in order:
+            self.triggers.append(order["trigger_id"])
+            recipe, _, version = self._in_force.partition("@")
+            answer: Any = Accepted(
+                order["trigger_id"], EPOCH, time.time_ns(), 500.0, ["top"], recipe, int(version)
+            )
+            self._after(self.answer_seconds, lambda: self._taken(who, answer))
+            return
+
+        def in_force() -> None:
+            self._in_force = "glass@3"
+            done = RecipeAck(
+                order["request"], RecipeAction.ACTIVATE, RecipeState.ACTIVE, "glass", 3, 7, SHA256
+            )
+            self._sockets["control"].send_multipart([who, wire.encode(done)])
+
+        self._after(self.recipe_seconds, in_force)
+
+    def _taken(self, who: bytes, answer: Accepted) -> None:
+        self._sockets["control"].send_multipart([who, wire.encode(answer)])
+        self._after(self.verdict_seconds, lambda: self._judged(answer))
+
+    def _judged(self, answer: Accepted) -> None:
+        made = part(answer, plant="test", line="line", seq=len(self._recorded) + 2)
+        self._recorded.append(made)
+        self._publish(b"v", made)
