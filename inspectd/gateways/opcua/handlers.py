@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import msgspec
 from asyncua import ua
 
 from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
@@ -14,6 +15,7 @@ from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.access import CALLER, CAME
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.methods import Answer, PlantMethod
+from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.settings import PlantRole
 from inspectd.gateways.opcua.structures import PlantTypes
 from inspectd.gateways.opcua.vision import MethodError, VisionSystem, method_error
@@ -79,26 +81,39 @@ class VisionHandlers:
         error = self._vision.refusal()
         if not error and (parameters or len(part) > 128 or not part.isprintable()):
             error = MethodError.ARGUMENT
-        explicit = None
-        if not error and recipe:
-            error, explicit = await self._made_ready(recipe)
         if error:
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
-            CAME.get(), part_id=part or None, meas_id=meas, product_id=product, recipe=explicit,
-            user=CALLER.get(),
-        )  # fmt: skip
-        answer = await self._line.trigger(begun)
-        if isinstance(answer, Accepted) and not self._is_of(recipe, answer):
-            answer = "unknown_recipe"  # another one was put in force meanwhile
-        if not isinstance(answer, Accepted):
-            self._vision.refused(begun, answer)
-            return [ua.Variant(job("JobId", "")), _error(method_error(answer))]
+            CAME.get(), part_id=part or None, meas_id=meas, product_id=product, user=CALLER.get()
+        )
+        answer = await self._taken(begun, recipe)
+        if isinstance(answer, MethodError):
+            return [ua.Variant(job("JobId", "")), _error(answer)]
         is_wanted = self._vision.accepted(begun, answer)
         await self._on_change()
         if not is_wanted:
             return [ua.Variant(job("JobId", "")), _error(MethodError.NOT_READY)]
         return [ua.Variant(job("JobId", begun.trigger_id)), _error(MethodError.OK)]
+
+    async def _taken(self, begun: VisionJob, recipe: str) -> Accepted | MethodError:
+        """The line's answer to a job by this recipe, or why it is none.
+
+        The job has begun by now: a recipe that is put in force first takes of its time, and what ends jobs
+        meanwhile ends this one.
+        """
+        explicit = None
+        if recipe:
+            error, explicit = await self._made_ready(recipe)
+            if error:
+                self._vision.drop(begun)
+                return error
+        answer = await self._line.trigger(msgspec.structs.replace(begun, recipe=explicit))
+        if isinstance(answer, Accepted) and not self._is_of(recipe, answer):
+            answer = "unknown_recipe"  # another one was put in force meanwhile
+        if not isinstance(answer, Accepted):
+            self._vision.refused(begun, answer)
+            return method_error(answer)
+        return answer
 
     async def _start_continuous(
         self, _meas: str, part: str, recipe: str, _product: str, parameters: list[Any]

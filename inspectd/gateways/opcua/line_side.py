@@ -105,6 +105,8 @@ class LineSide:
         """Have a part inspected: the line's answer, or why it was not taken."""
         assert self._sender is not None, "a job before the start"
         async with self._turn:
+            if not self._vision.wants(job):
+                return "not_ready"  # Halt, Abort or a silent line ended it while it waited
             left = job.at + self._answer_seconds - self._clock()
             asked = msgspec.structs.replace(job.request, line=self._line.meant)
             answer = await self._sender.send(asked, timeout_seconds=left) if left > 0 else None

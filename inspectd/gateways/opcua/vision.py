@@ -199,16 +199,18 @@ class VisionSystem:
         is_free = self.automatic in {AutomaticState.READY, AutomaticState.SINGLE}
         return MethodError.OK if is_free else MethodError.NOT_READY
 
-    def begin(
-        self, at: float, *, part_id: str | None, meas_id: str, product_id: str, recipe: str | None, user: str
-    ) -> VisionJob:
-        """A job goes to the line; it counts from `at`, when its call came."""
+    def begin(self, at: float, *, part_id: str | None, meas_id: str, product_id: str, user: str) -> VisionJob:
+        """A job is to go to the line; it counts from `at`, when its call came."""
         job = VisionJob(
-            acquisition=self._number(), at=at, part_id=part_id, recipe=recipe, meas_id=meas_id,
-            product_id=product_id, user=user,
+            acquisition=self._number(), at=at, part_id=part_id, meas_id=meas_id, product_id=product_id,
+            user=user,
         )  # fmt: skip
         self._parts.begin(job)
         return job
+
+    def wants(self, job: VisionJob) -> bool:
+        """Whether nothing has ended a job yet."""
+        return job in self._parts
 
     def accepted(self, job: VisionJob, answer: Accepted) -> bool:
         """The line took it; False if the job is none any more."""
@@ -216,8 +218,12 @@ class VisionSystem:
         return self._parts.accepted(job, answer)
 
     def refused(self, job: VisionJob, reason: str) -> None:
-        """The line did not take it: it gets no result."""
+        """The line did not take it."""
         self.counts["trigger", reason] += 1
+        self.drop(job)
+
+    def drop(self, job: VisionJob) -> None:
+        """It comes to nothing, and gets no result."""
         self._parts.drop(job)
 
     def begin_continuous(self) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+from asyncua import ua
 from support.opcua import AUTOMATIC, OpcUaGateway
 from support.played_line import PlayedLine
 
@@ -45,6 +46,9 @@ def live(gateway: OpcUaGateway) -> Callable[..., None]:
             try:
                 await client.until_state("Ready", AUTOMATIC)
                 await client.until_state("Operational")
+                async with asyncio.timeout(15):
+                    while await client.at("Health.RecipeInForce").read_value() != "cells@1":
+                        await asyncio.sleep(0.02)
                 await test(client)
             finally:
                 await client.disconnect()
@@ -63,5 +67,32 @@ def test_a_job_counts_from_its_call_though_it_waits_for_a_question_of_its_connec
         assert len(line.triggers) == 1, "the line was asked to look at whatever stood there by then"
         line.journal_seconds = 0.0
         assert (await client.job("P-3"))[1] == 0
+
+    live(test)
+
+
+def test_a_recipe_that_is_put_in_force_first_takes_of_the_jobs_own_time(line, live) -> None:
+    async def test(client) -> None:
+        line.recipe_seconds = 1.0
+        assert await client.job("P-1", recipe="glass") == ("", -9)
+        assert line.triggers == []
+        assert (await client.job("P-2", recipe="glass"))[1] == 0
+
+    live(test)
+
+
+def test_what_ends_jobs_ends_one_whose_recipe_is_put_in_force(line, live, gateway) -> None:
+    reason = (ua.Variant(0, ua.VariantType.Int32), "a test")
+
+    async def test(client) -> None:
+        line.recipe_seconds = 0.4
+        other = await gateway.client()
+        machine = "VisionStateMachine"
+        job, _ = await asyncio.gather(
+            client.job("P-1", recipe="glass"), other.call(f"{machine}.Halt", *reason)
+        )
+        assert await other.call(f"{machine}.Reset", *reason) == [0]
+        assert (job, line.triggers) == (("", -1), [])
+        await other.disconnect()
 
     live(test)

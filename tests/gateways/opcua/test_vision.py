@@ -46,7 +46,7 @@ class Plant:
         return self
 
     def job(self, deadline_ms: float = 500) -> tuple[VisionJob, Accepted]:
-        made = self.vision.begin(self.now, part_id="P", meas_id="m", product_id="", recipe=None, user="mes")
+        made = self.vision.begin(self.now, part_id="P", meas_id="m", product_id="", user="mes")
         answer = Accepted(made.trigger_id, EPOCH, UTC_NS, deadline_ms, ["top"], "cells")
         assert self.vision.accepted(made, answer)
         return made, answer
@@ -109,7 +109,7 @@ def test_a_job_that_is_aborted_never_passes() -> None:
 
 def test_the_answer_to_a_job_that_was_aborted_meanwhile_is_no_job() -> None:
     plant = Plant().beats()
-    made = plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", recipe=None, user="mes")
+    made = plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", user="mes")
     plant.vision.abort(plant.now, UTC_NS)
     assert not plant.vision.accepted(made, Accepted(made.trigger_id, EPOCH, UTC_NS, 500, ["top"], "cells"))
     assert plant.results() == []
