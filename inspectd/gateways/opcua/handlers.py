@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -86,7 +87,11 @@ class VisionHandlers:
         begun = self._vision.begin(
             CAME.get(), part_id=part or None, meas_id=meas, product_id=product, user=CALLER.get()
         )
-        answer = await self._taken(begun, recipe)
+        try:
+            answer = await self._taken(begun, recipe)
+        except asyncio.CancelledError:  # the client went: its job would stay open for ever
+            self._vision.drop(begun)
+            raise
         if isinstance(answer, MethodError):
             return [ua.Variant(job("JobId", "")), _error(answer)]
         is_wanted = self._vision.accepted(begun, answer)
@@ -173,7 +178,11 @@ class VisionHandlers:
         request = f"opcua-{time.time_ns()}-{self._requests}"
         version = None if known[2] is None else int(known[2])
         self._loading[request] = name  # before the answer, which the event may overtake
-        answer = await self._line.ask(action, known[1], version, CALLER.get(), request)
+        try:
+            answer = await self._line.ask(action, known[1], version, CALLER.get(), request)
+        except asyncio.CancelledError:  # the client went, and nobody waits for the event
+            self._loading.pop(request, None)
+            raise
         if not isinstance(answer, RecipeAck) or answer.state is not RecipeState.LOADING:
             self._loading.pop(request, None)
         elif request in self._loading:

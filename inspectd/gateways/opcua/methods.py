@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
@@ -75,6 +76,9 @@ class MethodDesk:
             result = await method.call(*values)
             if method.role is not PlantRole.OBSERVER:
                 self._record(name, who, values, int(result[-1].Value))
+        except asyncio.CancelledError:  # the client went: what it asked for may be done all the same
+            self._audit.refuse(name, who, "client_gone")
+            raise
         except Exception as error:
             self._on_fault(error)
             raise

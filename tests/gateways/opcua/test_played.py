@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from support.opcua import AUTOMATIC, OpcUaGateway
+from support.opcua import AUTOMATIC, OpcUaGateway, close_socket
 from support.played_line import PlayedLine
 
 pytestmark = pytest.mark.daemon
@@ -94,5 +94,24 @@ def test_what_ends_jobs_ends_one_whose_recipe_is_put_in_force(line, live, gatewa
         assert await other.call(f"{machine}.Reset", *reason) == [0]
         assert (job, line.triggers) == (("", -1), [])
         await other.disconnect()
+
+    live(test)
+
+
+def test_a_job_whose_client_goes_before_its_answer_does_not_stay_open(line, live, gateway) -> None:
+    async def test(client) -> None:
+        line.answer_seconds = 0.4
+        other, open_jobs = await gateway.client(), client.at("Health.OpenJobs")
+        job = asyncio.create_task(other.job("P-1"))
+        async with asyncio.timeout(5):
+            while not await open_jobs.read_value():
+                await asyncio.sleep(0.01)
+            other.disconnect_socket()
+            while await open_jobs.read_value():
+                await asyncio.sleep(0.02)
+        await asyncio.gather(job, return_exceptions=True)
+        assert gateway.audited(action="StartSingleJob", who="anna", result="client_gone")
+        assert await client.state(AUTOMATIC) == "Ready"
+        await close_socket(other)
 
     live(test)
