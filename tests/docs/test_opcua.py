@@ -11,7 +11,7 @@ from asyncua import ua
 from prometheus_client import generate_latest
 from support.opcua import LINE, OpcUaGateway
 
-from inspectd.gateways.opcua import guarded, guarded_sessions, metrics
+from inspectd.gateways.opcua import guarded, guarded_items, guarded_sessions, metrics
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import MOST_REJECTED
 from inspectd.gateways.opcua.journal import MOST_LOOKED_THROUGH
@@ -82,6 +82,8 @@ def test_numbers_that_the_page_names_are_those_of_the_code() -> None:
     low, high = guarded_sessions.SHORTEST_INTERVAL_MS, guarded_sessions.LONGEST_INTERVAL_MS
     assert f"| {low:.0f} to {high:,.0f} ms |" in PAGE
     assert f"| {guarded_sessions.MOST_ITEMS}, with {guarded.MOST_QUEUED} values waiting each |" in PAGE
+    fields, conditions = guarded_items.MOST_FIELDS, guarded_items.MOST_CONDITIONS
+    assert f"| {fields} fields; {conditions} conditions with {guarded_items.MOST_STEPS} comparisons," in PAGE
     assert f"| time to log in | {guarded.ACTIVATION_SECONDS:.0f} s |" in PAGE
     assert f"| what a client does not read | {guarded.MOST_UNREAD_BYTES >> 20} MiB |" in PAGE
     assert f"`rejected/`, {MOST_REJECTED} of them" in PAGE

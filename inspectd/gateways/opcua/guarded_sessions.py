@@ -19,6 +19,7 @@ from inspectd.errors import UnavailableError
 from inspectd.gateways.opcua.access import PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri
+from inspectd.gateways.opcua.guarded_items import GuardedItems
 
 SHORTEST_INTERVAL_MS: Final = 10.0
 LONGEST_INTERVAL_MS: Final = 10_000.0
@@ -50,7 +51,10 @@ class GuardedSubscriptions(SubscriptionService):
             SHORTEST_INTERVAL_MS, params.RequestedPublishingInterval
         )  # in this order: of NaN the first
         params.RequestedPublishingInterval = min(LONGEST_INTERVAL_MS, interval)
-        return await super().create_subscription(params, callback, session_id, request_callback)
+        made = await super().create_subscription(params, callback, session_id, request_callback)
+        subscription = self.subscriptions[made.SubscriptionId]
+        subscription.monitored_item_srv = GuardedItems(subscription, self.aspace)
+        return made
 
     def republish(self, params: ua.RepublishParameters) -> ua.NotificationMessage:
         """What was published; a refusal if it is not kept."""
