@@ -70,7 +70,8 @@ class GuardedSession(InternalSession):
     """A session that belongs to one certificate, under a name that nobody can guess.
 
     asyncua counts its tokens up from 1000, and a channel that only names another's token acts in that one's
-    name; it compares a client's certificate with nothing, and lets any session take another's subscriptions.
+    name; it compares a client's certificate with nothing, and lets any session take, silence or empty
+    another's subscriptions.
     """
 
     def __init__(self, server: GuardedInternalServer, name: str) -> None:
@@ -111,6 +112,42 @@ class GuardedSession(InternalSession):
             raise ServiceError(ua.StatusCodes.BadTooManyMonitoredItems)
         return await super().create_monitored_items(params)
 
+    async def modify_monitored_items(self, params: ua.ModifyMonitoredItemsParameters) -> Any:
+        """Of its own."""
+        self._refuse_foreign([params.SubscriptionId])
+        return await super().modify_monitored_items(params)
+
+    async def delete_monitored_items(self, params: ua.DeleteMonitoredItemsParameters) -> Any:
+        """Of its own."""
+        self._refuse_foreign([params.SubscriptionId])
+        return await super().delete_monitored_items(params)
+
+    async def set_monitoring_mode(self, params: ua.SetMonitoringModeParameters) -> Any:
+        """Of its own."""
+        self._refuse_foreign([params.SubscriptionId])
+        return await super().set_monitoring_mode(params)
+
+    async def set_publishing_mode(self, params: ua.SetPublishingModeParameters) -> Any:
+        """Of its own."""
+        self._refuse_foreign(params.SubscriptionIds)
+        return await super().set_publishing_mode(params)
+
+    def modify_subscription(self, params: ua.ModifySubscriptionParameters) -> Any:
+        """Its own."""
+        self._refuse_foreign([params.SubscriptionId])
+        return super().modify_subscription(params)
+
+    def publish(self, acks: Iterable[Any] | None = None) -> Any:
+        """Acknowledge what came of its own."""
+        acks = list(acks or [])
+        self._refuse_foreign(each.SubscriptionId for each in acks)
+        return super().publish(acks)
+
+    def republish(self, params: ua.RepublishParameters) -> Any:
+        """What was published of its own."""
+        self._refuse_foreign([params.SubscriptionId])
+        return super().republish(params)
+
     async def delete_subscriptions(self, ids: list[int]) -> Any:
         """Delete its own."""
         self._refuse_foreign(ids)
@@ -124,9 +161,9 @@ class GuardedSession(InternalSession):
         return await super().transfer_subscriptions(params, callback)
 
     def _refuse_foreign(self, ids: Iterable[int]) -> None:
-        """A user's subscriptions are nobody else's business."""
+        """A user's subscriptions are nobody else's business, in whichever service one is named."""
         users = {each.session_id: each.user.name for each in self.iserver.sessions}
-        for number in ids:
+        for number in ids or []:  # asyncua's empty list may be None
             subscription = self.subscription_service.subscriptions.get(number)
             if (
                 subscription is not None

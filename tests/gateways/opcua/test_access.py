@@ -214,19 +214,29 @@ def test_a_trusted_certificate_on_the_channel_of_another_is_refused(gateway, tmp
     assert gateway.audited(action="login", who="anna", result="BadSecurityChecksFailed")
 
 
-def test_subscriptions_are_their_users_own(gateway) -> None:
+def test_subscriptions_are_their_users_own_in_every_service_that_names_one(gateway) -> None:
     async def test() -> None:
         owner, other = await gateway.client("anna"), await gateway.client("eye")
         subscription = await owner.create_subscription(100, owner)
-        with pytest.raises(UaStatusCodeError) as told:
-            await other.uaclient.delete_subscriptions([subscription.subscription_id])
-        assert told.value.code == ua.StatusCodes.BadUserAccessDenied
-        parameters = ua.TransferSubscriptionsParameters(
-            [subscription.subscription_id], SendInitialValues=False
-        )
-        with pytest.raises(UaStatusCodeError) as told:
-            await other.uaclient.transfer_subscriptions(parameters)
-        assert told.value.code == ua.StatusCodes.BadUserAccessDenied
+        number, items = subscription.subscription_id, [ua.MonitoredItemModifyRequest()]
+        for kind, named in (
+            ("DeleteSubscriptions", {"SubscriptionIds": [number]}),
+            ("TransferSubscriptions", {"SubscriptionIds": [number]}),
+            ("SetPublishingMode", {"SubscriptionIds": [number]}),
+            ("ModifySubscription", {"SubscriptionId": number}),
+            ("CreateMonitoredItems", {"SubscriptionId": number}),
+            ("ModifyMonitoredItems", {"SubscriptionId": number, "ItemsToModify": items}),
+            ("DeleteMonitoredItems", {"SubscriptionId": number, "MonitoredItemIds": [112]}),
+            ("SetMonitoringMode", {"SubscriptionId": number, "MonitoredItemIds": [112]}),
+            ("Republish", {"SubscriptionId": number}),
+            ("Publish", {"SubscriptionAcknowledgements": [ua.SubscriptionAcknowledgement(number, 1)]}),
+        ):
+            request = getattr(ua, f"{kind}Request")()
+            for name, value in named.items():
+                setattr(request.Parameters, name, value)
+            with pytest.raises(UaStatusCodeError) as told:
+                await other.uaclient.protocol.send_request(request)
+            assert told.value.code == ua.StatusCodes.BadUserAccessDenied, kind
         await subscription.delete()
         for client in (owner, other):
             await client.disconnect()
