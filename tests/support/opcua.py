@@ -270,13 +270,14 @@ class PlantClient(Client):
             "RecipeManagement.PrepareRecipe", self.id(3002, external), self.id(3013, internal)
         )
 
-    async def results(self, *, part: str = "", job: str = "", most: int = 100, start: int = 0) -> list[Any]:
+    async def results(self, *, part: str = "", job: str = "", most: int = 100, start: int = 0,
+                      timeout_ms: int = 5000) -> list[Any]:  # fmt: skip
         """Recorded results: whether those are all, their number, the handle, the list, error."""
         return await self.call(
             "ResultManagement.GetResultListFiltered", ua.Variant(0, ua.VariantType.Int32), self.id(3015, ""),
             self.id(3004, part), self.id(3002, ""), self.id(3013, ""), self.id(3008, ""), self.id(3008, ""),
             self.id(3003, ""), self.id(3016, job), ua.Variant(most, ua.VariantType.UInt32),
-            ua.Variant(start, ua.VariantType.UInt32), ua.Variant(5000, ua.VariantType.Int32),
+            ua.Variant(start, ua.VariantType.UInt32), ua.Variant(timeout_ms, ua.VariantType.Int32),
         )  # fmt: skip
 
     async def listen(self, interval_ms: float = 10, *, node: Node | None = None) -> Any:

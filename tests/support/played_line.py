@@ -34,6 +34,7 @@ class PlayedLine:
         journal_seconds: until a question to the journal is answered.
         cameras: their phases.
         triggers: ids of the triggers that came.
+        questions: to the journal, so many.
     """
 
     def __init__(self, runtime_dir: Path) -> None:
@@ -57,6 +58,7 @@ class PlayedLine:
         self.answer_seconds = self.verdict_seconds = self.recipe_seconds = self.journal_seconds = 0.0
         self.cameras = {"top": "up"}
         self.triggers: list[str] = []
+        self.questions = 0
         self._in_force = "cells@1"
 
     def stop(self) -> None:
@@ -94,6 +96,7 @@ class PlayedLine:
             answer.append(wire.encode(self._status(asked["request"])))
             self._sockets["sync"].send_multipart(answer)
             return
+        self.questions += 1
         first, last = asked["from"]["seq"], asked["to"]["seq"]
         found = [each for each in self._recorded if first <= each.seq <= last]
         parts = [(b"i1/test/line/-/v/", wire.encode(each)) for each in found]

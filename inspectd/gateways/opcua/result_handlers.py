@@ -43,7 +43,7 @@ class ResultHandlers:
         self.latest: VisionResult | None = None
         """The last result that was told."""
         self._line, self._recorded, self._types = line, recorded, types
-        self._reading = asyncio.Lock()
+        self._reading: asyncio.Task[Any] | None = None
 
     def methods(self) -> list[PlantMethod]:
         """All of results."""
@@ -119,15 +119,24 @@ class ResultHandlers:
         return [_count(0), ua.Variant(self._types.machinery_result(_shown(found))), _error(found)]
 
     async def _read(self, look: Callable[[], _Found], timeout_ms: int) -> _Found | MethodError:
-        """Ask the journal in a thread; its answer is not waited for longer than a client wants."""
-        seconds = timeout_ms / 1000 if timeout_ms > 0 else _LONGEST_SECONDS
-        if self._reading.locked():
+        """Ask the journal in a thread; its answer is not waited for longer than a client wants.
+
+        The thread goes on all the same, and it is one of those by which the line is asked for its status and
+        recipes: until it is done, there is no other question.
+        """
+        if self._reading is not None and not self._reading.done():
             return MethodError.OVERLOAD
-        try:
-            async with self._reading, asyncio.timeout(min(seconds, _LONGEST_SECONDS)):
-                return await asyncio.to_thread(look)
-        except (UnavailableError, TimeoutError):
-            return MethodError.NO_ANSWER
+        reading = self._reading = asyncio.create_task(_asked(look))
+        seconds = timeout_ms / 1000 if timeout_ms > 0 else _LONGEST_SECONDS
+        done, _ = await asyncio.wait({reading}, timeout=min(seconds, _LONGEST_SECONDS))
+        return reading.result() if done else MethodError.NO_ANSWER
+
+
+async def _asked(look: Callable[[], _Found]) -> _Found | MethodError:
+    try:
+        return await asyncio.to_thread(look)
+    except UnavailableError:
+        return MethodError.NO_ANSWER
 
 
 def _shown(found: VisionResult | MethodError) -> VisionResult:

@@ -115,3 +115,17 @@ def test_a_job_whose_client_goes_before_its_answer_does_not_stay_open(line, live
         await close_socket(other)
 
     live(test)
+
+
+def test_a_question_that_nobody_waits_for_any_more_is_still_the_only_one(line, live) -> None:
+    async def test(client) -> None:
+        line.journal_seconds = 1.0
+        assert (await client.results(timeout_ms=1))[-1] == -9
+        for _ in range(10):
+            assert (await client.results(timeout_ms=1))[-1] == -3
+        async with asyncio.timeout(10):
+            while (await client.results())[-1] == -3:
+                await asyncio.sleep(0.02)
+        assert line.questions == 2
+
+    live(test)
