@@ -47,6 +47,10 @@ _LIMITS: Final = {
 NEVER: Final = datetime(1601, 1, 1, tzinfo=UTC)
 """OPC UA's beginning of time, which stands for none."""
 
+REMOVED: Final = "removed"
+"""Shown of a camera that the line had and has no more."""
+
+_CAMERAS: Final = "Health.Cameras"
 _MACHINE: Final = "VisionStateMachine"
 _AUTOMATIC: Final = f"{_MACHINE}.AutomaticModeStateMachine"
 _RECIPES, _RESULTS = "RecipeManagement", "ResultManagement"
@@ -74,6 +78,8 @@ class PlantNodes:
         self._states: dict[tuple[str, str], Any] = {}
         self._shown: dict[str, str] = {}
         self._events: dict[str, Any] = {}
+        self._cameras: list[str] = []
+        """All that the line ever had."""
         self._beats = 0
         self._last: Heartbeat | None = None
 
@@ -97,7 +103,7 @@ class PlantNodes:
         health = await root.add_object(self._id("Health"), ua.QualifiedName("Health", self._index))
         for name, kind in HEALTH.items():
             await self._add_value(health, f"Health.{name}", name, ua.VariantType[kind])
-        await health.add_object(self._id("Health.Cameras"), ua.QualifiedName("Cameras", self._index))
+        await health.add_object(self._id(_CAMERAS), ua.QualifiedName("Cameras", self._index))
         for machine, number, states in (
             (_MACHINE, _MACHINE_TYPE, MachineState), (_AUTOMATIC, _AUTOMATIC_TYPE, AutomaticState)
         ):  # fmt: skip
@@ -154,11 +160,13 @@ class PlantNodes:
             "Parts": counts.parts,
         }.items():  # fmt: skip
             await self._put(f"Health.{name}", value)
-        for camera, phase in heartbeat.cameras.items():
-            path = f"Health.Cameras.{camera}"
-            if path not in self._values:
-                await self._add_value(self.node("Health.Cameras"), path, camera, ua.VariantType.String)
-            await self._put(path, phase)
+        for camera in heartbeat.cameras:
+            if camera not in self._cameras:
+                path = f"{_CAMERAS}.{camera}"
+                await self._add_value(self.node(_CAMERAS), path, camera, ua.VariantType.String)
+                self._cameras.append(camera)
+        for camera in self._cameras:  # NodeIds never go: clients hold them
+            await self._put(f"{_CAMERAS}.{camera}", heartbeat.cameras.get(camera, REMOVED))
 
     async def tell_result(self, types: PlantTypes, result: VisionResult) -> None:
         """Fire both events of a result."""

@@ -11,6 +11,8 @@ from asyncua import ua
 from support.opcua import AUTOMATIC, OpcUaGateway, close_socket
 from support.played_line import PlayedLine
 
+from inspectd.gateways.opcua.nodes import REMOVED
+
 pytestmark = pytest.mark.daemon
 
 
@@ -127,5 +129,22 @@ def test_a_question_that_nobody_waits_for_any_more_is_still_the_only_one(line, l
             while (await client.results())[-1] == -3:
                 await asyncio.sleep(0.02)
         assert line.questions == 2
+
+    live(test)
+
+
+def test_a_camera_that_the_line_has_no_more_is_not_up(line, live) -> None:
+    async def test(client) -> None:
+        for cameras, shown in (
+            ({"top": "up", "side": "up"}, "up"), ({"top": "up"}, REMOVED), ({"side": "down"}, "down")
+        ):  # fmt: skip
+            line.cameras = cameras
+            async with asyncio.timeout(10):
+                names = []
+                while "side" not in names:
+                    children = await client.at("Health.Cameras").get_children()
+                    names = [(await each.read_browse_name()).Name for each in children]
+                while await client.at("Health.Cameras.side").read_value() != shown:
+                    await asyncio.sleep(0.02)
 
     live(test)
