@@ -16,7 +16,13 @@ from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import MOST_REJECTED
 from inspectd.gateways.opcua.journal import MOST_LOOKED_THROUGH
 from inspectd.gateways.opcua.settings import OpcUaSettings, PlantRole
-from inspectd.gateways.opcua.vision import AutomaticState, MachineState, MethodError, VisionSystem
+from inspectd.gateways.opcua.vision import (
+    MOST_UNDECIDED,
+    AutomaticState,
+    MachineState,
+    MethodError,
+    VisionSystem,
+)
 from inspectd.gateways.parts import GRACE_SECONDS
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +94,7 @@ def test_numbers_that_the_page_names_are_those_of_the_code() -> None:
     assert f"| what a client does not read | {guarded.MOST_UNREAD_BYTES >> 20} MiB |" in PAGE
     assert f"`rejected/`, {MOST_REJECTED} of them" in PAGE
     assert f"the last {MOST_LOOKED_THROUGH:,} verdicts" in PAGE
+    assert f"the last {MOST_UNDECIDED:,} of them" in PAGE
     assert f"the latest {GRACE_SECONDS * 1000:.0f} ms after its deadline" in PAGE
 
 

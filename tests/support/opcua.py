@@ -229,6 +229,7 @@ class PlantClient(Client):
         await self.load_data_type_definitions()
         self.vision = await self.get_namespace_index("http://opcfoundation.org/UA/MachineVision")
         register_ids(self.vision)  # asyncua needs it as a client too
+        await self.load_data_type_definitions()  # again: results are made of those
         self.machinery = await self.get_namespace_index("http://opcfoundation.org/UA/Machinery/Result/")
         self.index = await self.get_namespace_index("urn:inspectd:plant")
         self.events: list[Any] = []

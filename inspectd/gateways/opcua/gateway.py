@@ -156,7 +156,8 @@ class _Gateway:
         except (ValueError, OSError) as error:
             raise InputError(f"{self._certificates.key}: is no private key that can be read") from error
         self._types = await self._nodes.build()
-        recorded = RecordedResults(endpoints(self._settings.line)[1], self._settings.line.keys)
+        sync = endpoints(self._settings.line)[1]
+        recorded = RecordedResults(sync, self._settings.line.keys, self._vision.as_told)
         self._handlers = VisionHandlers(self._vision, self._line, self._types, self._tell)
         self._results = ResultHandlers(self._line, recorded, self._types)
         desk = MethodDesk(server, self._nodes, self._users, self._audit, self._fail)

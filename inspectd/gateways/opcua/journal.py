@@ -19,11 +19,14 @@ class RecordedResults:
     Args:
         sync: the line's sync socket.
         keys: for TCP with keys.
+        as_told: a recorded result as clients were told it; called in the thread that asks.
     """
 
-    def __init__(self, sync: str, keys: ClientKeys | None) -> None:
+    def __init__(
+        self, sync: str, keys: ClientKeys | None, as_told: Callable[[VisionResult], VisionResult]
+    ) -> None:
         """Nothing is asked yet."""
-        self._sync, self._keys = sync, keys
+        self._sync, self._keys, self._as_told = sync, keys, as_told
 
     def by_id(self, result_id: str) -> VisionResult | None:
         """The result of this id; None: there is none, or it is kept no more.
@@ -37,13 +40,13 @@ class RecordedResults:
             return None
         verdict = next(self._between(at, at), None)
         if isinstance(verdict, Verdict):
-            return None if verdict.trigger_id is not None else result_of_verdict(verdict)
+            return None if verdict.trigger_id is not None else self._result(verdict)
         if verdict is None:
             return None
         first = min([view.seq for view in verdict.views], default=at.seq)
         first = max(first, at.seq - MOST_LOOKED_THROUGH)
         between = self._between(Position(at.epoch, first), at)
-        return result_of_verdict(verdict, [view for view in between if isinstance(view, Verdict)])
+        return self._result(verdict, [view for view in between if isinstance(view, Verdict)])
 
     def newest(
         self, ends: Iterable[Position], is_wanted: Callable[[VisionResult], bool], most: int
@@ -77,13 +80,16 @@ class RecordedResults:
                         later.append(row)  # with its views, which the next rows have
                         continue
                     named = row.views if isinstance(row, PartVerdict) else []
-                    result = result_of_verdict(row, [views[v.seq] for v in named if v.seq in views])
+                    result = self._result(row, [views[v.seq] for v in named if v.seq in views])
                     if is_wanted(result):
                         found.append(result)
                 if len(found) > most or read >= MOST_LOOKED_THROUGH:
                     return found[:most], False
                 last = first - 1
         return found, True
+
+    def _result(self, row: PartVerdict | Verdict, views: Iterable[Verdict] = ()) -> VisionResult:
+        return self._as_told(result_of_verdict(row, views))
 
     def _between(self, first: Position, last: Position) -> Iterator[PartVerdict | Verdict]:
         for item in replay(self._sync, first, last, self._keys):

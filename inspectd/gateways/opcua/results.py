@@ -94,12 +94,17 @@ class VisionResult(msgspec.Struct, frozen=True, kw_only=True):
         return self.recipe if self.version is None else f"{self.recipe}@{self.version}"
 
 
+def without_verdict(job_id: str) -> str:
+    """ResultId of a job without a verdict."""
+    return f"none:{job_id}"
+
+
 def result_of_job(result: PartResult, utc_ns: int) -> VisionResult:
     """Of a job of this gateway; `utc_ns` is now, for those without a verdict."""
     job, verdict = result.trigger, result.verdict
     assert isinstance(job, VisionJob)
     base = VisionResult(
-        result_id=f"none:{job.trigger_id}", job_id=job.trigger_id, judgement=result.judgement,
+        result_id=without_verdict(job.trigger_id), job_id=job.trigger_id, judgement=result.judgement,
         reason=result.reason, created_utc_ns=utc_ns, started_utc_ns=utc_ns, part_id=job.part_id or "",
         meas_id=job.meas_id, product_id=job.product_id, recipe=result.recipe or "", is_late=result.is_late,
     )  # fmt: skip

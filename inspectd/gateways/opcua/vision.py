@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,7 @@ from inspectd.gateways.opcua.results import (
     VisionResult,
     result_of_job,
     result_of_verdict,
+    without_verdict,
 )
 from inspectd.gateways.parts import Judgement, PartResult, PartsUnderWay
 from inspectd.wire import Accepted, Heartbeat, PartVerdict, Verdict
@@ -27,6 +28,8 @@ _DRIFT_NS: Final = 1_000_000
 """From one heartbeat to the next: clocks do not run alike."""
 _MOST_VIEWS: Final = 512
 """Views kept until their part's verdict comes."""
+MOST_UNDECIDED: Final = 20_000
+"""Parts that were told as no pass though the line may record one; as many as a question looks through."""
 
 
 class MachineState(StrEnum):
@@ -94,6 +97,14 @@ def method_error(reason: str) -> MethodError:
     return _ERRORS.get(reason, MethodError.NOT_READY)
 
 
+class _Told(NamedTuple):
+    """What clients were told of a part that was not decidable."""
+
+    reason: int
+    state: ResultState
+    is_late: bool
+
+
 class VisionSystem:
     """One line as a vision system.
 
@@ -123,6 +134,8 @@ class VisionSystem:
         self._is_continuous_always = is_continuous
         self._views: dict[tuple[int, int], Verdict] = {}
         self._results: list[VisionResult] = []
+        self._undecided: dict[str, _Told] = {}
+        """By ResultId; the oldest first."""
         self._machine = MachineState.PREOPERATIONAL
 
     @property
@@ -215,7 +228,10 @@ class VisionSystem:
     def accepted(self, job: VisionJob, answer: Accepted) -> bool:
         """The line took it; False if the job is none any more."""
         self.counts["trigger", "accepted"] += 1
-        return self._parts.accepted(job, answer)
+        is_wanted = self._parts.accepted(job, answer)
+        if not is_wanted:
+            self.drop(job)
+        return is_wanted
 
     def refused(self, job: VisionJob, reason: str) -> None:
         """The line did not take it."""
@@ -223,8 +239,26 @@ class VisionSystem:
         self.drop(job)
 
     def drop(self, job: VisionJob) -> None:
-        """It comes to nothing, and gets no result."""
+        """It comes to nothing, and gets no result; the line may judge its part all the same."""
         self._parts.drop(job)
+        told = _Told(reason_number("no_verdict"), ResultState.ABORTED, is_late=True)
+        self._remember(without_verdict(job.trigger_id), told)
+
+    def as_told(self, recorded: VisionResult) -> VisionResult:
+        """A recorded result; a pass that clients were told as none is none here either.
+
+        A thread that reads the journal calls it, too: it looks at nothing but one entry of a dict.
+        """
+        if recorded.judgement is not Judgement.PASS:
+            return recorded
+        told = self._undecided.get(recorded.result_id)
+        told = told or self._undecided.get(without_verdict(recorded.job_id))
+        if told is None:
+            return recorded
+        return msgspec.structs.replace(
+            recorded, judgement=Judgement.UNDECIDABLE, reason=told.reason, state=told.state,
+            is_late=told.is_late,
+        )  # fmt: skip
 
     def begin_continuous(self) -> str:
         """An endless job begins: its JobId."""
@@ -308,7 +342,14 @@ class VisionSystem:
 
     def _counted(self, result: VisionResult) -> VisionResult:
         self.counts["result", result.judgement.name.lower()] += 1
+        if result.judgement is Judgement.UNDECIDABLE:
+            self._remember(result.result_id, _Told(result.reason, result.state, result.is_late))
         return result
+
+    def _remember(self, result_id: str, told: _Told) -> None:
+        self._undecided[result_id] = told
+        if len(self._undecided) > MOST_UNDECIDED:
+            del self._undecided[next(iter(self._undecided))]
 
     def _number(self) -> int:
         number, self._next = self._next, (self._next + 1) % 2**64

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asyncua import ua
-from support.opcua import AUTOMATIC, OpcUaGateway, close_socket
+from support.opcua import AUTOMATIC, OpcUaGateway, close_socket, meta_of
 from support.played_line import PlayedLine
 
 from inspectd.gateways.opcua.nodes import REMOVED
@@ -146,5 +146,39 @@ def test_a_camera_that_the_line_has_no_more_is_not_up(line, live) -> None:
                     names = [(await each.read_browse_name()).Name for each in children]
                 while await client.at("Health.Cameras.side").read_value() != shown:
                     await asyncio.sleep(0.02)
+
+    live(test)
+
+
+def test_a_pass_that_was_told_as_none_is_none_in_the_journal_either(line, live) -> None:
+    timeout = ua.Variant(5000, ua.VariantType.Int32)
+    reason = (ua.Variant(0, ua.VariantType.Int32), "a test")
+
+    async def test(client) -> None:
+        async def recorded(job: str) -> Any:
+            async with asyncio.timeout(10):
+                while not (found := (await client.results(job=job))[3]):
+                    await asyncio.sleep(0.02)
+            return meta_of(found[0])
+
+        await client.listen()
+        told = []
+        for seconds in (0.0, 0.55, 1.0):  # in time; too late by the gateway's clock; too late for any verdict
+            line.verdict_seconds = seconds
+            job, _ = await client.job("P")
+            event = (await client.until_events(len(told) + 1))[-1]
+            told.append(meta_of(event))
+            found = await recorded(job)
+            assert found.ResultEvaluation.name == told[-1].ResultEvaluation.name
+            assert found.ResultEvaluationCode == told[-1].ResultEvaluationCode
+        assert [each.ResultEvaluation.name for each in told] == ["OK", "NotDecidable", "NotDecidable"]
+        asked = client.id(3021, told[1].ResultId)
+        _, found, error = await client.call("ResultManagement.GetResultById", asked, timeout)
+        assert (error, meta_of(found).ResultEvaluation.name) == (0, "NotDecidable")
+        line.verdict_seconds = 0.3
+        job, _ = await client.job("P")
+        await client.call("VisionStateMachine.AutomaticModeStateMachine.Abort", *reason)
+        found = await recorded(job)
+        assert (found.ResultState, found.ResultEvaluation.name) == (3, "NotDecidable")
 
     live(test)
