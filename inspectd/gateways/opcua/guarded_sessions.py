@@ -103,6 +103,16 @@ class GuardedSession(InternalSession):
             raise ServiceError(ua.StatusCodes.BadSecurityChecksFailed)
         return super().activate_session(params, peer_certificate)
 
+    async def create_subscription(
+        self, params: ua.CreateSubscriptionParameters, callback: Callable[..., Any],
+        request_callback: Callable[..., Any] | None = None,
+    ) -> ua.CreateSubscriptionResult:  # fmt: skip
+        """A subscription of this user, also after this session."""
+        made = await super().create_subscription(params, callback, request_callback)
+        subscription: Any = self.subscription_service.subscriptions[made.SubscriptionId]
+        subscription.user = self.user.name
+        return made
+
     async def create_monitored_items(self, params: ua.CreateMonitoredItemsParameters) -> Any:
         """As asked for, within bounds."""
         self._refuse_foreign([params.SubscriptionId])
@@ -162,13 +172,11 @@ class GuardedSession(InternalSession):
 
     def _refuse_foreign(self, ids: Iterable[int]) -> None:
         """A user's subscriptions are nobody else's business, in whichever service one is named."""
-        users = {each.session_id: each.user.name for each in self.iserver.sessions}
         for number in ids or []:  # asyncua's empty list may be None
-            subscription = self.subscription_service.subscriptions.get(number)
-            if (
-                subscription is not None
-                and users.get(subscription.session_id, self.user.name) != self.user.name
-            ):
+            subscription: Any = self.subscription_service.subscriptions.get(number)
+            if subscription is None or subscription.session_id == self.session_id:
+                continue
+            if subscription.user != self.user.name:
                 raise ServiceError(ua.StatusCodes.BadUserAccessDenied)
 
 

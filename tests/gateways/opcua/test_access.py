@@ -244,6 +244,21 @@ def test_subscriptions_are_their_users_own_in_every_service_that_names_one(gatew
     run(test)
 
 
+def test_a_subscription_that_outlives_its_session_is_still_its_users_own(gateway) -> None:
+    async def test() -> None:
+        owner, other, again = [await gateway.client(user) for user in ("anna", "eye", "anna")]
+        number = (await owner.create_subscription(100, owner)).subscription_id
+        await owner.uaclient.close_session(False)
+        with pytest.raises(UaStatusCodeError) as told:
+            await other.uaclient.delete_subscriptions([number])
+        assert told.value.code == ua.StatusCodes.BadUserAccessDenied
+        assert [each.name for each in await again.uaclient.delete_subscriptions([number])] == ["Good"]
+        for client in (owner, other, again):
+            await client.disconnect()
+
+    run(test)
+
+
 def test_a_republish_of_what_is_gone_says_so(gateway) -> None:
     """Answered Good and an empty message, as asyncua does, a client asks for ever."""
 
