@@ -12,11 +12,13 @@ import hmac
 import secrets
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
-from authlib.integrations.httpx_client import AsyncOAuth2Client, OAuthError
+from authlib.oauth2 import ClientAuth, OAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -43,7 +45,9 @@ _ALGORITHMS: Final = [
     "EdDSA",
 ]
 """None of a shared secret, and not `none`."""
-_ANSWER_SECONDS: Final = 10.0
+_REFUSALS: Final = {400, 401}
+"""Statuses by which a provider refuses a code or a client (RFC 6749, section 5.2)."""
+_FORM: Final = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
 _LEEWAY_SECONDS: Final = 60
 _KNOWN_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 10.0
@@ -75,6 +79,7 @@ class OidcProvider:
         settings: with an issuer.
         clock: seconds on a clock that never goes back.
         transport: by which it is reached; None: the network.
+        answer_seconds: for the whole of each answer: one that comes a byte at a time would never end.
 
     Raises:
         InputError: the client's secret or the certificate cannot be read.
@@ -85,8 +90,10 @@ class OidcProvider:
         settings: PageOidc,
         clock: Callable[[], float] = time.monotonic,
         transport: httpx.AsyncBaseTransport | None = None,
+        answer_seconds: float = 10.0,
     ) -> None:
         self._settings, self._clock, self._transport = settings, clock, transport
+        self._answer_seconds = answer_seconds
         file = settings.client_secret_file
         self._secret = None if file is None else secret_of("oidc.client_secret_file", file)
         try:
@@ -95,6 +102,7 @@ class OidcProvider:
             raise InputError(f"oidc.ca_file: {settings.ca_file} cannot be used: {error}") from error
         self._key = secrets.token_bytes(32)
         self._turn = asyncio.Lock()
+        self._failures, self._failure = 0, ""
         self._metadata: dict[str, Any] = {}
         self._keys: KeySet | None = None
         self._metadata_at = self._keys_at = float("-inf")
@@ -113,14 +121,17 @@ class OidcProvider:
         state = f"{int(self._clock())}.{secrets.token_urlsafe(32)}"
         metadata = await self._known()
         more = {"prompt": "login"} if again else {}
-        async with self._client() as client:
-            address, _ = client.create_authorization_url(
-                metadata["authorization_endpoint"],
-                state=state,
-                nonce=self._derived("nonce", state),
-                code_verifier=self._derived("verifier", state),
-                **more,
-            )
+        client = OAuth2Client(
+            None, self._settings.client_id, scope=self._settings.scope, redirect_uri=self._return_address,
+            code_challenge_method="S256",
+        )  # fmt: skip
+        address, _ = client.create_authorization_url(
+            metadata["authorization_endpoint"],
+            state=state,
+            nonce=self._derived("nonce", state),
+            code_verifier=self._derived("verifier", state),
+            **more,
+        )
         return str(address), state
 
     async def end(self, state: str, kept: str, code: str) -> OutsidePerson:
@@ -138,19 +149,7 @@ class OidcProvider:
         """
         if not kept or not hmac.compare_digest(state.encode(), kept.encode()) or not self._is_recent(state):
             raise NotConfirmedError("another browser began this login, or it took too long")
-        metadata = await self._known()
-        async with self._client() as client:
-            try:
-                token = await client.fetch_token(
-                    metadata["token_endpoint"],
-                    grant_type="authorization_code",
-                    code=code,
-                    code_verifier=self._derived("verifier", state),
-                )
-            except OAuthError as error:
-                raise NotConfirmedError(f"the provider refuses: {error}") from error
-            except (httpx.HTTPError, ValueError) as error:
-                raise UnavailableError(f"{metadata['token_endpoint']}: {error}") from error
+        token = await self._token(code, self._derived("verifier", state))
         claims = await self._claims(token, self._derived("nonce", state))
         return self._person(claims)
 
@@ -209,23 +208,37 @@ class OidcProvider:
 
     # --- the provider -------------------------------------------------------------------------------------
 
-    def _client(self) -> AsyncOAuth2Client:
-        return AsyncOAuth2Client(
-            client_id=self._settings.client_id,
-            client_secret=self._secret,
-            token_endpoint_auth_method="client_secret_basic" if self._secret else "none",
-            scope=self._settings.scope,
-            redirect_uri=f"{self._settings.origin}{RETURN_PATH}",
-            code_challenge_method="S256",
-            timeout=_ANSWER_SECONDS,
-            verify=self._trust,
-            trust_env=False,
-            transport=self._transport,
+    @property
+    def _return_address(self) -> str:
+        return f"{self._settings.origin}{RETURN_PATH}"
+
+    async def _token(self, code: str, verifier: str) -> dict[str, Any]:
+        """What the provider gives for a code."""
+        address = (await self._known())["token_endpoint"]
+        asked = prepare_token_request(
+            "authorization_code", code=code, code_verifier=verifier, redirect_uri=self._return_address
         )
+        way = "client_secret_basic" if self._secret else "none"
+        client = ClientAuth(self._settings.client_id, self._secret, way)
+        _, headers, form = client.prepare("POST", address, dict(_FORM), asked)
+        return await self._asked(address, headers, form)
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        """One at a time asks; whoever waited for one that failed hears the same, and waits no second time."""
+        failures = self._failures
+        async with self._turn:
+            if self._failures != failures:
+                raise UnavailableError(self._failure)
+            try:
+                yield
+            except UnavailableError as error:
+                self._failures, self._failure = self._failures + 1, str(error)
+                raise
 
     async def _known(self) -> dict[str, Any]:
         """What the provider says of itself."""
-        async with self._turn:
+        async with self._in_turn():
             if self._clock() - self._metadata_at > _KNOWN_SECONDS:
                 found = await self._asked(f"{self._settings.issuer.rstrip('/')}{_METADATA}")
                 if found.get("issuer") != self._settings.issuer:
@@ -241,22 +254,44 @@ class OidcProvider:
 
     async def _known_keys(self) -> KeySet:
         metadata = await self._known()
-        async with self._turn:
+        async with self._in_turn():
             if self._keys is None or self._clock() - self._keys_at > _KNOWN_SECONDS:
                 self._keys_at = self._clock()
                 self._keys = KeySet.import_key_set(await self._asked(metadata["jwks_uri"]))  # type: ignore[arg-type]
             return self._keys
 
-    async def _asked(self, address: str) -> dict[str, Any]:
+    async def _asked(
+        self, address: str, headers: dict[str, str] | None = None, form: str | None = None
+    ) -> dict[str, Any]:
+        """The object that the provider answers with.
+
+        Args:
+            address: where.
+            headers: of the request.
+            form: posted; None: it is only asked.
+
+        Raises:
+            NotConfirmedError: it refuses the form.
+            UnavailableError: it does not answer, or with something else.
+        """
+        method = "GET" if form is None else "POST"
         try:
-            async with httpx.AsyncClient(
-                timeout=_ANSWER_SECONDS, verify=self._trust, trust_env=False, transport=self._transport
-            ) as client:
-                answer = await client.get(address)
-                answer.raise_for_status()
-                found = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
-            raise UnavailableError(f"{address}: {error or type(error).__name__}") from error
+            async with (
+                asyncio.timeout(self._answer_seconds),
+                httpx.AsyncClient(
+                    timeout=self._answer_seconds,
+                    verify=self._trust,
+                    trust_env=False,
+                    transport=self._transport,
+                ) as client,
+            ):
+                answer = await client.request(method, address, headers=headers, content=form)
+            if form is not None and answer.status_code in _REFUSALS:
+                raise NotConfirmedError(f"the provider refuses: {answer.text[:200]}")
+            answer.raise_for_status()
+            found = answer.json()
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from error
         if not isinstance(found, dict):
             raise UnavailableError(f"{address}: answers with something else than an object")
         return found

@@ -1,0 +1,130 @@
+"""A provider of logins that answers late, without end or with anything: it is said, and holds up nobody."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import pytest
+from support.ports import free_port
+
+from inspectd.errors import UnavailableError
+from inspectd.page.login_settings import PageOidc
+from inspectd.page.oidc import NotConfirmedError, OidcProvider
+
+METADATA, TOKEN, KEYS = "/.well-known/openid-configuration", "/token", "/keys"
+Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+
+def http(body: bytes, status: str = "200 OK", more: str = "") -> bytes:
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{more}\r\n".encode() + body
+
+
+async def drip(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+    while True:
+        writer.write(b" ")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+class Shapes:
+    """A provider on loopback that answers as a test says."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.issuer = f"http://127.0.0.1:{port}"
+        self.metadata = {
+            "issuer": self.issuer, "authorization_endpoint": f"{self.issuer}/authorize",
+            "token_endpoint": self.issuer + TOKEN, "jwks_uri": self.issuer + KEYS,
+        }  # fmt: skip
+        self.well: dict[str, Answer] = {METADATA: http(msgspec.json.encode(self.metadata))}
+        self.answers = dict(self.well)
+        self.asked: list[str] = []
+
+    def page(self, answer_seconds: float = 10.0) -> OidcProvider:
+        oidc = PageOidc(issuer=self.issuer, client_id="page", origin="http://127.0.0.1:1")
+        return OidcProvider(oidc, answer_seconds=answer_seconds)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.asked.append(head.split()[1].decode())
+            answer = self.answers[self.asked[-1]]
+            if isinstance(answer, bytes):
+                writer.write(answer)
+                await writer.drain()
+            else:
+                await answer(writer)
+        except (OSError, EOFError):
+            pass  # the page has heard enough
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def shapes() -> AsyncIterator[Shapes]:
+    provider = Shapes(free_port())
+    async with asyncio.timeout(30):
+        server = await asyncio.start_server(provider.answer, "127.0.0.1", provider.port)
+        try:
+            yield provider
+        finally:
+            server.close()
+
+
+async def end(page: OidcProvider) -> None:
+    """End a login as the browser does that the provider sends back."""
+    address, state = await page.begin()
+    assert parse_qs(urlsplit(address).query)["state"] == [state]
+    await page.end(state, state, "a code")
+
+
+def test_a_provider_that_answers_without_end_is_given_up_and_holds_up_nobody() -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            provider.answers[METADATA] = drip
+            page = provider.page(0.3)
+            told = await asyncio.gather(*(page.begin() for _ in range(20)), return_exceptions=True)
+            assert {type(each) for each in told} == {UnavailableError}
+            assert provider.asked == [METADATA], "each waited for an answer of its own, one after the other"
+            provider.answers = {**provider.well, TOKEN: drip}
+            with pytest.raises(UnavailableError, match="token: TimeoutError"):
+                await end(page)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        http(b"<html>", "500 Internal Server Error"),
+        http(b"", "502 Bad Gateway"),
+        http(b"", "302 Found", "Location: /token\r\n"),
+        http(b""),
+        http(b"[1]"),
+    ],
+)
+def test_a_token_endpoint_that_gives_no_answer_of_use_is_said_to_be_away(answer: bytes) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            provider.answers[TOKEN] = answer
+            with pytest.raises(UnavailableError, match=TOKEN):
+                await end(provider.page())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("body", [b'{"error": "invalid_grant"}', b"<html>", b"5"])
+def test_a_token_endpoint_that_refuses_confirms_nobody(body: bytes) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            provider.answers[TOKEN] = http(body, "400 Bad Request")
+            with pytest.raises(NotConfirmedError, match="refuses"):
+                await end(provider.page())
+
+    asyncio.run(run())
