@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import json
 import secrets
 import ssl
 import time
@@ -45,6 +46,8 @@ _ALGORITHMS: Final = [
     "EdDSA",
 ]
 """None of a shared secret, and not `none`."""
+_MOST_BYTES: Final = 262_144
+"""Of an answer: one of metadata, keys or a token has a few kilobytes."""
 _REFUSALS: Final = {400, 401}
 """Statuses by which a provider refuses a code or a client (RFC 6749, section 5.2)."""
 _FORM: Final = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
@@ -284,12 +287,20 @@ class OidcProvider:
                     trust_env=False,
                     transport=self._transport,
                 ) as client,
+                # Compressed, a small answer could be a huge one: none is asked for, or unpacked.
+                client.stream(
+                    method, address, headers={**(headers or {}), "Accept-Encoding": "identity"}, content=form
+                ) as answer,
             ):
-                answer = await client.request(method, address, headers=headers, content=form)
+                body = bytearray()
+                async for piece in answer.aiter_raw():
+                    body += piece
+                    if len(body) > _MOST_BYTES:
+                        raise UnavailableError(f"{address}: answers with more than {_MOST_BYTES} bytes")
             if form is not None and answer.status_code in _REFUSALS:
-                raise NotConfirmedError(f"the provider refuses: {answer.text[:200]}")
+                raise NotConfirmedError(f"the provider refuses: {body[:200].decode(errors='replace')}")
             answer.raise_for_status()
-            found = answer.json()
+            found = json.loads(body)
         except (httpx.HTTPError, TimeoutError, ValueError) as error:
             raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from error
         if not isinstance(found, dict):

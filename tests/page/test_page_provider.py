@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from urllib.parse import parse_qs, urlsplit
@@ -115,6 +117,31 @@ def test_a_token_endpoint_that_gives_no_answer_of_use_is_said_to_be_away(answer:
             provider.answers[TOKEN] = answer
             with pytest.raises(UnavailableError, match=TOKEN):
                 await end(provider.page())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("where", [METADATA, TOKEN])
+def test_an_answer_is_taken_up_to_a_bound_and_not_unpacked(where: str) -> None:
+    async def pour(writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            writer.write(bytes(65_536))
+            await writer.drain()
+
+    packed = http(gzip.compress(bytes(64 << 20)), more="Content-Encoding: gzip\r\n")
+
+    async def run() -> None:
+        async with shapes() as provider:
+            for answer, told in ((pour, "more than"), (packed, "decode")):
+                provider.answers[where] = answer
+                tracemalloc.start()
+                try:
+                    with pytest.raises(UnavailableError, match=f"{where}.*{told}"):
+                        await end(provider.page())
+                    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+                finally:
+                    tracemalloc.stop()
 
     asyncio.run(run())
 
