@@ -148,11 +148,24 @@ def _origin_of(text: str) -> str | None:
     return f"{parts.scheme}://{parts.netloc}" if parts.hostname else None
 
 
-def _is_safe(address: str) -> bool:
-    """Over TLS, or within this host."""
+def is_web_address(address: object) -> bool:
+    """Whether it is one that can be asked."""
+    if not isinstance(address, str):
+        return False
     try:
         parts = urlsplit(address)
+        return parts.scheme in {"https", "http"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_safe(address: str) -> bool:
+    """Over TLS, or within this host."""
+    if not is_web_address(address):
+        return False
+    parts = urlsplit(address)
+    try:
         is_own = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
     except ValueError:
         is_own = False
-    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_own))
+    return parts.scheme == "https" or is_own

@@ -7,9 +7,10 @@ cookie, the others derived from it by a key of this process. So logins that nobo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-import json
+import re
 import secrets
 import ssl
 import time
@@ -18,16 +19,17 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import httpx
+import msgspec
 from authlib.oauth2 import ClientAuth, OAuth2Client
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import Key, KeySet
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.outside import Login, OutsidePerson
-from inspectd.page.login_settings import PageOidc, role_by
+from inspectd.page.login_settings import PageOidc, is_web_address, role_by
 from inspectd.page.proxy_login import secret_of
 
 RETURN_PATH: Final = "/login/oidc/return"
@@ -55,6 +57,9 @@ _LEEWAY_SECONDS: Final = 60
 _KNOWN_SECONDS: Final = 3600.0
 _KEYS_SECONDS: Final = 10.0
 """Keys are asked for again at most so often, whatever tokens name."""
+_UNREADABLE: Final = (JoseError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
+"""What the libraries raise of tokens and keys that are of no known shape."""
+_BEGAN: Final = re.compile(r"([0-9]{1,12})\.")
 _METADATA: Final = "/.well-known/openid-configuration"
 
 
@@ -128,13 +133,16 @@ class OidcProvider:
             None, self._settings.client_id, scope=self._settings.scope, redirect_uri=self._return_address,
             code_challenge_method="S256",
         )  # fmt: skip
-        address, _ = client.create_authorization_url(
-            metadata["authorization_endpoint"],
-            state=state,
-            nonce=self._derived("nonce", state),
-            code_verifier=self._derived("verifier", state),
-            **more,
-        )
+        try:
+            address, _ = client.create_authorization_url(
+                metadata["authorization_endpoint"],
+                state=state,
+                nonce=self._derived("nonce", state),
+                code_verifier=self._derived("verifier", state),
+                **more,
+            )
+        except ValueError as error:
+            raise UnavailableError(f"{self._settings.issuer}: authorization_endpoint: {error}") from error
         return str(address), state
 
     async def end(self, state: str, kept: str, code: str) -> OutsidePerson:
@@ -178,7 +186,7 @@ class OidcProvider:
                 },
             )
             claims.validate(leeway=_LEEWAY_SECONDS)
-        except (JoseError, ValueError, TypeError) as error:
+        except _UNREADABLE as error:
             raise NotConfirmedError(f"its id_token does not hold: {type(error).__name__}: {error}") from error
         return dict(claims)
 
@@ -186,7 +194,7 @@ class OidcProvider:
         """A token whose signature is right, by the keys that are known or those the provider has now."""
         try:
             return jwt.decode(given, await self._known_keys(), algorithms=_ALGORITHMS)
-        except (JoseError, ValueError):
+        except _UNREADABLE:
             if self._clock() - self._keys_at < _KEYS_SECONDS:
                 raise
         self._keys = None  # it may have changed its keys
@@ -194,7 +202,7 @@ class OidcProvider:
 
     def _person(self, claims: dict[str, Any]) -> OutsidePerson:
         name, subject = claims.get(self._settings.name_claim), claims.get("sub")
-        if not isinstance(name, str) or not isinstance(subject, str) or not subject:
+        if not (isinstance(name, str) and isinstance(subject, str) and subject and subject.isprintable()):
             raise NotConfirmedError(f"its id_token has no text as sub or {self._settings.name_claim}")
         role = role_by(self._settings.roles, _texts(claims, self._settings.roles_claim))
         if role is None:
@@ -202,8 +210,8 @@ class OidcProvider:
         return OutsidePerson(name, role, f"{Login.OIDC} {self._settings.issuer} {subject}")
 
     def _is_recent(self, state: str) -> bool:
-        began = state.partition(".")[0]
-        return began.isdigit() and 0 <= self._clock() - int(began[:12]) <= LOGIN_SECONDS
+        began = _BEGAN.match(state)
+        return began is not None and 0 <= self._clock() - int(began[1]) <= LOGIN_SECONDS
 
     def _derived(self, what: str, state: str) -> str:
         """43 characters of the URL-safe alphabet, as RFC 7636 has it at the least."""
@@ -250,8 +258,12 @@ class OidcProvider:
                         f"{self._settings.issuer!r}, letter by letter"
                     )
                 wanted = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-                if not all(isinstance(found.get(name), str) for name in wanted):
-                    raise UnavailableError(f"{self._settings.issuer}: does not say {', '.join(wanted)}")
+                for name in wanted:
+                    if not is_web_address(found.get(name)):
+                        raise UnavailableError(
+                            f"{self._settings.issuer}: says {str(found.get(name))[:200]!r} as {name}, "
+                            "expected https://HOST/..."
+                        )
                 self._metadata, self._metadata_at = found, self._clock()
             return self._metadata
 
@@ -260,7 +272,11 @@ class OidcProvider:
         async with self._in_turn():
             if self._keys is None or self._clock() - self._keys_at > _KNOWN_SECONDS:
                 self._keys_at = self._clock()
-                self._keys = KeySet.import_key_set(await self._asked(metadata["jwks_uri"]))  # type: ignore[arg-type]
+                address = metadata["jwks_uri"]
+                keys = _keys_of(await self._asked(address))
+                if not keys:
+                    raise UnavailableError(f"{address}: answers with no key that can be used")
+                self._keys = KeySet(keys)
             return self._keys
 
     async def _asked(
@@ -300,12 +316,18 @@ class OidcProvider:
             if form is not None and answer.status_code in _REFUSALS:
                 raise NotConfirmedError(f"the provider refuses: {body[:200].decode(errors='replace')}")
             answer.raise_for_status()
-            found = json.loads(body)
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+            return msgspec.json.decode(body, type=dict[str, Any])
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError, RecursionError) as error:
             raise UnavailableError(f"{address}: {str(error) or type(error).__name__}") from error
-        if not isinstance(found, dict):
-            raise UnavailableError(f"{address}: answers with something else than an object")
-        return found
+
+
+def _keys_of(found: dict[str, Any]) -> list[Key]:
+    """A provider's keys; one that is not understood is left out, as RFC 7517 has it (section 5)."""
+    listed, keys = found.get("keys"), list[Key]()
+    for each in listed if isinstance(listed, list) else []:
+        with contextlib.suppress(*_UNREADABLE):
+            keys += KeySet.import_key_set({"keys": [each]}).keys
+    return keys
 
 
 def _texts(claims: dict[str, Any], name: str) -> list[str]:

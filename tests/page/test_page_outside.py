@@ -122,7 +122,10 @@ def assert_table(browser: httpx.Client, role: str) -> None:
         ("kim", ("plant-admin",), {"exp": int(time.time()) - 3600}),
         ("kim", ("plant-admin",), {"exp": None}),
         ("kim", ("plant-admin",), {"sub": None}),
+        ("kim", ("plant-admin",), {"sub": "\ud800"}),
         ("kim", ("plant-admin",), {"preferred_username": 7}),
+        ("kim", ("plant-admin",), {"preferred_username": "\ud800"}),
+        ("kim", ("plant-admin",), {"at_hash": 7}),
         ("a\nb", ("plant-admin",), {}),
         ("viewer", ("plant-admin",), {}),  # the name of somebody who logs in by a password
     ],
@@ -298,3 +301,6 @@ def test_settings_that_are_not_whole_are_said(tmp_path) -> None:
         "oidc.issuer", "oidc.origin", "oidc.client_id", "oidc.scope", "oidc.roles[0]",
     }  # fmt: skip
     assert problems('[oidc]\nclient_id = "a"') == {"oidc.issuer"}
+    for wrong in ("https://[bad", "https://plant.example:99999"):
+        named = 'client_id = "a"\norigin = "https://plant.example"\nroles = ["a=viewer"]'
+        assert problems(f'[oidc]\nissuer = "{wrong}"\n{named}') == {"oidc.issuer"}

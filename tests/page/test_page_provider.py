@@ -11,6 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 from support.ports import free_port
 
 from inspectd.errors import UnavailableError
@@ -18,6 +20,8 @@ from inspectd.page.login_settings import PageOidc
 from inspectd.page.oidc import NotConfirmedError, OidcProvider
 
 METADATA, TOKEN, KEYS = "/.well-known/openid-configuration", "/token", "/keys"
+KEY = RSAKey.generate_key(2048, {"kid": "1"})
+CURVE = {"kty": "EC", "kid": "2", "crv": "P-9", "x": "AA", "y": "AA"}
 Answer = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -109,6 +113,7 @@ def test_a_provider_that_answers_without_end_is_given_up_and_holds_up_nobody() -
         http(b"", "302 Found", "Location: /token\r\n"),
         http(b""),
         http(b"[1]"),
+        http(b'{"a":' * 30_000),
     ],
 )
 def test_a_token_endpoint_that_gives_no_answer_of_use_is_said_to_be_away(answer: bytes) -> None:
@@ -133,7 +138,7 @@ def test_an_answer_is_taken_up_to_a_bound_and_not_unpacked(where: str) -> None:
 
     async def run() -> None:
         async with shapes() as provider:
-            for answer, told in ((pour, "more than"), (packed, "decode")):
+            for answer, told in ((pour, "more than"), (packed, "JSON")):
                 provider.answers[where] = answer
                 tracemalloc.start()
                 try:
@@ -153,5 +158,61 @@ def test_a_token_endpoint_that_refuses_confirms_nobody(body: bytes) -> None:
             provider.answers[TOKEN] = http(body, "400 Bad Request")
             with pytest.raises(NotConfirmedError, match="refuses"):
                 await end(provider.page())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "body", [{"expires_in": [1]}, {"id_token": "a.b.c", "expires_in": [1]}, {"id_token": 5}]
+)
+def test_a_token_of_no_known_shape_confirms_nobody(body: dict[str, object]) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            provider.answers |= {
+                TOKEN: http(msgspec.json.encode(body)),
+                KEYS: http(msgspec.json.encode({"keys": [KEY.as_dict(private=False)]})),
+            }
+            with pytest.raises(NotConfirmedError, match="id_token"):
+                await end(provider.page())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("keys", [{}, {"keys": 5}, {"keys": [5]}, {"keys": [{"kty": []}]}, {"keys": [CURVE]}])
+def test_keys_that_cannot_be_used_are_left_out_and_without_any_the_provider_is_away(keys: object) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            token = jwt.encode({"alg": "RS256", "kid": "1"}, {"iss": "another"}, KEY)
+            provider.answers |= {
+                TOKEN: http(msgspec.json.encode({"id_token": token})),
+                KEYS: http(msgspec.json.encode(keys)),
+            }
+            with pytest.raises(UnavailableError, match="no key that can be used"):
+                await end(provider.page())
+            provider.answers[KEYS] = http(msgspec.json.encode({"keys": [CURVE, KEY.as_dict(private=False)]}))
+            with pytest.raises(NotConfirmedError, match="iss"):  # its signature is right
+                await end(provider.page())
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["authorization_endpoint", "token_endpoint", "jwks_uri"])
+@pytest.mark.parametrize("address", ["/token", "", "ftp://x/", "http://[bad", "http://a:99999/", None, 5])
+def test_a_provider_that_names_an_address_of_no_use_is_away(name: str, address: object) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            provider.answers[METADATA] = http(msgspec.json.encode({**provider.metadata, name: address}))
+            with pytest.raises(UnavailableError, match=name):
+                await provider.page().begin()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("state", ["\u00b2.x", "\u0663.x", "", ".", "1" * 5000 + ".x", "-1.x"])
+def test_a_state_that_the_page_never_gave_is_refused(state: str) -> None:
+    async def run() -> None:
+        async with shapes() as provider:
+            with pytest.raises(NotConfirmedError, match="another browser"):
+                await provider.page().end(state, state, "a code")
 
     asyncio.run(run())

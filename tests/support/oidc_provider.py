@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import secrets
 import threading
 import time
@@ -12,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 import uvicorn
-from joserfc import jwt
+from joserfc import jws
 from joserfc.jwk import RSAKey
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -107,7 +108,7 @@ class OidcServer:
         }  # fmt: skip
         claims = {name: value for name, value in claims.items() if value is not None}
         header = {"alg": "RS256", "kid": self.signs_with.kid, **self.header}
-        token = jwt.encode(header, claims, self.signs_with)
+        token = jws.serialize_compact(header, json.dumps(claims), self.signs_with)
         return JSONResponse({"access_token": "x", "token_type": "Bearer", "id_token": token})
 
     async def _keys(self, _: Request) -> Response:
