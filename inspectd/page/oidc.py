@@ -59,7 +59,13 @@ _KEYS_SECONDS: Final = 10.0
 """Keys are asked for again at most so often, whatever tokens name."""
 _UNREADABLE: Final = (JoseError, ValueError, TypeError, AttributeError, LookupError, RecursionError)
 """What the libraries raise of tokens and keys that are of no known shape."""
-_BEGAN: Final = re.compile(r"([0-9]{1,12})\.")
+_AGAIN: Final = "a"
+_BEGAN: Final = re.compile(rf"([0-9]{{1,12}}){_AGAIN}?\.")
+"""Of a state: when the login began, and whether the password is to be given."""
+_OPEN_SECONDS: Final = 30 * 86_400
+"""A provider's login that is older is asked to be a new one; that it is asked has it say `auth_time`."""
+_NO_TIME: Final = 2**40
+"""Seconds since 1970 of no year that anybody lives in."""
 _METADATA: Final = "/.well-known/openid-configuration"
 
 
@@ -86,6 +92,7 @@ class OidcProvider:
     Args:
         settings: with an issuer.
         clock: seconds on a clock that never goes back.
+        clock_ms: milliseconds since 1970, UTC.
         transport: by which it is reached; None: the network.
         answer_seconds: for the whole of each answer: one that comes a byte at a time would never end.
 
@@ -97,11 +104,12 @@ class OidcProvider:
         self,
         settings: PageOidc,
         clock: Callable[[], float] = time.monotonic,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         transport: httpx.AsyncBaseTransport | None = None,
         answer_seconds: float = 10.0,
     ) -> None:
         self._settings, self._clock, self._transport = settings, clock, transport
-        self._answer_seconds = answer_seconds
+        self._clock_ms, self._answer_seconds = clock_ms, answer_seconds
         file = settings.client_secret_file
         self._secret = None if file is None else secret_of("oidc.client_secret_file", file)
         try:
@@ -126,9 +134,9 @@ class OidcProvider:
         Raises:
             UnavailableError: the provider does not answer.
         """
-        state = f"{int(self._clock())}.{secrets.token_urlsafe(32)}"
+        state = f"{int(self._clock())}{_AGAIN if again else ''}.{secrets.token_urlsafe(32)}"
         metadata = await self._known()
-        more = {"prompt": "login"} if again else {}
+        more = {"prompt": "login", "max_age": 0} if again else {"max_age": _OPEN_SECONDS}
         client = OAuth2Client(
             None, self._settings.client_id, scope=self._settings.scope, redirect_uri=self._return_address,
             code_challenge_method="S256",
@@ -158,11 +166,14 @@ class OidcProvider:
             NoRoleError: the person has no role here.
             UnavailableError: the provider does not answer.
         """
-        if not kept or not hmac.compare_digest(state.encode(), kept.encode()) or not self._is_recent(state):
-            raise NotConfirmedError("another browser began this login, or it took too long")
+        age = self._age(state, kept)
         token = await self._token(code, self._derived("verifier", state))
         claims = await self._claims(token, self._derived("nonce", state))
-        return self._person(claims)
+        person = self._person(claims)
+        if state.partition(".")[0].endswith(_AGAIN) and person.asked_ms < self._clock_ms() - age * 1000:
+            # Whoever sits there can cut `prompt=login` out of the address: what the provider signed counts.
+            raise NotConfirmedError("no auth_time in its id_token says that the password was given anew")
+        return person
 
     async def _claims(self, token: dict[str, Any], nonce: str) -> dict[str, Any]:
         given = token.get("id_token")
@@ -207,11 +218,17 @@ class OidcProvider:
         role = role_by(self._settings.roles, _texts(claims, self._settings.roles_claim))
         if role is None:
             raise NoRoleError(name)
-        return OutsidePerson(name, role, f"{Login.OIDC} {self._settings.issuer} {subject}")
+        asked = claims.get("auth_time")
+        asked_ms = int(asked * 1000) if isinstance(asked, int | float) and 0 < asked < _NO_TIME else 0
+        return OutsidePerson(name, role, f"{Login.OIDC} {self._settings.issuer} {subject}", asked_ms)
 
-    def _is_recent(self, state: str) -> bool:
+    def _age(self, state: str, kept: str) -> float:
+        """Seconds since this browser began a login, and what provider's and own clock may differ by."""
         began = _BEGAN.match(state)
-        return began is not None and 0 <= self._clock() - int(began[1]) <= LOGIN_SECONDS
+        age = -1.0 if began is None else self._clock() - int(began[1])
+        if not 0 <= age <= LOGIN_SECONDS or not hmac.compare_digest(state.encode(), kept.encode()):
+            raise NotConfirmedError("another browser began this login, or it took too long")
+        return age + _LEEWAY_SECONDS
 
     def _derived(self, what: str, state: str) -> str:
         """43 characters of the URL-safe alphabet, as RFC 7636 has it at the least."""

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from inspectd import log
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.attempts import LoginAttempts
-from inspectd.page.accounts.outside import OutsidePerson
+from inspectd.page.accounts.outside import LeftAloneError, OutsidePerson
 from inspectd.page.accounts.store import UserChangedError
 from inspectd.page.guard import Guard, address_of
 from inspectd.page.login_form import LoginForm
@@ -71,9 +71,12 @@ class OutsideRoutes:
 
     async def begin_oidc(self, request: Request) -> Response:
         """Send the browser to the provider."""
+        return await self._begin(request, again="again" in request.query_params)
+
+    async def _begin(self, request: Request, *, again: bool) -> Response:
         assert self._provider is not None
         try:
-            address, state = await self._provider.begin(again="again" in request.query_params)
+            address, state = await self._provider.begin(again=again)
         except UnavailableError as error:
             return self._unavailable(request, error)
         answer = RedirectResponse(address, 303, {"Cache-Control": "no-store"})
@@ -96,12 +99,19 @@ class OutsideRoutes:
         except tuple(self._refusals) as error:
             name = printable(str(getattr(error, "name", "")))[:40]
             return await self._refused(request, name, self._refusals[type(error)], str(error))
-        answer = await self.admit(request, person)
+        try:
+            answer = await self.admit(request, person)
+        except LeftAloneError:  # the provider's login was open all the while, whoever is here now
+            return await self._begin(request, again=True)
         answer.delete_cookie(self._cookie, path="/", secure=self._is_encrypted, httponly=True, samesite="lax")
         return answer
 
     async def admit(self, request: Request, person: OutsidePerson) -> Response:
-        """Begin a session of somebody who is vouched for."""
+        """Begin a session of somebody who is vouched for.
+
+        Raises:
+            LeftAloneError: the password is to be given again first.
+        """
         answer = self._form.onward(request)
         try:
             user = self._guard.store.admit(person)

@@ -12,6 +12,7 @@ import pytest
 from support.page_process import CHEAP
 
 from inspectd.page.accounts.attempts import WINDOW_SECONDS, LoginAttempts
+from inspectd.page.accounts.outside import LeftAloneError, OutsidePerson
 from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
 from inspectd.page.accounts.store import AccountStore, UserChangedError
@@ -91,6 +92,28 @@ def test_a_clock_that_is_set_back_makes_no_session_last_longer(store, clock) -> 
     assert store.session(token).acts(clock.ms()) == {Act.VIEW}
     store.unlock_session(session.id)
     assert store.session(token).acts(clock.ms()) == ACTS
+
+
+def test_whoever_left_a_browser_alone_gave_the_password_elsewhere_since(store, clock) -> None:
+    def enter(asked_ms: int, role: Role = Role.QUALITY) -> None:
+        user = store.admit(OutsidePerson("quinn", role, "oidc https://plant.example 1", asked_ms))
+        store.begin_session(user, "a")
+
+    enter(0)
+    clock.seconds += ROLES[Role.QUALITY].idle_seconds - 1
+    enter(0)  # nothing was left alone yet
+    clock.seconds += 2
+    left_ms = clock.ms()
+    with pytest.raises(LeftAloneError):
+        enter(left_ms - 120_000)
+    enter(left_ms)
+    clock.seconds += 13 * 3600  # every session is over
+    store.begin_session(store.user("kim"), "a")  # and removed
+    assert [session.user.name for session in store.sessions()] == ["kim"]
+    with pytest.raises(LeftAloneError):
+        enter(left_ms)
+    enter(left_ms, Role.VIEWER)  # who may look for weeks without a touch
+    enter(clock.ms())
 
 
 @pytest.mark.parametrize("change", ["password", "role", "disabled"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
@@ -145,6 +147,38 @@ def test_a_name_that_the_provider_changes_makes_nobody_a_second_person(page, log
     assert (me["name"], me["role"]) == ("eva", "quality")
     _, answer = log_in("eva", "plant-quality", sub="id-another")
     assert answer.status_code == 403
+
+
+def test_an_open_login_of_the_provider_lifts_no_lock_of_a_page_that_was_left_alone(
+    page, log_in, provider
+) -> None:
+    now = int(time.time())
+    old, new = {"auth_time": now - 3 * 3600}, {"auth_time": now}
+
+    def leave_alone() -> None:
+        with sqlite3.connect(page.folder / "store" / "accounts.sqlite") as accounts:
+            accounts.execute("UPDATE sessions SET used_ms = used_ms - 3600000")
+        accounts.close()
+
+    def follow(browser: httpx.Client, sent: httpx.Response, **lies: object) -> httpx.Response:
+        provider.lies = lies
+        return browser.get(httpx.get(sent.headers["location"]).headers["location"])
+
+    browser, answer = log_in("quinn", "plant-quality", **old)
+    assert answer.status_code == 200  # whoever was never here has left nothing alone
+    leave_alone()
+    assert browser.post("/logout").status_code == 303  # which ends the lock, and not what it is for
+    browser, answer = log_in("quinn", "plant-quality", **old)
+    assert answer.status_code == 303
+    asked = parse_qs(urlsplit(answer.headers["location"]).query)
+    assert (asked["prompt"], asked["max_age"]) == (["login"], ["0"])
+    for cut in (old, {}):  # and no `auth_time` at all
+        assert follow(browser, browser.get("/login/oidc?again"), **cut).status_code == 403
+    assert browser.get("/api/me").status_code == 401
+    assert follow(browser, browser.get("/login/oidc?again"), **new).status_code == 200
+    assert not browser.get("/api/me").json()["is_idle"]
+    # It was given since that browser was left alone: for the next one the open login is enough.
+    assert log_in("quinn", "plant-quality", **new)[1].status_code == 200
 
 
 def test_a_token_that_another_signed_is_none_and_new_keys_of_the_provider_are_taken(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
 from inspectd.errors import InputError
 from inspectd.page.accounts.names import name_key
-from inspectd.page.accounts.roles import Role
+from inspectd.page.accounts.roles import ROLES, Role
+
+_CLOCK_MS: Final = 60_000
+"""Clocks of the provider and of this host are that near, or no login of it holds."""
 
 
 class Login(StrEnum):
@@ -27,11 +31,17 @@ class OutsidePerson(msgspec.Struct, frozen=True):
         name: as it is shown.
         role: what the person may do.
         origin: see `User`.
+        asked_ms: when the provider last asked for the password, since 1970, UTC; 0: it does not say.
     """
 
     name: str
     role: Role
     origin: str
+    asked_ms: int = 0
+
+
+class LeftAloneError(Exception):
+    """That person left a browser alone here, and gave no password at the provider since."""
 
 
 def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> str:
@@ -45,6 +55,7 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
 
     Raises:
         InputError: the name is another one's here, or may not log in.
+        LeftAloneError: the password is to be given there again first.
     """
     key = name_key(person.name)
     columns = "key, role, is_disabled, origin, name"
@@ -66,7 +77,28 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
         raise InputError(f"the name {person.name} is another one's on this page")
     if found[2]:
         raise InputError(f"{person.name} may not log in")
+    if person.origin != Login.PROXY and person.asked_ms < _left_ms(database, found[0], person.role, now_ms):
+        raise LeftAloneError
     if found[1] != person.role:
         database.execute("UPDATE users SET role = ? WHERE key = ?", (person.role.value, found[0]))
         database.execute("DELETE FROM sessions WHERE key = ?", (found[0],))
     return str(found[4])
+
+
+def _left_ms(database: sqlite3.Connection, key: str, role: Role, now_ms: int) -> int:
+    """Since when a password counts as given again: a browser of that person was left alone until then.
+
+    Of sessions that are over too: whoever stands before that browser can end its session, and have the
+    provider's open login begin another one.
+
+    Returns:
+        Milliseconds since 1970, UTC; 0: no browser was left alone.
+    """
+    idle_ms = round(ROLES[role].idle_seconds * 1000)
+    row = database.execute(
+        "SELECT max(used_ms) FROM (SELECT used_ms FROM sessions WHERE key = :key"
+        " UNION ALL SELECT left_ms FROM users WHERE key = :key AND left_ms > 0)"
+        " WHERE used_ms <= :now_ms - :idle_ms OR used_ms > :now_ms + :clock_ms",  # the clock was set back
+        {"key": key, "now_ms": now_ms, "idle_ms": idle_ms, "clock_ms": _CLOCK_MS},
+    ).fetchone()
+    return 0 if row[0] is None else min(row[0] + idle_ms, now_ms) - _CLOCK_MS

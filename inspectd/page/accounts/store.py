@@ -33,13 +33,18 @@ _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS users (
   key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, password_hash TEXT NOT NULL,
   is_disabled INTEGER NOT NULL DEFAULT 0, language TEXT, created_ms INTEGER NOT NULL,
-  origin TEXT NOT NULL DEFAULT ''
+  origin TEXT NOT NULL DEFAULT '', left_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
   sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
   address TEXT NOT NULL, began_ms INTEGER NOT NULL, used_ms INTEGER NOT NULL, ends_ms INTEGER NOT NULL
 ) STRICT;
+CREATE TRIGGER IF NOT EXISTS session_over AFTER DELETE ON sessions BEGIN
+  UPDATE users SET left_ms = max(left_ms, OLD.used_ms) WHERE key = OLD.key;
+END;
 """
+_LATER: Final = {"origin": "TEXT NOT NULL DEFAULT ''", "left_ms": "INTEGER NOT NULL DEFAULT 0"}
+"""Columns of users that files from before lack."""
 
 
 class User(msgspec.Struct, frozen=True):
@@ -132,8 +137,8 @@ class AccountStore:
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_TABLES)
             columns = {row[1] for row in self._database.execute("PRAGMA table_info(users)")}
-            if "origin" not in columns:  # a file from before there were logins from outside
-                self._database.execute("ALTER TABLE users ADD COLUMN origin TEXT NOT NULL DEFAULT ''")
+            for name in _LATER.keys() - columns:
+                self._database.execute(f"ALTER TABLE users ADD COLUMN {name} {_LATER[name]}")
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:  # the last of a damaged schema's words
             raise UnavailableError(f"{self._path}: cannot be used: {error}") from error
 
@@ -207,6 +212,7 @@ class AccountStore:
 
         Raises:
             InputError: the name is another one's here, cannot be one, or may not log in.
+            LeftAloneError: the password is to be given there again first.
         """
         problem = name_problem(person.name)
         if problem is not None:
