@@ -11,7 +11,13 @@ from typing import Any, Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
-from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, as_database_error, engine_to_ask
+from inspectd.hub.engine import (
+    DatabaseAwayError,
+    DatabaseRefusesError,
+    NoTablesError,
+    as_database_error,
+    engine_to_ask,
+)
 from inspectd.page.answers import ApiError
 from inspectd.page.history.filters import FilterError
 
@@ -67,6 +73,11 @@ class HubQuestions:
             found = await asyncio.shield(waiting)  # who goes away does not end it: its time limit does
         except DatabaseRefusesError as error:  # of what was asked for, such as a name with the character 0
             raise ApiError(400, "filter", f"The database takes no such values: {error}.") from error
+        except NoTablesError as error:
+            self.refused["database"] += 1
+            raise ApiError(
+                503, "starting", "The hub is starting: its database has no tables yet. Try again in a moment."
+            ) from error
         except DatabaseAwayError as error:
             self.refused["database"] += 1
             raise ApiError(

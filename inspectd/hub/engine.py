@@ -18,11 +18,17 @@ from inspectd.key_files import refuse_mode
 _CONNECT_SECONDS: Final = 5
 _SILENT_MS: Final = 10_000
 _WRITE_SECONDS: Final = 60
+_NO_TABLE: Final = "42P01"
+"""PostgreSQL's code; SQLite has words alone for it."""
 POSTGRESQL, SQLITE = "postgresql", "sqlite"
 
 
 class DatabaseAwayError(InspectdError):
     """The database does not answer, or does not take what is written now."""
+
+
+class NoTablesError(DatabaseAwayError):
+    """The database has no tables yet: the hub, which makes them, has just been started."""
 
 
 class DatabaseRefusesError(InspectdError):
@@ -117,6 +123,7 @@ def as_database_error() -> Iterator[None]:
 
     Raises:
         DatabaseRefusesError: of values that no try again will make fit.
+        NoTablesError: of a database that the hub has made no tables in yet.
         DatabaseAwayError: of everything else.
     """
     try:
@@ -124,6 +131,8 @@ def as_database_error() -> Iterator[None]:
     except (sa.exc.DataError, sa.exc.IntegrityError) as error:
         raise DatabaseRefusesError(_said(error)) from error
     except (sa.exc.SQLAlchemyError, sqlite3.Error) as error:
+        if _lacks_tables(error):
+            raise NoTablesError("its tables are not there yet") from error
         raise DatabaseAwayError(_said(error)) from error
 
 
@@ -167,6 +176,11 @@ def _password(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"database.password_file {file}: cannot be read: {error}") from error
+
+
+def _lacks_tables(error: BaseException) -> bool:
+    original = getattr(error, "orig", None)
+    return getattr(original, "sqlstate", None) == _NO_TABLE or str(original).startswith("no such table: ")
 
 
 def _said(error: BaseException) -> str:

@@ -314,6 +314,13 @@ def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
     assert said() == [f"a,{since},gap,not_read,catching_up", "b,gap,lost,passed_over: 3"]
     state.of(LineNames("test", "a")).behind = 0
     assert said("a") == []
+
+
+def test_before_its_tables_are_made_the_hub_is_said_to_start(url) -> None:
+    questions = HubQuestions(url_of(url))
+    with pytest.raises(ApiError, match="The hub is starting") as told:
+        asyncio.run(questions.ask(FleetList(ReadingState(0), 60, lambda: 0.0, lambda: 0).fleet))
+    assert (told.value.status, told.value.what) == (503, "starting")
     questions.close()
 
 

@@ -11,7 +11,8 @@ function said(): { level: string; sign: string; word: string; why: string } {
   if (silentMs.value !== null || now === null) {
     const age = silentMs.value ?? 0;
     if (now === null && refused.value === "" && age < 7000) return { level: "check", sign: "…", word: t("state.connecting"), why: "" };
-    const why = refused.value === "database" ? t("hub.database_away") : t("hub.not_live_why", { age: ageText(age) });
+    const known: Record<string, string> = { database: t("hub.database_away"), starting: t("error.starting") };
+    const why = known[refused.value] ?? t("hub.not_live_why", { age: ageText(age) });
     return { level: "lost", sign: "⚡", word: t("hub.not_live"), why };
   }
   if (now.trouble !== null)
