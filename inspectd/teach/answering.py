@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import cv2
 
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.evidence.record import FRAME
 from inspectd.teach.cases import Answer, Case, CaseBook, CaseState, case_object, case_path
 from inspectd.teach.golden_images import golden_images
-from inspectd.teach.kept_parts import KeptPart, digest_of
+from inspectd.teach.kept_parts import KeptPart, digest_of, refuse_altered
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.reject_runs import refuse_in_a_run
 from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import write_sealed
-from inspectd.wire import Evaluation
+from inspectd.wire import Evaluation, Verdict
 
 _WRONG = {"good": Evaluation.FAIL, "bad": Evaluation.PASS}
 """The verdict that each answer calls wrong."""
@@ -24,8 +26,9 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
     """Say that a verdict was wrong: the part is good and failed, or is bad and passed. Its picture is kept.
 
     Raises:
-        InputError: the role may not; the verdict is not such a one, has a case, its picture is another case's
-            or golden; or of a good part: a day's number of them is reached, or there is a run of rejects.
+        InputError: the role may not; the verdict is not such a one, or not as in the line's journal, has a
+            case, its picture is another case's or golden; or of a good part: a day's number of them is
+            reached, or there is a run of rejects.
         UnavailableError: it cannot be written.
     """
     refuse_role(TeachAct.MARK, person)
@@ -44,6 +47,8 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
         raise InputError(f"verdict {part.name}: has no score, threshold, bank or frame, expected all of them")
     if answer == "good":
         refuse_in_a_run(place, verdict.place, verdict)
+    else:
+        _refuse_altered(place, verdict)
     with place.alone():
         book, pixels = CaseBook(place), part.judged()
         pixels_sha256, case_id = digest_of(pixels), part.name.replace(":", "-")
@@ -76,6 +81,15 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
         sha256 = write_sealed(case_path(place, case_id), case)
         place.record(case_object(case_id), f"marked {answer} {sha256}", person)
         return case
+
+
+def _refuse_altered(place: TeachPlace, verdict: Verdict) -> None:
+    """Refuse an escape that is none by the line's journal; one that the journal does not tell of is one."""
+    name, recorded = (verdict.epoch, verdict.seq), verdict
+    with contextlib.suppress(InputError, UnavailableError):  # escapes can be marked at any time
+        with contextlib.closing(place.judged_since(verdict.decided_utc_ns)) as judged:
+            recorded = next((each for each in judged if (each.epoch, each.seq) == name), verdict)
+    refuse_altered(verdict, recorded)
 
 
 def confirm(place: TeachPlace, case_id: str, person: Person, *, agrees: bool = True) -> CaseState:

@@ -99,6 +99,21 @@ def find_part(evidence: Path, word: str) -> KeptPart:
     )
 
 
+def refuse_altered(kept: Verdict, recorded: Verdict) -> None:
+    """Refuse evidence that says something else of a verdict than the line's journal.
+
+    Raises:
+        InputError: it does.
+    """
+    for name in ("evaluation", "score", "threshold", "bank_sha256", "frame_sha256"):
+        found, said = getattr(kept, name), getattr(recorded, name)
+        if found != said:
+            raise InputError(
+                f"verdict {kept.epoch}:{kept.seq}: its evidence says {name} {found}, expected {said} as in "
+                "the line's journal: evidence that was altered teaches nothing"
+            )
+
+
 def newest_first(evidence: Path) -> Iterator[Path]:
     """Folders of all evidence, the newest first."""
     yield from sorted(

@@ -12,6 +12,7 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import Final
 
+from inspectd.teach.kept_parts import refuse_altered
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.wire import Evaluation, Verdict
@@ -33,7 +34,7 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
         part: the verdict that is called wrong; None: only now counts.
 
     Raises:
-        InputError: there is such a run, or the line's journal does not tell.
+        InputError: there is such a run, or the line's journal does not tell, or has another verdict.
     """
     now_ns = place.clock_ns()
     since_ns = min(now_ns, now_ns if part is None else part.decided_utc_ns) - _NEAR_NS
@@ -50,6 +51,8 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
             f"{camera}: the line's journal does not have verdict {part.epoch}:{part.seq} any more, expected "
             "it: whether the part was one of a run of rejects cannot be known",
         )
+    name = (part.epoch, part.seq)
+    refuse_altered(part, next(each for each in around if (each.epoch, each.seq) == name))
     near = [each for each in around if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS]
     _refuse_run(camera, "around this one", near)
 

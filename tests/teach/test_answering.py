@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 from support.cells import cells
 from support.teaching import DAY_NS, INSPECTOR, OPERATOR, QUALITY, TaughtLine
 
@@ -18,7 +20,7 @@ from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.cases import MOST_A_DAY, CaseBook, case_path
 from inspectd.teach.golden_images import golden_images, golden_set, keep_golden, take_out_golden
-from inspectd.teach.kept_parts import find_part
+from inspectd.teach.kept_parts import KeptPart, find_part
 from inspectd.wire import Evaluation, Rectangle
 
 PASS, FAIL, UNDECIDABLE = Evaluation.PASS, Evaluation.FAIL, Evaluation.UNDECIDABLE
@@ -180,6 +182,18 @@ def test_a_frame_that_is_not_the_judged_one_is_refused(line: TaughtLine) -> None
         find_part(line.place.evidence, "7:99")
     with pytest.raises(InputError, match="expected EPOCH:SEQ"):
         find_part(line.place.evidence, "../7:1")
+
+
+@pytest.mark.parametrize(
+    ("altered", "answer"),
+    [({"evaluation": PASS}, "bad"), ({"score": 1.5}, "good"), ({"frame_sha256": "a"}, "good")],
+)
+def test_evidence_that_the_journal_says_otherwise_teaches_nothing(line: TaughtLine, altered, answer) -> None:
+    part = line.keep(GOOD[0], FAIL)
+    record = structs.replace(part.record, verdict=structs.replace(part.verdict, **altered))
+    (part.folder / "evidence.json").write_bytes(msgspec.json.encode(record))
+    with pytest.raises(InputError, match=r"expected .* as in the line's journal"):
+        mark(line.place, KeptPart(part.folder), answer, OPERATOR)
 
 
 def test_of_a_region_its_own_picture_is_kept(line: TaughtLine) -> None:
