@@ -266,6 +266,8 @@ class OidcProvider:
 
     async def _known(self) -> dict[str, Any]:
         """What the provider says of itself."""
+        if self._clock() - self._metadata_at <= _KNOWN_SECONDS:
+            return self._metadata  # at once: in turn, another login may wait for keys
         async with self._in_turn():
             if self._clock() - self._metadata_at > _KNOWN_SECONDS:
                 found = await self._asked(f"{self._settings.issuer.rstrip('/')}{_METADATA}")

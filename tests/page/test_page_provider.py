@@ -100,6 +100,15 @@ def test_a_provider_that_answers_without_end_is_given_up_and_holds_up_nobody() -
             provider.answers = {**provider.well, TOKEN: drip}
             with pytest.raises(UnavailableError, match="token: TimeoutError"):
                 await end(page)
+            page = provider.page()
+            await page.begin()
+            provider.answers |= {TOKEN: http(b'{"id_token": "a.b.c"}'), KEYS: drip}
+            waiting = asyncio.create_task(end(page))
+            while provider.asked[-1] != KEYS:
+                await asyncio.sleep(0.01)
+            await page.begin()  # while that one waits for keys
+            assert not waiting.done()
+            waiting.cancel()
 
     asyncio.run(run())
 
