@@ -86,9 +86,11 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
 def _refuse_altered(place: TeachPlace, verdict: Verdict) -> None:
     """Refuse an escape that is none by the line's journal; one that the journal does not tell of is one."""
     name, recorded = (verdict.epoch, verdict.seq), verdict
-    with contextlib.suppress(InputError, UnavailableError):  # escapes can be marked at any time
-        with contextlib.closing(place.judged_since(verdict.decided_utc_ns)) as judged:
-            recorded = next((each for each in judged if (each.epoch, each.seq) == name), verdict)
+    with (
+        contextlib.suppress(InputError, UnavailableError),  # escapes can be marked at any time
+        contextlib.closing(place.judged_since(verdict.decided_utc_ns)) as judged,
+    ):
+        recorded = next((each for each in judged if (each.epoch, each.seq) == name), verdict)
     refuse_altered(verdict, recorded)
 
 

@@ -116,7 +116,8 @@ def test_a_field_that_no_event_has_is_null(live) -> None:
         told = fields_of(observer, subscription)
         await operator.listen()
         assert (await operator.job("P"))[1] == 0
-        assert await asyncio.wait_for(told, 10) == [1, *[None] * len(odd)]
+        async with asyncio.timeout(10):
+            assert await told == [1, *[None] * len(odd)]
         await operator.until_events(1)
 
     live(test)
@@ -146,7 +147,8 @@ def test_a_filter_that_would_cost_others_is_refused_when_made_and_when_modified(
         is_kept = isinstance(wanted, ua.ExtensionObject)
         assert answer.StatusCode.name == ("Good" if is_kept else status)
         assert (await operator.job("P"))[1] == 0
-        fields = await asyncio.wait_for(told, 10)
+        async with asyncio.timeout(10):
+            fields = await told
         assert (fields == [1]) is (status != "Good"), "the filter it had before"
 
     live(test)
