@@ -583,10 +583,12 @@ class GoldenChecks:
         return list(found.values())
 
     def _pictures_of(self, subject: GoldenSubject) -> str:
-        """Identifies the pictures of the cameras that a recipe in force judges."""
+        """Identifies the pictures of the cameras that a recipe in force judges, or may judge by a trigger."""
         places = self._book.in_force.places.items()
         judged = {place for place, key in places if title_of(key)[0] == subject.recipe}
-        return self._pictures.sha256(name for name, of_it in self._places.items() if judged & {*of_it})
+        return self._pictures.sha256(
+            name for name, of_it in self._places.items() if judged & {*of_it} or not judged
+        )
 
     def _has_its_pictures(self, subject: GoldenSubject) -> bool:
         """Whether pictures are made as they were when it passed last, as far as that is known."""

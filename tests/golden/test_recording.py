@@ -34,13 +34,13 @@ PASSED, FAILED, ABANDONED = GoldenOutcome
 class CheckedLine:
     """The checks of a line of one camera, without the line."""
 
-    def __init__(self, state: Path, *, at_start: bool = True, **camera: Any) -> None:
+    def __init__(self, state: Path, *, at_start: bool = True, proves: str = "cell", **camera: Any) -> None:
         config = self.config = Config(
             line=LineSettings(state_dir=str(state)),
-            recipes=(Recipe(name="cell", bank="x"),),
+            recipes=(Recipe(name="cell", bank="x"), Recipe(name="other", bank="y")),
             cameras=(ImagesCamera(name="top", recipe="cell", folder="x", mode="triggered", **camera),),
             golden=GoldenSettings(
-                parts=(GoldenPart(name="good", recipe="cell", expect="pass"),),
+                parts=(GoldenPart(name="good", recipe=proves, expect="pass", cameras=("top",)),),
                 grace_minutes=0,
                 at_start=at_start,
             ),
@@ -51,7 +51,7 @@ class CheckedLine:
         metrics = Metrics("line", ["top"], 100.0)
         self.book = RecipeBook(of_file(config))
         self.checks = GoldenChecks(
-            config, self.book, sha256_of=lambda _: SHA, clerk=self.clerk,
+            config, self.book, sha256_of=lambda key: SHA if key == "cell" else "b" * 64, clerk=self.clerk,
             publish=self.records.append, emit=lambda *told, **_: self.events.append(told[1]),
             audit=LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None),
             metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
@@ -157,6 +157,19 @@ def test_a_pass_counts_after_a_restart_for_the_pictures_that_it_was_shown_alone(
         reasons.append(again.status[1])
         again.clerk.close()
     assert reasons == [None, "golden_overdue", "golden_overdue"]
+
+
+def test_a_restart_compares_the_cameras_of_a_recipe_that_triggers_alone_name(tmp_path):
+    """It judges by no camera's default, so any camera may make its pictures."""
+    reasons = []
+    for camera in ({}, {}, {"exposure_us": 900.0}):
+        line = CheckedLine(tmp_path, at_start=False, proves="other", **camera)
+        if not reasons:
+            assert line.shows("T1", Evaluation.PASS, "other") is None
+            line.until(lambda line=line: line.status[0] is not None)
+        reasons.append(line.judged(Trigger("T2"), Evaluation.PASS, "other"))
+        line.clerk.close()
+    assert reasons == ["within_threshold", "within_threshold", "golden_overdue"]
 
 
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
