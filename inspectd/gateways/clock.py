@@ -2,9 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from typing import Final
+
+_LOOK_SECONDS: Final = 0.02
+_STOOD_STILL_SECONDS: Final = 0.1
 
 
 def clock_seconds() -> float:
     """CLOCK_BOOTTIME: seconds, never set back. CLOCK_MONOTONIC stands still while the host is suspended."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class ArrivalClock:
+    """Dates what an event loop finds at its sockets, also after the program stood still.
+
+    What came meanwhile then lies there as if it came now. It may have come as early as the loop looked last,
+    when it was not there.
+    """
+
+    def __init__(self) -> None:
+        self._looked_at = clock_seconds()
+
+    async def run(self) -> None:
+        """Note when the loop looks, until cancelled."""
+        while True:
+            began = clock_seconds()
+            # Another turn of the loop, and what it found: the one after a standstill may find nothing yet.
+            for _ in range(2):
+                await asyncio.sleep(0)
+            self._looked_at = began
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def came(self) -> float:
+        """The earliest that what was just found can have come, as `clock_seconds`."""
+        now = clock_seconds()
+        return now if now - self._looked_at < _STOOD_STILL_SECONDS else self._looked_at

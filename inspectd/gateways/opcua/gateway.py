@@ -132,6 +132,7 @@ class _Gateway:
             )
             self._notifier.ready()
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._server.iserver.arrivals.run())
                 tasks.create_task(self._line.run())
                 tasks.create_task(self._look_after())
 

@@ -12,7 +12,7 @@ from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_session import SessionState
 from asyncua.server.uaprocessor import UaProcessor
 
-from inspectd.gateways.clock import clock_seconds
+from inspectd.gateways.clock import ArrivalClock
 from inspectd.gateways.opcua.access import CAME, SERVICES, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder
@@ -88,11 +88,15 @@ class GuardedProcessor(UaProcessor):
 class _DatedMessages(asyncio.Queue[tuple[Any, Any]]):
     """The messages of a connection that wait for their turn, each with when it came."""
 
+    def __init__(self, maxsize: int, arrivals: ArrivalClock) -> None:
+        super().__init__(maxsize)
+        self._arrivals = arrivals
+
     def put_nowait(self, item: tuple[Any, Any]) -> None:
         """Keep a message; without a header it is the connection's end."""
         header, _ = item
         if header is not None:
-            header.came = clock_seconds()
+            header.came = self._arrivals.came()
         super().put_nowait(item)
 
 
@@ -109,7 +113,8 @@ class GuardedProtocol(OPCUAProtocol):
     def __init__(self, *args: Any) -> None:
         """Not connected yet."""
         super().__init__(*args)
-        self.messages = _DatedMessages(self.iserver.max_pending_messages_per_connection)
+        bound = self.iserver.max_pending_messages_per_connection
+        self.messages = _DatedMessages(bound, self.iserver.arrivals)
 
     def connection_made(self, transport: Any) -> None:
         """Serve a client; one that has not logged in for a second makes room for it."""

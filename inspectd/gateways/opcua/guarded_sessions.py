@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from inspectd.errors import UnavailableError
+from inspectd.gateways.clock import ArrivalClock
 from inspectd.gateways.opcua.access import PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri
@@ -187,6 +188,7 @@ class GuardedInternalServer(InternalServer):
         """Without nodes yet."""
         super().__init__(user_manager=users)
         self.audit, self.certificates = audit, certificates
+        self.arrivals = ArrivalClock()
         self.subscription_service = GuardedSubscriptions(self.aspace, iserver=self)
         self.isession.subscription_service = self.subscription_service
         self.certificate_validator = self._let_in

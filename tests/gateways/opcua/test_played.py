@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_a_job_counts_from_its_call_though_it_waits_for_a_question_of_its_connec
         assert len(line.triggers) == 1, "the line was asked to look at whatever stood there by then"
         line.journal_seconds = 0.0
         assert (await client.job("P-3"))[1] == 0
+
+    live(test)
+
+
+def test_a_job_that_came_while_the_gateway_stood_still_is_not_taken_for_new(line, live, gateway) -> None:
+    async def test(client) -> None:
+        gateway.process.send_signal(signal.SIGSTOP)
+        try:
+            job = asyncio.create_task(client.job("P-1"))
+            await asyncio.sleep(0.7)  # longer than answer_ms
+        finally:
+            gateway.process.send_signal(signal.SIGCONT)
+        assert (await job, line.triggers) == (("", -9), [])
+        await client.until_state("Ready", AUTOMATIC)
+        assert (await client.job("P-2"))[1] == 0
 
     live(test)
 
