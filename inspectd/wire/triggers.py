@@ -12,7 +12,12 @@ from inspectd.wire.verdicts import Int64, Number
 
 
 class TriggerRequest(
-    msgspec.Struct, frozen=True, tag_field="schema", tag="trigger/1", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    tag_field="schema",
+    tag="trigger/1",
+    forbid_unknown_fields=True,
+    omit_defaults=True,  # a line refuses fields that it does not know yet, whatever is in them
 ):
     """The plant reports a part in front of the cameras. `docs/triggers.md` describes every field."""
 

@@ -99,6 +99,14 @@ def test_an_answer_comes_back_as_what_it_is(start_line, make_sender):
     assert line.requests[0]["cameras"] == {"top": "r"}
 
 
+def test_a_trigger_has_only_what_was_given(start_line, make_sender):
+    """Or a line of an earlier version would refuse it for a field that it does not know."""
+    line = start_line(lambda name: [ack(name)])
+    with make_sender(line.endpoint) as sender:
+        assert sender.send(TriggerRequest("1", part_id="P"), 5)
+    assert line.requests == [{"schema": "trigger/1", "trigger_id": "1", "part_id": "P"}]
+
+
 def test_answers_to_other_triggers_and_rubbish_are_passed_over(start_line, make_sender):
     line = start_line(lambda name: [ack("before"), b"rubbish", ack(name)])
     with make_sender(line.endpoint) as sender:
