@@ -12,6 +12,7 @@ of each epoch that a session comes to, it asks what the stream has.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 import time
@@ -95,7 +96,8 @@ class ForwardSession:
         self._progress, self._comparison, self._other, self._clock = progress, comparison, other, clock
         self._names = settings.line.names
         self._passed: Position | None = None
-        """The last verdict of the line that was sent, or that the stream had."""
+        """The last verdict of the line that was sent, or that the stream had. Where an epoch begins:
+        what is before its first."""
         self._repair_to: Position | None = None
         """What the line has after it comes by itself: the comparison is not to send that too."""
 
@@ -184,8 +186,10 @@ class ForwardSession:
 
     async def _enter(self, servers: Servers, writer: StreamWriter, first: Position) -> Position:
         """The last verdict that the stream has of the epoch of the first one that the line gives of it."""
+        # Before anything is waited for: a comparison may begin while this waits, or before the first is sent.
+        self._passed = Position(first.epoch, first.seq - 1)
         if self._repair_to is not None:
-            self._repair_to = min(self._repair_to, first)
+            self._repair_to = min(self._repair_to, self._passed)
         async with writer.quiet():
             known = await streams.last_of_epoch(servers, self._names, first.epoch)
         if first <= known:
@@ -222,13 +226,11 @@ class ForwardSession:
                 async for item in self._comparison.missing(servers, spans):
                     verdict = item.verdict
                     here = Position(verdict.epoch, verdict.seq)
-                    if self._repair_to is None or here > self._repair_to:
-                        continue  # the line went back before epochs that the stream has
-                    await writer.send(
+                    repaired += await writer.send(
                         self._names.subject(verdict, is_repair=True), item.header, here,
                         verdict.decided_utc_ns, is_repair=True,
+                        is_due=functools.partial(self._needs_repair, here),
                     )  # fmt: skip
-                    repaired += 1
             except UnavailableError as error:
                 raise LineSilentError(str(error)) from error
             self._progress.compared_at = self._clock()
@@ -238,6 +240,10 @@ class ForwardSession:
                 _log, level, "compared", epochs=len(spans), verdicts=sum(span.count for span in spans),
                 repaired=repaired, gone=self._comparison.gone, doubles=self._comparison.doubles,
             )  # fmt: skip
+
+    def _needs_repair(self, missing: Position) -> bool:
+        """It does not come by itself, as after the line went back before epochs that the stream has."""
+        return self._repair_to is not None and missing <= self._repair_to
 
     async def _watch_servers(self, servers: Servers) -> None:
         while True:

@@ -89,15 +89,36 @@ class StreamWriter:
             yield
 
     async def send(
-        self, subject: str, body: bytes, position: Position, decided_utc_ns: int, *, is_repair: bool = False
-    ) -> None:
+        self,
+        subject: str,
+        body: bytes,
+        position: Position,
+        decided_utc_ns: int,
+        *,
+        is_repair: bool = False,
+        is_due: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Send a message once there is room for it in the window.
+
+        Args:
+            subject: of the message.
+            body: of the message.
+            position: of its verdict.
+            decided_utc_ns: when that was made.
+            is_repair: it was missing in the stream.
+            is_due: whether it is still to be sent; asked at its turn, because it may have waited.
+
+        Returns:
+            Whether it was sent.
 
         Raises:
             ServersError: the connection is gone.
         """
         await self._window.acquire()
         async with self._sending:  # number and message are one step, whoever sends
+            if not is_due():
+                self._window.release()
+                return False
             headers = {
                 ID_HEADER: message_id(position, is_repair=is_repair),
                 EXPECTED_HEADER: str(self._next_expected),
@@ -111,6 +132,7 @@ class StreamWriter:
             self._under_way.put_nowait(
                 _UnderWay(position, decided_utc_ns, is_repair, self._next_expected, self._clock(), answer)
             )
+        return True
 
     def close(self) -> None:
         """Nobody waits for answers any more."""
