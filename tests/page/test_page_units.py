@@ -318,6 +318,17 @@ def test_a_clock_that_was_once_ahead_counts_in_no_shift() -> None:
         assert (counts.sums("order")["parts"], counts.sums("order")["fail"]) == (4, 0)
 
 
+def test_what_a_clock_that_stays_ahead_dates_counts_in_no_shift_once_that_time_has_come() -> None:
+    minute = 60_000
+    counts = PartCounts()
+    for now in range(0, 121 * minute, minute):  # a shift begins at 60 minutes, the line is ahead by as many
+        counts.begin("shift", now // (60 * minute) * 60 * minute, now)
+        counts.take(verdict(now // minute, now + 60 * minute), now)
+    assert (counts.sums("shift")["parts"], counts.sums("shift")["complete"]) == (0, False)
+    counts.begin("order", 110 * minute, 120 * minute)
+    assert (counts.sums("order")["parts"], counts.sums("order")["complete"]) == (0, False)
+
+
 def test_a_part_of_a_clock_that_is_a_second_ahead_is_in_one_shift() -> None:
     counts = PartCounts()
     counts.begin("shift", 0, 0)

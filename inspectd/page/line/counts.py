@@ -43,12 +43,15 @@ class PartCounts:
         self._lock = threading.Lock()
         self._spans: dict[str, _Span] = {}
         self._recent: deque[tuple[int, Evaluation, Reason]] = deque(maxlen=_RECENT_PARTS)
+        self._ahead: deque[tuple[int, Evaluation, Reason]] = deque(maxlen=_RECENT_PARTS)
+        self._now_ms: int | None = None
         self._oldest_ms: int | None = None
         self._lost_ms: int | None = None
 
     def begin(self, name: str, from_ms: int | None, now_ms: int) -> None:
         """Have the span of that name begin at that moment, unless it does already; None: there is none."""
         with self._lock:
+            self._see_time(now_ms)
             if self._lost_ms is not None:
                 self._lost_ms = min(self._lost_ms, now_ms)  # this host's clock may have been ahead too
             span = self._spans.get(name)
@@ -61,12 +64,13 @@ class PartCounts:
                     (verdict, reason) for at, verdict, reason in recent if from_ms <= at <= end_ms
                 )
                 self._spans[name] = _Span(from_ms, parts, is_whole)
-                if any(at > end_ms for at, _, _ in recent):
+                if self._ahead or any(at > end_ms for at, _, _ in recent):
                     self._lost_ms = now_ms
 
     def take(self, item: Verdict | PartVerdict | Lost, now_ms: int) -> None:
         """Count one; `now_ms`: since 1970."""
         with self._lock:
+            self._see_time(now_ms)
             if isinstance(item, Lost):
                 self._lost_ms = now_ms
                 return
@@ -76,9 +80,10 @@ class PartCounts:
                 return
             if decided_ms > now_ms + _AHEAD_MS:
                 self._lost_ms = now_ms
-                self._recent.append((decided_ms, item.evaluation, item.reason))
+                self._ahead.append((decided_ms, item.evaluation, item.reason))
                 return
             # The clock is right again: what it dated ahead never counts, not even once that time has come.
+            self._ahead.clear()
             while self._recent and self._recent[-1][0] > now_ms + _AHEAD_MS:
                 self._recent.pop()
             at_ms = min(decided_ms, now_ms)  # where the line's clock is a second ahead, no shift has it twice
@@ -86,6 +91,17 @@ class PartCounts:
             for span in self._spans.values():
                 if at_ms >= span.from_ms:
                     span.parts[item.evaluation, item.reason] += 1
+
+    def _see_time(self, now_ms: int) -> None:
+        """Let what was dated ahead count if this host's clock leaps to that time: it was the wrong one then.
+
+        Time that only passes does not show that; somebody calls every few seconds.
+        """
+        if self._now_ms is not None and now_ms > self._now_ms + _AHEAD_MS:
+            ahead, self._ahead = self._ahead, deque(maxlen=_RECENT_PARTS)
+            for part in ahead:
+                (self._recent if part[0] <= now_ms + _AHEAD_MS else self._ahead).append(part)
+        self._now_ms = now_ms
 
     def sums(self, name: str) -> ToldCounts | None:
         """A span's parts by verdict and by reason; None: there is no such span.
