@@ -473,6 +473,19 @@ def test_cameras_at_once_and_regions_of_a_frame_are_one_part_in_the_takt(places)
     assert line.said()["takt_ms"] == pytest.approx(2000, abs=1)
 
 
+def test_frames_that_others_overtake_count_in_the_takt() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_heartbeat(heartbeat())
+    for pair in range(0, 40, 2):
+        for frame in (pair + 1, pair):
+            for region in ("a", "b"):
+                line.see_verdict(verdict(frame, 1, region=region))
+            clock.seconds += 0.05
+    line.see_heartbeat(heartbeat())
+    assert line.said()["takt_ms"] == pytest.approx(50, abs=1)
+
+
 def test_a_session_that_is_idle_may_look_and_one_that_is_over_is_none(tmp_path) -> None:
     clock = Clock()
     store = AccountStore(tmp_path, clock.ms)

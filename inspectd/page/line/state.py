@@ -40,6 +40,8 @@ _ANSWER_SECONDS: Final = 10.0
 """The line is asked every two seconds: what it said longer ago may no longer be so."""
 _TAKT_PARTS: Final = 20
 _TAKT_SECONDS: Final = 60.0
+_SEEN_FRAMES: Final = 256
+"""That are remembered of a camera: far more than can be judged between two regions of one frame."""
 _NE107: Final[dict[HealthStatus, Level]] = {
     HealthStatus.GOOD: "ok",
     HealthStatus.MAINTENANCE_REQUIRED: "maintenance",
@@ -69,13 +71,16 @@ class _Frames:
 
     def __init__(self) -> None:
         self.times: deque[float] = deque(maxlen=_TAKT_PARTS)
-        self._last: tuple[int, int] | None = None
+        self._seen: deque[tuple[int, int]] = deque(maxlen=_SEEN_FRAMES)
 
     def see(self, item: Verdict, now: float) -> None:
-        """A frame, or a region of it, was judged: of its regions the first counts."""
+        """A frame, or a region of it, was judged: of its regions the first counts.
+
+        One that another has overtaken counts too: such as are not scored are judged before those that wait.
+        """
         frame = (item.frame_generation or 0, item.frame_seq or 0)
-        if self._last is None or frame > self._last:
-            self._last = frame
+        if frame not in self._seen:
+            self._seen.append(frame)
             self.times.append(now)
 
 
