@@ -33,6 +33,7 @@ from inspectd.hub.many import add_many
 from inspectd.hub.messages import stored_text
 from inspectd.page.history.bins import add_packed, packed
 from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
+from inspectd.wire import Reason
 
 _PRUNED_ROWS: Final = 2000
 _LOOKED_UP: Final = 500
@@ -346,9 +347,19 @@ def _newest_name(connection: sa.Connection, line_id: int) -> RowName | None:
 
 
 def _counts_without_rows(counts: sa.Table, before_ms: int, newest_ms: int) -> sa.Delete:
-    """Remove the counts of old steps, and of those after the newest arrival, that have no verdict left."""
-    decided, start, step = schema.verdict.c.decided_ms, counts.c.start_ms, counts.c.step_ms
-    return counts.delete().where(
-        sa.or_(start + step <= before_ms, start > newest_ms),
-        ~sa.exists().where(decided >= start, decided < start + step).correlate(counts),
-    )
+    """Remove the counts of old steps, and of those after the newest arrival, that have no verdict left.
+
+    Only verdicts that were counted there keep a count: another line's of that time are longer there where its
+    forwarder sent them later.
+    """
+    verdict, grp, start, step = schema.verdict.c, schema.grp.c, counts.c.start_ms, counts.c.step_ms
+    left = sa.select(verdict.id).where(verdict.decided_ms >= start, verdict.decided_ms < start + step)
+    if counts is schema.tally:
+        left = left.where(verdict.group_id == counts.c.group_id)
+    else:
+        left = left.join(schema.grp, grp.id == verdict.group_id).where(
+            grp.line_id == counts.c.line_id, grp.kind == counts.c.kind, grp.reason != Reason.GOLDEN
+        )
+    # No EXISTS: PostgreSQL would join all verdicts with all counts, and take minutes, where it has an index.
+    first = left.limit(1).correlate(counts).scalar_subquery()
+    return counts.delete().where(sa.or_(start + step <= before_ms, start > newest_ms), first.is_(None))

@@ -176,6 +176,22 @@ def test_verdicts_are_kept_from_when_they_came_whatever_the_lines_clock_says(url
     store.close()
 
 
+def test_counts_of_a_line_go_with_its_rows_whatever_another_line_has_of_that_time(url) -> None:
+    store, old_ms = opened(url), 100 * DAY_MS
+    late, there = store.line(LineNames("test", "late")), StreamPlace("now", 2)
+    items = some("late", 2, at_ms=old_ms + 9000)
+    store.write(late, LineBatch(items, late.place, there, arrived_ms=[NOW_MS] * 2))
+    kept = counts_in(url)
+    golden = made(31, old_ms, plant="test", line="line", reason=Reason.GOLDEN)
+    put(store, [*some("line", 30, at_ms=old_ms + 9000), golden], to=31, arrived_ms=[old_ms] * 30 + [NOW_MS])
+    assert store.prune(NOW_MS - DAY_MS, DAY_MS) == 30
+    left = [row for row in counts_in(url) if row not in kept]
+    assert len(left) == 3  # of the golden part, in each step, and no latencies
+    assert {(row[2], row[7], row[8]) for row in left} == {("line", "golden", 1)}
+    assert {*kept} < {*counts_in(url)}
+    store.close()
+
+
 def test_tables_of_another_version_are_refused(url) -> None:
     store = opened(url)
     with store._engine.begin() as connection:
