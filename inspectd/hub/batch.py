@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from inspectd.fleet.names import LineNames
 from inspectd.hub.messages import stored_text
@@ -55,6 +56,7 @@ class LineBatch(msgspec.Struct, frozen=True):
         passed_over: messages that the stream had no more when they were to be read.
         received_ms: when the servers got the newest of them, by their clock; None: there is none.
         arrived_ms: the same of each of the items; empty: each at its own time.
+        repaired: of each of the items, whether the forwarder added it later; empty: none.
         misdated: verdicts whose own time cannot be right, by when the servers got them.
     """
 
@@ -65,11 +67,17 @@ class LineBatch(msgspec.Struct, frozen=True):
     passed_over: int = 0
     received_ms: int | None = None
     arrived_ms: Sequence[int] = ()
+    repaired: Sequence[bool] = ()
     misdated: int = 0
 
-    def part(self, first: int, end: int) -> tuple[Sequence[Numbered], Sequence[int]]:
-        """Some of the items, and when the servers got them."""
-        return self.items[first:end], self.arrived_ms[first:end]
+    def part(self, first: int, end: int) -> LineBatch:
+        """The same with some of the items alone."""
+        return replace(
+            self,
+            items=self.items[first:end],
+            arrived_ms=self.arrived_ms[first:end],
+            repaired=self.repaired[first:end],
+        )
 
 
 class RowName(NamedTuple):
@@ -188,26 +196,23 @@ def first_view(item: Numbered) -> RowName | None:
     return None
 
 
-def judged_by(items: Iterable[Numbered], newest: RowName | None) -> dict[str, str | int | None]:
-    """Recipe, version and bank of the last view among them that was judged by one.
+def judged_by(batch: LineBatch) -> dict[str, str | int | None]:
+    """Recipe, version and bank of the last view of a batch that was judged by one; empty: there is none.
 
-    Empty: there is none, or the line has gone on since, and they were added later as a repair. Which is the
-    last its name says, and not its time: the line's clock may have been ahead.
-
-    Args:
-        items: of a line.
-        newest: the last verdict of the line that is stored; None: there is none.
+    Which is the last the stream's order says; what the forwarder added later as a repair is older. Neither
+    time nor epoch says it: the line's clock may have been ahead, and a line whose state was put back may go
+    on in an epoch before the last.
     """
-    judged = [item for item in items if isinstance(item, Verdict) and item.bank_sha256 is not None]
-    last = max(judged, key=_name_of, default=None)
-    if last is None or (newest is not None and _name_of(last) < newest):
+    repaired = batch.repaired or [False] * len(batch.items)
+    judged = [
+        item
+        for item, is_repair in zip(batch.items, repaired, strict=True)
+        if isinstance(item, Verdict) and item.bank_sha256 is not None and not is_repair
+    ]
+    if not judged:
         return {}
     return {
-        "recipe": stored_text(last.recipe),
-        "recipe_version": last.recipe_version,
-        "bank_sha256": stored_text(last.bank_sha256),
+        "recipe": stored_text(judged[-1].recipe),
+        "recipe_version": judged[-1].recipe_version,
+        "bank_sha256": stored_text(judged[-1].bank_sha256),
     }
-
-
-def _name_of(item: Numbered) -> RowName:
-    return RowName(item.epoch, item.seq)

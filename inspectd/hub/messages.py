@@ -66,7 +66,7 @@ def verdict_of(
         return None
     if not isinstance(item, Verdict | PartVerdict):
         return None
-    is_repair = REPAIR_MARK in subject.removeprefix(names.base)[: len(REPAIR_MARK)]
+    is_repair = is_of_repairs(names, subject)
     is_its_own = (
         (item.plant, item.line) == (names.plant, names.line)
         and Position(item.epoch, item.seq) == position
@@ -74,6 +74,11 @@ def verdict_of(
         and names.subject(item, is_repair=is_repair) == subject
     )
     return item if is_its_own and _can_be_kept(item) else None
+
+
+def is_of_repairs(names: LineNames, subject: str) -> bool:
+    """Whether what a line's forwarder sends to that subject is added later."""
+    return subject.startswith(names.base + REPAIR_MARK)
 
 
 def report_of(names: LineNames, body: bytes) -> LineReport | None:

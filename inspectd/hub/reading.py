@@ -24,7 +24,7 @@ from inspectd.fleet.servers import (
 from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
-from inspectd.hub.messages import report_of, verdict_of
+from inspectd.hub.messages import is_of_repairs, report_of, verdict_of
 from inspectd.hub.reading_state import LineReading, ReadingState
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
@@ -201,21 +201,19 @@ class HubSession:
                 raise DatabaseAwayError(str(error)) from error
             if len(batch.items) > 1:
                 half = len(batch.items) // 2
-                items, arrived_ms = batch.part(0, half)
                 first = replace(
-                    batch, items=items, arrived_ms=arrived_ms, after=batch.before, foreign=0, passed_over=0,
-                    received_ms=None, misdated=0,
+                    batch.part(0, half), after=batch.before, foreign=0, passed_over=0, received_ms=None,
+                    misdated=0,
                 )  # fmt: skip
                 await self._write(line, first)
-                items, arrived_ms = batch.part(half, len(batch.items))
-                await self._write(line, replace(batch, items=items, arrived_ms=arrived_ms))
+                await self._write(line, batch.part(half, len(batch.items)))
                 return
             item = batch.items[0]
             log.event(
                 _log, logging.ERROR, "verdict_refused", line=line.names.line, epoch=item.epoch, seq=item.seq,
                 detail=str(error),
             )  # fmt: skip
-            await self._write(line, replace(batch, items=(), arrived_ms=(), foreign=batch.foreign + 1))
+            await self._write(line, replace(batch.part(0, 0), foreign=batch.foreign + 1))
             return
         reading.stored += added
         reading.foreign += batch.foreign
@@ -294,6 +292,7 @@ def _batch(
     newest = next((m for m, item in zip(reversed(messages), reversed(found), strict=True) if item), None)
     received_ms = None if newest is None else _received_ms(newest)
     own = [(item, _received_ms(m)) for m, item in zip(messages, found, strict=True) if item is not None]
+    subjects = [m.subject for m, item in zip(messages, found, strict=True) if item is not None]
     return LineBatch(
         items=[item for item, _ in own],
         before=before,
@@ -303,6 +302,7 @@ def _batch(
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
         received_ms=received_ms,
         arrived_ms=[ms for _, ms in own],
+        repaired=[is_of_repairs(names, subject) for subject in subjects],
         misdated=sum(not ms - kept_ms <= decided_ms(item) <= ms + _AHEAD_MS for item, ms in own),
     )
 

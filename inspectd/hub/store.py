@@ -209,7 +209,7 @@ class HubStore:
             newest = max(map(decided_ms, batch.items))
             known = sa.func.coalesce(table.c.newest_ms, newest)
             values["newest_ms"] = sa.case((known > newest, known), else_=newest)
-            values |= judged_by(batch.items, _newest_name(connection, line.id))
+            values |= judged_by(batch)
         if batch.received_ms is not None:
             values["received_ms"] = batch.received_ms
         moved = connection.execute(
@@ -333,17 +333,6 @@ class HubStore:
             ],
             "ON CONFLICT (step_ms, start_ms, line_id, kind) DO UPDATE SET counts = excluded.counts",
         )
-
-
-def _newest_name(connection: sa.Connection, line_id: int) -> RowName | None:
-    table = schema.verdict.c
-    found = connection.execute(
-        sa.select(table.epoch, table.seq)
-        .where(table.line_id == line_id)
-        .order_by(table.epoch.desc(), table.seq.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if found is None else RowName(*found)
 
 
 def _counts_without_rows(counts: sa.Table, before_ms: int, newest_ms: int) -> sa.Delete:

@@ -77,6 +77,20 @@ def test_verdicts_of_a_wrong_clock_are_counted_told_and_none_of_the_last_hour(
     assert told["lines"][0]["newest_ms"] <= told["now_ms"]
 
 
+def test_a_line_whose_state_was_put_back_is_told_by_what_it_does_now(new_cluster, new_hub, tmp_path) -> None:
+    cluster: NatsCluster = new_cluster("line")
+    later = some("line", 5, recipe="old")
+    send(cluster, "line", later[:3])
+    # Its epochs are then before the stream's last; of the last one the forwarder still fills a hole.
+    earlier = some("line", 5, recipe="new", epoch=later[0].epoch - 1)
+    send(cluster, "line", earlier)
+    send(cluster, "line", later[3:], is_repair=True)
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    viewer = new_hub(cluster, url).start().browser("viewer")
+    until(lambda: stored(url) == 10)
+    assert viewer.get("/api/fleet").json()["lines"][0]["recipe"] == "new"
+
+
 def _id(item) -> dict[str, str]:
     return {"Nats-Msg-Id": f"{item.epoch}:{item.seq}"}
 

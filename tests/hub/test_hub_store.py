@@ -113,7 +113,8 @@ def test_a_repair_changes_nothing_of_what_judged_last(url) -> None:
     new = {"recipe": "glass", "recipe_version": 4, "bank_sha256": "22" * 32}
     put(store, some("line", 1, first=3, recipe="red", bank_sha256="00" * 32, at_ms=NOW_MS + DAY_MS), to=1)
     put(store, some("line", 1, first=10, **new), to=2)  # the line's clock is right again
-    put(store, some("line", 2, first=1, recipe="cells", recipe_version=2, bank_sha256="11" * 32), to=3)
+    old = some("line", 2, first=1, recipe="cells", recipe_version=2, bank_sha256="11" * 32)
+    put(store, old, to=3, repaired=[True] * 2)
     put(store, some("line", 1, first=11, recipe="none", bank_sha256=None), to=4)  # was judged by nothing
     with store._engine.connect() as connection:
         line = connection.execute(sa.select(schema.line)).one()
