@@ -82,7 +82,11 @@ class FleetList:
             wanted = wanted.where(schema.line.c.name.in_(lines))
         found: list[Lack] = []
         for row in connection.execute(wanted):
-            word, _ = self._word(LineNames(row.plant, row.name), row.received_ms, now_ms)
+            names = LineNames(row.plant, row.name)
+            word, _ = self._word(names, row.received_ms, now_ms)
+            reading = self._state.lines.get(names)
+            if word != "not_read" and reading is not None and reading.behind:
+                word = "catching_up"  # a file lacks what waits, however little it is
             if word in {"not_read", "catching_up"}:
                 found.append(
                     {
