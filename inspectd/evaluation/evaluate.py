@@ -23,8 +23,9 @@ from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.dataset import GOOD, LabelledImage
 from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
+from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
-from inspectd.pictures.region import Region, laid_over
+from inspectd.pictures.region import Region
 
 
 class ClassResult(msgspec.Struct, frozen=True):

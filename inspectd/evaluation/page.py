@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from inspectd.evaluation.calibrate import Interval
 from inspectd.evaluation.plots import escape
-from inspectd.pictures.region import Region, laid_over
+from inspectd.pictures.drawing import laid_over
+from inspectd.pictures.region import Region
 
 _THUMBNAIL: Final = 220
 

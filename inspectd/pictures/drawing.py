@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd.errors import UnavailableError
 from inspectd.pictures.channels import as_bgr
-from inspectd.pictures.region import Region, laid_over
+from inspectd.pictures.region import Region, pixels_of
 
 TILE_PIXELS: Final = 220
 _GAP_PIXELS: Final = 12
@@ -70,6 +70,28 @@ def overlay(
     alpha = (_OPACITY * np.sqrt(strength))[:, :, None]
     mixed: NDArray[np.uint8] = (base * (1 - alpha) + colours * alpha).astype(np.uint8)
     return mixed
+
+
+def laid_over(
+    heatmap: NDArray[np.floating], region: Region | None, height: int, width: int, *, outside: float
+) -> NDArray[np.float32]:
+    """A heatmap stretched over its part of a picture, bilinearly.
+
+    Args:
+        heatmap: (h, w) patch scores, of any floating type.
+        region: the part of the picture that was scored; None: all of it.
+        height: of the picture, in pixels.
+        width: of the picture, in pixels.
+        outside: what the picture has where nothing was scored.
+
+    Returns:
+        (height, width) float32.
+    """
+    rows, columns = pixels_of(region, height, width)
+    laid = np.full((height, width), outside, np.float32)
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    laid[rows, columns] = cv2.resize(heatmap.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
+    return laid
 
 
 def contact_sheet(sections: Sequence[tuple[str, Sequence[Tile]]], columns: int = 6) -> NDArray[np.uint8]:

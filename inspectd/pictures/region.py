@@ -1,8 +1,7 @@
-"""The part of every picture that is scored, and what heatmaps of it lie over."""
+"""The part of every picture that is scored. No OpenCV here: scoring does without."""
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,25 +22,3 @@ def pixels_of(region: Region | None, height: int, width: int) -> tuple[slice, sl
 def cropped(frame: NDArray[np.uint8], region: Region) -> NDArray[np.uint8]:
     """The region of a frame (H, W, C), at least one pixel of it, as a view."""
     return frame[pixels_of(region, *frame.shape[:2])]
-
-
-def laid_over(
-    heatmap: NDArray[np.floating], region: Region | None, height: int, width: int, *, outside: float
-) -> NDArray[np.float32]:
-    """A heatmap stretched over its part of a picture, bilinearly.
-
-    Args:
-        heatmap: (h, w) patch scores, of any floating type.
-        region: the part of the picture that was scored; None: all of it.
-        height: of the picture, in pixels.
-        width: of the picture, in pixels.
-        outside: what the picture has where nothing was scored.
-
-    Returns:
-        (height, width) float32.
-    """
-    rows, columns = pixels_of(region, height, width)
-    laid = np.full((height, width), outside, np.float32)
-    size = (columns.stop - columns.start, rows.stop - rows.start)
-    laid[rows, columns] = cv2.resize(heatmap.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
-    return laid
