@@ -323,6 +323,7 @@ def test_before_its_tables_are_made_the_hub_is_said_to_start(url) -> None:
         asyncio.run(questions.ask(FleetList(ReadingState(0), 60, lambda: 0.0, lambda: 0).fleet))
     assert (told.value.status, told.value.what) == (503, "starting")
     questions.close()
+    questions.close()
 
 
 def test_a_question_that_takes_too_long_ends(filled) -> None:
