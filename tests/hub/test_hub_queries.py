@@ -315,6 +315,7 @@ def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
         assert said() == [f"a,{since},gap,not_read,catching_up", "b,gap,lost,passed_over: 3"]
     state.of(LineNames("test", "a")).behind = 0
     assert said("a") == []
+    questions.close()
 
 
 def test_before_its_tables_are_made_the_hub_is_said_to_start(url) -> None:
