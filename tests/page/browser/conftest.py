@@ -79,3 +79,12 @@ def page(line, tmp_path_factory) -> Iterator[PageProcess]:
     )
     yield process
     process.close()
+
+
+@pytest.fixture(scope="module")
+def its_page(changing, tmp_path_factory) -> Iterator[PageProcess]:
+    """The page of the file's own line, `changing`, whose recipes it may change."""
+    recipes = f'recipes_dir = "{changing.folder / "state" / "recipes"}"\n'
+    process = PageProcess(tmp_path_factory.mktemp("page"), changing.runtime_dir, line=recipes)
+    yield process
+    process.close()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from support.changeovers import add_recipe
 from support.daemon import Daemon, camera_table, settings
-from support.page_process import PageProcess
 
 pytestmark = pytest.mark.system
 
@@ -29,14 +26,6 @@ def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
     ).ready()
     add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
     return daemon
-
-
-@pytest.fixture(scope="module")
-def its_page(changing, tmp_path_factory) -> Iterator[PageProcess]:
-    recipes = f'recipes_dir = "{changing.folder / "state" / "recipes"}"\n'
-    process = PageProcess(tmp_path_factory.mktemp("page"), changing.runtime_dir, line=recipes)
-    yield process
-    process.close()
 
 
 def test_an_operator_checks_the_line_with_a_golden_part(its_page, look) -> None:

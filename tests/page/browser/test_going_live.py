@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from support.changeovers import add_recipe, ask, begin_shadow, prepare
 from support.daemon import Daemon, camera_table, settings
 from support.glass import Glass
-from support.page_process import PageProcess
 
 from inspectd.client import RecipeAck, RecipeAction, ask_status
 from inspectd.scoring.stub import Behaviour
@@ -35,14 +34,6 @@ def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
     ).ready()
     add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
     return daemon
-
-
-@pytest.fixture(scope="module")
-def its_page(changing, tmp_path_factory) -> Iterator[PageProcess]:
-    recipes = f'recipes_dir = "{changing.folder / "state" / "recipes"}"\n'
-    process = PageProcess(tmp_path_factory.mktemp("page"), changing.runtime_dir, line=recipes)
-    yield process
-    process.close()
 
 
 def in_force(daemon: Daemon) -> str:
