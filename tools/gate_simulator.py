@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--answer-ms", type=float, default=100.0, help="from trigger to acknowledgement")
     parser.add_argument("--pitch-ms", type=float, default=500.0, help="from part to part")
     parser.add_argument("--parts", type=int, default=20)
+    parser.add_argument("--line", default="", help="PLANT/LINE of the triggers: any other line refuses them")
     arguments = parser.parse_args()
     gate = Gate(
         arguments.travel_ms / 1000,
@@ -162,7 +163,9 @@ def main() -> None:
         for number in range(1, arguments.parts + 1):
             trigger_id = f"{time.time_ns() // 1_000_000}-{number}"
             gate.part(trigger_id)
-            answer = sender.send(TriggerRequest(trigger_id), timeout_seconds=arguments.answer_ms / 1000)
+            answer = sender.send(
+                TriggerRequest(trigger_id, line=arguments.line), timeout_seconds=arguments.answer_ms / 1000
+            )
             if isinstance(answer, Accepted):
                 gate.accepted(answer)
             else:

@@ -1,7 +1,7 @@
 """Sends triggers to a line, as a photo eye would, and prints each answer.
 
 Usage: send_triggers.py CONTROL_ENDPOINT [--count N] [--period-ms N] [--recipe NAME] [--deadline-ms N]
-       [--golden PART]
+       [--golden PART] [--line PLANT/LINE]
 
 Ids count up and wrap at 65,536, like a PLC's 16-bit counter.
 """
@@ -25,6 +25,9 @@ def main() -> int:
     parser.add_argument("--recipe", metavar="NAME", help="judge by this recipe")
     parser.add_argument("--deadline-ms", type=float, metavar="N", help="from trigger to verdict")
     parser.add_argument("--golden", metavar="PART", help="it is this golden part; give --count 1")
+    parser.add_argument(
+        "--line", metavar="PLANT/LINE", default="", help="any other line refuses (whichever is asked)"
+    )
     arguments = parser.parse_args()
     refused = 0
     with TriggerSender(arguments.endpoint) as sender:
@@ -38,6 +41,7 @@ def main() -> int:
                 recipe=arguments.recipe,
                 deadline_ms=arguments.deadline_ms,
                 golden=arguments.golden,
+                line=arguments.line,
             )
             answer = sender.send(request, timeout_seconds=1.0)
             refused += not isinstance(answer, Accepted)

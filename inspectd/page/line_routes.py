@@ -384,6 +384,7 @@ def _loaded_recipe(name: str, state: RecipeWord) -> ToldRecipe:
     """A recipe that the line has loaded and no store lists, such as that of its configuration file."""
     identifier, _, version = name.partition("@")
     return {
-        "name": identifier, "version": int(version) if version.isdigit() else 0, "state": state,
+        "name": identifier,
+        "version": int(version) if version.isascii() and version.isdigit() else 0, "state": state,
         "problem": None, "number": None, "cameras": [], "who": None, "why": None, "created_ms": None,
     }  # fmt: skip

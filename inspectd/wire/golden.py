@@ -60,7 +60,12 @@ class GoldenAgreement(StrEnum):
 
 
 class GoldenRequest(
-    msgspec.Struct, frozen=True, tag_field="schema", tag="golden/1", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    tag_field="schema",
+    tag="golden/1",
+    forbid_unknown_fields=True,
+    omit_defaults=True,  # a line refuses fields that it does not know yet, whatever is in them
 ):
     """Somebody checks the line with golden parts."""
 

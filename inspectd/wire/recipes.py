@@ -47,7 +47,12 @@ class RecipeState(StrEnum):
 
 
 class RecipeRequest(
-    msgspec.Struct, frozen=True, tag_field="schema", tag="recipe/1", forbid_unknown_fields=True
+    msgspec.Struct,
+    frozen=True,
+    tag_field="schema",
+    tag="recipe/1",
+    forbid_unknown_fields=True,
+    omit_defaults=True,  # a line refuses fields that it does not know yet, whatever is in them
 ):
     """Somebody asks for a changeover, or prepares it. `docs/recipes.md` describes every field."""
 

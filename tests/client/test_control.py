@@ -10,12 +10,14 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import zmq
 
 from inspectd.client import AsyncTriggerSender, RecipeAction, RecipeRequest, TriggerSender, ask_recipe
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
+from inspectd.wire.golden import GoldenAction, GoldenRequest
 
 TOOL = Path(__file__).parents[2] / "tools" / "send_triggers.py"
 
@@ -105,6 +107,23 @@ def test_a_trigger_has_only_what_was_given(start_line, make_sender):
     with make_sender(line.endpoint) as sender:
         assert sender.send(TriggerRequest("1", part_id="P"), 5)
     assert line.requests == [{"schema": "trigger/1", "trigger_id": "1", "part_id": "P"}]
+
+
+@pytest.mark.parametrize(
+    ("request_of_a_client", "sent"),
+    [
+        (
+            RecipeRequest("q", RecipeAction.PREPARE, "washer"),
+            {"schema": "recipe/1", "request": "q", "action": "prepare", "recipe": "washer"},
+        ),
+        (
+            GoldenRequest("q", GoldenAction.BEGIN),
+            {"schema": "golden/1", "request": "q", "action": "begin"},
+        ),
+    ],
+)
+def test_other_requests_too_have_only_what_was_given(request_of_a_client, sent):
+    assert msgspec.to_builtins(request_of_a_client) == sent
 
 
 def test_answers_to_other_triggers_and_rubbish_are_passed_over(start_line, make_sender):

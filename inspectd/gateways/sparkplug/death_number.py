@@ -52,7 +52,7 @@ def _read(file: Path) -> int:
         return -1
     except (OSError, ValueError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error
-    if not (text.isdigit() and int(text) < _NUMBERS):
+    if not (text.isdigit() and len(text) <= 3 and int(text) < _NUMBERS):
         raise InputError(
             f"{file}: got {text[:20]!r}, expected a number from 0 to {_NUMBERS - 1}; "
             "remove the file to begin with 0"

@@ -28,7 +28,7 @@ def test_without_a_connect_the_number_stays(tmp_path: Path) -> None:
     assert number.take() == 1
 
 
-@pytest.mark.parametrize("text", ["", "256", "-1", "seven", "\xff"])
+@pytest.mark.parametrize("text", ["", "256", "-1", "seven", "\xff", "9" * 5000])
 def test_a_damaged_file_is_not_guessed(tmp_path: Path, text: str) -> None:
     file = tmp_path / "bdseq"
     file.write_text(text, "latin-1")
