@@ -138,8 +138,12 @@ class GoldenSchedule:
         """What all but these judge looks otherwise from now on: a check that passed says nothing of it."""
         spared = {subject.sha256 for subject in others}
         for sha256, course in self._courses.items():
-            if sha256 not in spared and self._settings.at_changeover:
+            if sha256 in spared or not self._settings.at_changeover:
+                continue
+            if course.is_in_force:
                 self._become_due(course, now_ns)
+            else:  # as by time: its grace begins when it comes back, or with the first part that it judges
+                course.next_ns = now_ns if course.next_ns is None else min(now_ns, course.next_ns)
 
     def count_part(self, sha256: str) -> None:
         """A part was judged by this subject; a golden one is none."""

@@ -219,7 +219,20 @@ def test_of_pictures_that_are_made_otherwise_what_is_not_in_force_is_due_too() -
     line.schedule.change_pictures([B], line.now_ns)
     line.after(60)
     assert line.schedule.reason(B, line.now_ns, line.utc_ns) is None
+    assert line.schedule.reason(A, line.now_ns, line.utc_ns) is None  # its first part, which a trigger names
+    line.after(15)
     assert line.schedule.reason(A, line.now_ns, line.utc_ns) is Reason.GOLDEN_OVERDUE
+
+
+def test_of_pictures_made_otherwise_what_comes_back_later_has_its_grace_then() -> None:
+    line = Line(rules(at_changeover=True), A, a=GoldenPast(T0 - 1), b=GoldenPast(T0 - 1))
+    line.changes_to(B)
+    line.passes(B)
+    line.schedule.change_pictures([B], line.now_ns)
+    line.after(600)
+    line.changes_to(A)
+    assert line.after(0) is DUE
+    assert line.after(15) is OVERDUE
 
 
 def test_what_becomes_due_while_another_recipe_is_in_force_has_its_grace_when_it_comes_back() -> None:
