@@ -332,6 +332,8 @@ class Service:
         self._previews.tick(now_ns)
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
+        if self._bus.uncertain_door is not None:
+            self._bus.look()  # whether or not a frame waits
         if self._is_reload_asked:
             self._is_reload_asked = False
             self._reload.ask()
@@ -497,6 +499,10 @@ class Service:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
         if delay_ms > self._config.triggers.max_delay_ms:
             detail = f"may have been read {delay_ms:.0f} ms late, its frame is not certain"
+            return RefusalReason.NOT_READY, detail
+        door = self._bus.uncertain_door
+        if door is not None:
+            detail = f"{door} was lost, and with it triggers of clients that used it: no frame is certain yet"
             return RefusalReason.NOT_READY, detail
         return None
 

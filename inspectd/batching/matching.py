@@ -26,6 +26,7 @@ the order they came; of two senders the order is known only where their spans do
 from __future__ import annotations
 
 from bisect import insort
+from itertools import takewhile
 from typing import Final, NamedTuple, Protocol
 
 import msgspec
@@ -238,8 +239,8 @@ class FirstAfter:
     def _forget(self, known_ns: int) -> None:
         """Forget triggers that came before all that wait, and before all that are still to be read."""
         certain_ns = min([known_ns, *(view.trigger.came_ns for view in self.waiting)])
-        while self.triggers and self.triggers[0].received_ns < certain_ns:
-            del self.triggers[0]
+        is_old = (trigger.received_ns < certain_ns for trigger in self.triggers)
+        del self.triggers[: sum(takewhile(bool, is_old))]
 
 
 class _Place:

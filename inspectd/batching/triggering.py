@@ -137,11 +137,13 @@ class Triggering:
 
         Args:
             trigger: was refused, or may have come and is lost.
-            request: names its cameras; None: it may have been for any.
+            request: names its cameras; None, or one that is not known: it may have been for any.
         """
-        for camera in self._matchers if request is None else self._cameras_of(request):
-            if camera in self._matchers:
-                self._matchers[camera].pass_by(trigger)
+        named = None if request is None else self._cameras_of(request)
+        if named is None or not self._matchers.keys() >= set(named):
+            named = list(self._matchers)  # its sender calls a camera by a wrong name: it may be any
+        for camera in named:
+            self._matchers[camera].pass_by(trigger)
 
     def awaits(self, camera: str) -> bool:
         """Whether a trigger waits for a frame of this camera."""

@@ -169,6 +169,11 @@ class DoorStage:
         """The time up to which all triggers at this door were handed over; stands still while it is away."""
         return self._known_ns if self._serves_control else now_ns
 
+    @property
+    def may_have_lost_triggers(self) -> bool:
+        """Since a door was lost it is not known yet until when those are lost that were sent to it."""
+        return self._serves_control and self._is_anew
+
     def look(self) -> None:
         """Ask the door for a newer `known_ns`."""
         if self._serves_control and self._channel is not None and not self._is_looking:
@@ -306,6 +311,11 @@ class Bus:
     def known_ns(self, now_ns: int) -> int:
         """The time up to which every trigger that came was handed over, by the monotonic clock."""
         return min(door.known_ns(now_ns) for door in self.doors.values())
+
+    @property
+    def uncertain_door(self) -> str | None:
+        """A door whose triggers may be lost, so that nobody knows whose a frame is; None: there is none."""
+        return next((door.name for door in self.doors.values() if door.may_have_lost_triggers), None)
 
     def look(self) -> None:
         """Ask the doors for a newer `known_ns`."""

@@ -171,6 +171,8 @@ def test_a_trigger_that_cannot_be_served_is_refused(request_, line, reason):
         (TriggerRequest("2", cameras=["top"]), ("side",), False),  # refused: not ready, and a part is there
         (TriggerRequest("2", cameras={"top": "c"}), ("top",), False),
         (TriggerRequest("2", cameras=["top", "nowhere"]), ("top",), False),
+        (TriggerRequest("2", cameras=["tpo"]), ("top",), False),  # misspelt: it may have meant any
+        (TriggerRequest("2", cameras={"free": "b"}), ("top",), False),
         (TriggerRequest("2", cameras=["side"]), (), True),  # the camera does not look at it
         (TriggerRequest("1", cameras=["top"]), ("top",), False),  # the first one, or another part
         (TriggerRequest("1", cameras=["top"]), (), False),

@@ -353,3 +353,25 @@ def test_a_trigger_sent_while_no_door_is_there_is_not_taken_for_a_new_one(
     daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
     daemon.until(lambda: any(v.reason == "within_threshold" for v in daemon.reader.verdicts[-3:]))
     assert daemon.stop() == 0
+
+
+def test_while_triggers_of_a_lost_door_may_be_on_their_way_those_at_another_one_are_refused(
+    start_daemon, plant, stub_bank, good_folder
+):
+    """Whose a frame is cannot be known then: a gate is told so at once, rather than when a part is missed."""
+    tcp = f'[publish]\ncontrol_tcp = "127.0.0.1:{free_port()}"\n'
+    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), extra=tcp)).ready()
+    line_plant = plant(daemon)
+    assert isinstance(line_plant.trigger("before"), Accepted)
+    assert line_plant.part("before").reason in {"within_threshold", "over_threshold"}
+    os.kill(daemon.children()["door:tcp"], signal.SIGKILL)
+    daemon.until(lambda: daemon.reader.event("process_restarted"))
+    refusal = line_plant.trigger("meanwhile")
+    assert (refusal.reason, refusal.detail.split()[0]) == (RefusalReason.NOT_READY, "door:tcp")
+    numbers = itertools.count()
+    daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
+    accepted = line_plant.accepted()[-1]
+    assert line_plant.part(accepted).reason in {"within_threshold", "over_threshold"}
+    assert daemon.stop() == 0
+    assert all(part.frame_seq for part in daemon.reader.verdicts if part.trigger_id == accepted)
+    check_the_count(daemon)
