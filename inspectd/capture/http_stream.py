@@ -49,7 +49,15 @@ class _Opening:
         self.awaits = ""
         """What is waited for."""
         self._seconds, self._clock = seconds, clock
-        self._until_ns: int | None = clock() + int(seconds * 1e9)
+        self._began_ns = clock()
+        self._until_ns: int | None = self._began_ns + int(seconds * 1e9)
+
+    def begin_stream(self, seconds: float, most_seconds: float) -> None:
+        """It answered, and may be silent for so long before its first picture, as before any other."""
+        self.awaits = "the beginning of its stream"
+        until_ns = min(self._clock() + int(seconds * 1e9), self._began_ns + int(most_seconds * 1e9))
+        if self._until_ns is not None and until_ns > self._until_ns:
+            self._until_ns, self._seconds = until_ns, (until_ns - self._began_ns) / 1e9
 
     def end(self) -> None:
         """It is open: from now on only silence takes too long."""
@@ -73,7 +81,7 @@ class _Opening:
         if self._until_ns is None or not isinstance(error, httpcore.TimeoutException):
             return _why(error)
         is_over = self._clock() >= self._until_ns
-        return f"{f'not within {self._seconds:g} s' if is_over else _why(error)}, waiting for {self.awaits}"
+        return f"{f'not within {self._seconds:.3g} s' if is_over else _why(error)}, waiting for {self.awaits}"
 
 
 class _WatchedConnection(httpcore.NetworkStream):
@@ -266,6 +274,7 @@ class HttpStream:
         *,
         open_seconds: float,
         read_seconds: float,
+        most_seconds: float,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Ask for `url`, which may hold a user and a password (basic or digest).
@@ -273,8 +282,9 @@ class HttpStream:
         Args:
             url: of the stream.
             name: how it may be shown.
-            open_seconds: how long it may take until the stream begins.
-            read_seconds: how long nothing may come.
+            open_seconds: how long it may take until it answers.
+            read_seconds: how long nothing may come; also, after the answer, until the stream begins.
+            most_seconds: the longest until then, whatever it needs.
             clock: CLOCK_MONOTONIC.
 
         Raises:
@@ -317,7 +327,7 @@ class HttpStream:
             except _NETWORK_ERRORS as error:
                 why = self._opening.why(error)
                 raise CameraError(f"{name}: cannot be opened ({why}); is it there and reachable?") from error
-            self._opening.awaits = "the beginning of its stream"
+            self._opening.begin_stream(read_seconds, most_seconds)
             self.content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if self.content_type.startswith(_NO_STREAM):
                 raise CameraError(

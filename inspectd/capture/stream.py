@@ -31,6 +31,9 @@ _PASSING_OVER_NS: Final = 200_000_000
 _BEGINNING_NS: Final = 1_500_000_000
 """The same at the beginning of a connection, until the stream's clock is settled."""
 _WAITED_NS: Final = 4_000_000
+_KEY_FRAME_STALLS: Final = 6
+"""Stall timeouts for which a stream may bring what no picture can be decoded from: one that is joined between
+two key frames begins with the next one, and cameras that save bandwidth have them 10 to 20 s apart."""
 _UNKNOWN_AGE_NS: Final = 10_000_000_000
 _PLAYLISTS: Final = frozenset({"application/vnd.apple.mpegurl", "application/x-mpegurl", "audio/mpegurl"})
 _JPEG_FORMATS: Final = {
@@ -156,6 +159,7 @@ class StreamDriver:
         self._settings = settings
         self._url = str(settings.source)
         self._name = config.masked(settings.source)
+        self._stall_ns = int(settings.stall_timeout_ms * 1e6)
         self._watch: RunningWatch | None = None
         self._http: HttpStream | None = None
         self._container: Any = None
@@ -165,6 +169,7 @@ class StreamDriver:
         self._clock = StreamClock()
         self._is_dated = True
         self._has_begun = False
+        self._pictured_ns = 0
         self._passed_over = 0
         self._has_warned = False
         self._last_timestamp_ms: float | None = None
@@ -186,6 +191,7 @@ class StreamDriver:
             ) from error
         self._clock = StreamClock()
         self._has_begun = self._has_warned = False
+        self._frames.clear()
         try:
             self._container = self._connected()
             video = self._container.streams.video
@@ -203,6 +209,7 @@ class StreamDriver:
             )
         self._decoder = PictureDecoder(video[0])
         self._packets = self._decoder.packets(self._container, video[0])
+        self._pictured_ns = time.monotonic_ns()
 
     def apply(self, settings: CameraSettings) -> None:
         """See `refuse_settings`."""
@@ -216,8 +223,17 @@ class StreamDriver:
         """None: frames come by themselves."""
 
     def poll(self) -> bool:
-        """True: `read` blocks."""
-        return True
+        """Read on until a picture is complete; False: none was for a moment, as before the first key frame.
+
+        Raises:
+            CameraError: the stream gives no more frames.
+        """
+        give_up_ns = time.monotonic_ns() + _PASSING_OVER_NS
+        while not self._frames and time.monotonic_ns() < give_up_ns:
+            if self._decoder is None or self._decoder.is_jpeg:
+                return True
+            self._receive(may_pass_over=True)
+        return bool(self._frames)
 
     def read(self) -> Frame | None:
         """The next frame; `passed_over` counts those before it that waited too long to be of use.
@@ -225,8 +241,7 @@ class StreamDriver:
         Raises:
             CameraError: the stream gives no more frames.
         """
-        stall_ns = int(self._settings.stall_timeout_ms * 1e6)
-        passing_ns = _PASSING_OVER_NS if self._has_begun else min(_BEGINNING_NS, stall_ns // 3)
+        passing_ns = _PASSING_OVER_NS if self._has_begun else min(_BEGINNING_NS, self._stall_ns // 3)
         give_one_ns = time.monotonic_ns() + passing_ns
         while True:
             may_pass_over = time.monotonic_ns() < give_one_ns
@@ -272,7 +287,7 @@ class StreamDriver:
             self._watch = None
 
     def _connected(self) -> Any:
-        stall_seconds = self._settings.stall_timeout_ms / 1000
+        stall_seconds = self._stall_ns / 1e9
         open_seconds = max(
             _SHORTEST_TIMEOUT_SECONDS, min(self._settings.open_timeout_ms / 1000, _OPEN_SHARE * stall_seconds)
         )
@@ -282,7 +297,10 @@ class StreamDriver:
             # pictures come in a second is of no use here, and FFmpeg would wait for twenty to know it.
             options = {"rtsp_transport": "tcp", "fflags": "nobuffer", "fpsprobesize": "0"}
             return av.open(self._url, options=options, timeout=(open_seconds, read_seconds))
-        self._http = HttpStream(self._url, self._name, open_seconds=open_seconds, read_seconds=read_seconds)
+        self._http = HttpStream(
+            self._url, self._name, open_seconds=open_seconds, read_seconds=read_seconds,
+            most_seconds=max(open_seconds, _OPEN_SHARE * stall_seconds),
+        )  # fmt: skip
         if self._http.content_type in _PLAYLISTS:
             raise CameraError(
                 f"{self._name}: is a playlist; its pictures are seconds old, name the stream itself"
@@ -324,8 +342,15 @@ class StreamDriver:
             age_ms = self._clock.age_ms(read_ns / 1e6, timestamp_ms, waited=waited)
             frame = _frame(picture, (read_ns, read_ns), age_ms=age_ms)
             self._frames.append(replace(frame, remark=self._clock.take_remark()))
-        if not self._frames and self._decoder.is_jpeg:
+        if self._frames:
+            self._pictured_ns = read_ns
+        elif self._decoder.is_jpeg:
             self._passed_over += 1
+        elif read_ns - self._pictured_ns > (longest_ns := _KEY_FRAME_STALLS * self._stall_ns):
+            raise CameraError(
+                f"{self._name}: sends, but for {longest_ns / 1e9:g} s nothing that can be decoded; "
+                "set a key frame (I frame) every 1 to 2 s in the camera"
+            )
 
     def _warn_of_repeats(self, timestamp_ms: float | None) -> None:
         """Warn, once a connection, of two pictures for one moment; neither is judged.

@@ -409,8 +409,9 @@ def test_when_bytes_came_is_known_however_late_they_are_read():
         asked, sent, read = threading.Event(), threading.Event(), threading.Event()
         serving = pool.submit(serve)
         stream = HttpStream(
-            f"http://127.0.0.1:{server.getsockname()[1]}/", "cam", open_seconds=5, read_seconds=5
-        )
+            f"http://127.0.0.1:{server.getsockname()[1]}/", "cam",
+            open_seconds=5, read_seconds=5, most_seconds=5,
+        )  # fmt: skip
         with contextlib.closing(stream):
             asked.set()
             sent.wait(5)
@@ -461,7 +462,7 @@ def test_a_page_is_told_from_a_stream(content_type):
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         said = f"cam: answers with {content_type.partition(';')[0]}, expected a stream such as multipart/"
         with pytest.raises(CameraError, match=re.escape(said)):
-            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5, most_seconds=5)
         serving.result()
 
 
@@ -501,7 +502,7 @@ def test_what_a_camera_asks_that_cannot_be_done_is_said(answer, said):
         serving = pool.submit(serve)
         url = f"http://user:s3cret@127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(CameraError, match=re.escape(f"cam: {said}")) as error:
-            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5, most_seconds=5)
         assert "s3cret" not in str(error.value)
         socket.create_connection(server.getsockname()).close()
         serving.result()
@@ -525,7 +526,7 @@ def test_a_redirect_to_what_is_no_host_is_said_so_after_a_login_too():
         serving = pool.submit(serve)
         url = f"http://user:s3cret@127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(CameraError, match=r"cannot be opened \(no host can have the name a\.\.b\)"):
-            HttpStream(url, "cam", open_seconds=5, read_seconds=5)
+            HttpStream(url, "cam", open_seconds=5, read_seconds=5, most_seconds=5)
         serving.result()
 
 
@@ -554,5 +555,26 @@ def test_a_stream_that_does_not_begin_in_time_is_given_up_however_busily_it_send
         serving = pool.submit(serve)
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         with pytest.raises(CameraError, match=rf"not within 0\.3 s, waiting for {awaited}"):
-            HttpStream(url, "cam", open_seconds=0.3, read_seconds=5).read(4096)
+            HttpStream(url, "cam", open_seconds=0.3, read_seconds=5, most_seconds=0.3).read(4096)
+        serving.result()
+
+
+def test_a_camera_that_answered_may_take_as_long_for_its_first_picture_as_for_the_next():
+    """One that gives a picture every few seconds, or when something moves."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
+        looked = threading.Event()
+
+        def serve():
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: image/jpeg\r\n\r\n")
+                looked.wait(0.5)
+                connection.sendall(b"picture")
+
+        serving = pool.submit(serve)
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        stream = HttpStream(url, "cam", open_seconds=0.2, read_seconds=5, most_seconds=6)
+        with contextlib.closing(stream):
+            assert stream.read(100) == b"picture"
         serving.result()
