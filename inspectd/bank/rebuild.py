@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspectd.bank.answers import SHORT, digests_of, outliers_of
+from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import BankBuilder, Built, file_name
 from inspectd.bank.build_spec import BuildSpec, Prepare
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
-from inspectd.bank.images import NamedFrame, named_image, pixel_digest
+from inspectd.bank.images import named_image, pixel_digest
 from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
@@ -47,8 +51,8 @@ def rebuild(
 
     Raises:
         BankError: the backbone's weights are not those the bank was built with.
-        InputError: images are missing, too few are left, one was changed meanwhile, or the precision cannot
-            be had.
+        InputError: images are missing, too few are left, one was changed meanwhile, the precision cannot be
+            had, or nothing could fail under the new bank.
         UnavailableError: this processor does not compute in that precision.
     """
     if bank.manifest.detector == IMPORTED:
@@ -99,7 +103,10 @@ def rebuild(
         aligned = learn_aligned(again, spec.patches.region)
         if aligned is None:
             raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
-    return builder.fit(frames, len(kept) + len(taught), progress, aligned)
+    built = builder.fit(frames, len(kept) + len(taught), progress, aligned)
+    _, first = _same_image(found[kept[0]], bank.manifest.bit_depth, kept[0])
+    refuse_blind(built, first)
+    return built
 
 
 def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[str, Path]:
@@ -113,7 +120,7 @@ def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[s
     return found
 
 
-def _same_image(path: Path, bit_depth: int, sha256: str) -> NamedFrame:
+def _same_image(path: Path, bit_depth: int, sha256: str) -> tuple[str, NDArray[np.uint8]]:
     """An image read again; raises InputError where it is not the one that was found."""
     name, frame = named_image(path, bit_depth)
     if isinstance(frame, str):

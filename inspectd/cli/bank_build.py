@@ -15,6 +15,7 @@ import msgspec
 from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
+from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import BankBuilder, BuildReport, Built
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import BankFile, read_bank
@@ -37,7 +38,6 @@ from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.cli.extras import needing
 from inspectd.errors import ExitCode, InputError
-from inspectd.evaluation.blind import refuse_blind
 from inspectd.evaluation.budgets import Choice, choice_of
 from inspectd.evaluation.choose_settings import ChosenSettings
 from inspectd.evaluation.drawn_defects import large_defects_found

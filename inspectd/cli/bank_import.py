@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
+from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, Built
 from inspectd.bank.build_spec import BuildSpec, Prepared
 from inspectd.bank.file import NETWORK, ONNX, read_bank
@@ -25,7 +26,6 @@ from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.config import ScoringSettings
 from inspectd.errors import ExitCode, InputError, UnavailableError
-from inspectd.evaluation.blind import refuse_blind
 from inspectd.evaluation.budgets import choice_of
 from inspectd.evaluation.choose_judging import (
     choose_judging,

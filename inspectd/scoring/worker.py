@@ -49,6 +49,7 @@ from inspectd.records import (
     Inspection,
     MeasureLimit,
     Measures,
+    Pace,
     Score,
     ScoreError,
 )
@@ -237,6 +238,13 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
             scorer.check.admit(switched_off(recipe.quality_off))
         scorer.warm_up(start.max_batch)
         _warm_up_as_used(scorer)
+        pace = measured_pace(recipe.name, scorer, start.max_batch)
+        try:
+            _admit_pace(start, pace, recipe.bank, is_one_by_one=scorer.is_one_by_one)
+        except UnavailableError as error:
+            _leave_out(start, recipe.name, error)
+            continue
+        paces.append(pace)
         scorers[recipe.name] = scorer
         device = str(scorer.info.device)
         info = scorer.info
@@ -266,17 +274,21 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
                 _log, logging.INFO, "images_not_answered", recipe=recipe.name, bank=recipe.bank,
                 images=reach.left_out,
             )  # fmt: skip
-        pace = measured_pace(recipe.name, scorer, start.max_batch)
-        if not start.is_shadow:  # nobody waits for a shadow, and another time-out holds for it
-            admit_pace(pace, recipe.bank, start.scoring.stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
-            near = near_stall(pace, start.scoring.stall_timeout_ms, is_one_by_one=scorer.is_one_by_one)
-            if near is not None:
-                event(
-                    _log, logging.WARNING, "bank_near_stall", recipe=recipe.name, bank=recipe.bank,
-                    detail=near,
-                )  # fmt: skip
-        paces.append(pace)
     return ScoringReady(banks, paces, device, time.perf_counter() - began), scorers
+
+
+def _admit_pace(start: StartScoring, pace: Pace, bank: str, *, is_one_by_one: bool) -> None:
+    """Refuse a bank that would count as hung as soon as it scores, and warn of one that nearly would.
+
+    Raises:
+        UnavailableError: it is too slow now.
+    """
+    if start.is_shadow:  # nobody waits for a shadow, and another time-out holds for it
+        return
+    admit_pace(pace, bank, start.scoring.stall_timeout_ms, is_one_by_one=is_one_by_one)
+    near = near_stall(pace, start.scoring.stall_timeout_ms, is_one_by_one=is_one_by_one)
+    if near is not None:
+        event(_log, logging.WARNING, "bank_near_stall", recipe=pace.recipe, bank=bank, detail=near)
 
 
 def _warm_up_as_used(scorer: Scorer) -> None:
@@ -307,11 +319,12 @@ def _usable(start: StartScoring) -> tuple[StartScoring, dict[str, Reach]]:
     return msgspec.structs.replace(start, recipes=kept), reaches
 
 
-def _leave_out(start: StartScoring, recipe: str, error: BankError) -> None:
+def _leave_out(start: StartScoring, recipe: str, error: BankError | UnavailableError) -> None:
     """Go on without a recipe to spare, whose bank cannot be used.
 
     Raises:
-        BankError: it is needed.
+        BankError: it is needed, and `error` is this.
+        UnavailableError: likewise.
     """
     if recipe not in start.spare:
         raise error

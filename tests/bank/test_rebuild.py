@@ -73,6 +73,8 @@ def test_it_is_the_bank_that_the_others_alone_would_have_made(
 
 def test_what_was_answered_before_is_not_forgotten(folder: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.bank"
+    cell = cv2.imread(str(find_images(folder)[1]), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(folder / "a-noise.png"), cv2.rotate(cell, cv2.ROTATE_90_CLOCKWISE) // 2)
     build_bank(find_images(folder), path, replace(SPEC, keep_outliers=True), quiet)
     bank = read_bank(path)
     assert bank.manifest.outliers[0].status == "accepted"
@@ -123,3 +125,12 @@ def test_missing_images_and_other_weights_are_refused(folder: Path, tmp_path: Pa
     write_bank(path, msgspec.structs.replace(bank.manifest, weights_sha256="0" * 64), bank.tensors)
     with pytest.raises(BankError, match=r"was built with weights 000000000000"):
         again(path, [0], find_images(folder))
+
+
+def test_a_bank_under_which_nothing_can_fail_is_not_made_of_what_stays(folder: Path, tmp_path: Path) -> None:
+    """As a bank of an earlier version may be, whose build did not look for that."""
+    path = tmp_path / "x.bank"
+    blind = replace(SPEC, coreset=1, options={"reweight": True, "position_weight": 0.0})
+    build_bank(find_images(folder), path, blind, quiet)
+    with pytest.raises(InputError, match="no picture scores above the threshold 0: noise"):
+        again(path, [3], find_images(folder))

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from inspectd.config import KeyedRecipe, ScoringSettings
-from inspectd.errors import BankError
+from inspectd.errors import BankError, UnavailableError
 from inspectd.scoring.messages import StartScoring
 from inspectd.scoring.worker import load
 
@@ -27,3 +27,15 @@ def test_a_bank_to_spare_that_is_damaged_or_gone_is_left_out_and_one_that_is_nee
     for spare in (("gone",), ("damaged",)):
         with pytest.raises(BankError):
             load(msgspec.structs.replace(start, spare=spare))
+
+
+def test_a_bank_to_spare_that_is_too_slow_now_is_left_out_and_one_that_is_needed_is_refused(
+    bank_file: Path,
+) -> None:
+    recipes = tuple(KeyedRecipe(name=name, bank=str(bank_file)) for name in ("first", "second"))
+    nothing_is_as_fast = ScoringSettings(device="cpu", stall_timeout_ms=1e-6)
+    start = StartScoring(nothing_is_as_fast, recipes, 1, spare=("first", "second"))
+    found, scorers = load(start)
+    assert (found.banks, found.paces, scorers) == ([], [], {})
+    with pytest.raises(UnavailableError, match="stall_timeout_ms"):
+        load(msgspec.structs.replace(start, spare=("second",)))

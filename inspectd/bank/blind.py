@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspectd.bank.build import Built
 from inspectd.bank.file import GOOD_SCORES
 from inspectd.errors import InputError
-from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import IMPORTED
 from inspectd.records import NAN_SCORE
 
@@ -22,12 +22,12 @@ _BLIND_MODEL: Final = (
     "trained, or they fall with defects (--lower-is-worse)"
 )
 _BLIND_BANK: Final = (
-    "expected a bank that tells them from good parts: more rows (--coreset, --bank-mb), or without "
-    "--option reweight=true"
+    "expected a bank that tells them from good parts: build one with more rows (--coreset, --bank-mb), or "
+    "without --option reweight=true"
 )
 
 
-def refuse_blind(built: Built, frame: Frame) -> None:
+def refuse_blind(built: Built, frame: NDArray[np.uint8]) -> None:
     """Refuse a bank that gives no numbers, or under which no picture scores above the threshold.
 
     The score of an imported model is cut off at the top, as anomalib's normalised one is at 1, or is the
@@ -59,7 +59,7 @@ def refuse_blind(built: Built, frame: Frame) -> None:
         )
 
 
-def _odd_pictures(frame: Frame) -> Iterator[Frame]:
+def _odd_pictures(frame: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
     """Pictures unlike good parts: some of nothing, and a good image (H, W, 3) uint8 BGR, spoilt."""
     noise = np.random.default_rng(0).integers(0, 256, frame.shape, np.uint8)
     black = np.zeros_like(frame)
