@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import time
 from collections.abc import Callable
@@ -95,9 +96,9 @@ class LastingConnection:
             zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
         )
         self._endpoints: list[str] = []
-        self._is_given_up = False
+        self._to_connect: set[str] = set()
         self._connected_at = 0.0
-        self._refused_at: float | None = None
+        self._refused_at: dict[str, float] = {}
 
     def connect(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         """As the function of this name.
@@ -112,16 +113,21 @@ class LastingConnection:
     def keep(self) -> None:
         """Connect anew where ZeroMQ gave up; never waits. To be called every `LOOK_MS`, or before a send."""
         while self._given_up.poll(0):
-            self._is_given_up = True
-            self._say(parse_monitor_message(self._given_up.recv_multipart())["event"])
-        if not self._is_given_up or self._clock() - self._connected_at < _ANEW_SECONDS:
+            told = parse_monitor_message(self._given_up.recv_multipart())
+            remote = told["endpoint"].decode(errors="replace")
+            may_be = [
+                endpoint for endpoint in self._endpoints if _may_be(endpoint, remote)
+            ] or self._endpoints
+            self._to_connect.update(may_be)
+            self._say(told["event"], " ".join(may_be))
+        if not self._to_connect or self._clock() - self._connected_at < _ANEW_SECONDS:
             return
-        self._is_given_up = False
-        # All, and all of them first: ZeroMQ does not say which by the name it was given.
-        for endpoint in self._endpoints:
+        # All of them first, or what was given up would still be there when the same is connected again.
+        for endpoint in self._to_connect:
             self._socket.disconnect(endpoint)
-        for endpoint in self._endpoints:
+        for endpoint in self._to_connect:
             self._socket.connect(endpoint)
+        self._to_connect.clear()
         self._connected_at = self._clock()
 
     def poll(self, milliseconds: int, events: int = zmq.POLLIN) -> int:
@@ -138,9 +144,9 @@ class LastingConnection:
         self._given_up.close(linger=0)
         self._socket.close(linger=0)
 
-    def _say(self, event: int) -> None:
-        now, said_at = self._clock(), self._refused_at
-        self._refused_at = now
+    def _say(self, event: int, endpoint: str) -> None:
+        now, said_at = self._clock(), self._refused_at.get(endpoint)
+        self._refused_at[endpoint] = now
         if said_at is not None and now - said_at < _SAID_AGAIN_SECONDS:
             return
         if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
@@ -149,8 +155,32 @@ class LastingConnection:
         else:
             name, detail = "line_not_understood", "expected a line, with keys where this program has some"
             remedy = "the endpoint, and the settings of its keys"
-        fields = {"endpoint": " ".join(self._endpoints), "detail": f"{detail}; tried again until it is so"}
+        fields = {"endpoint": endpoint, "detail": f"{detail}; tried again until it is so"}
         _log.warning(name, extra={"fields": fields | {"remedy": remedy}})  # as `inspectd.log` takes them
+
+
+def _may_be(endpoint: str, remote: str) -> bool:
+    """Whether an endpoint as it was given can be the one that ZeroMQ names by its address.
+
+    A host's name can be any host with that port: to look it up could take long.
+    """
+    if endpoint == remote:
+        return True
+    (host, _, port), (remote_host, _, remote_port) = endpoint.rpartition(":"), remote.rpartition(":")
+    if port != remote_port:
+        return False
+    address = _address(host)
+    return address is None or address == _address(remote_host)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """What `tcp://[2001:db8::1]` or `tcp://192.0.2.1` names; None: it is no address."""
+    try:
+        address = ipaddress.ip_address(host.removeprefix("tcp://").strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 def sync_endpoint(verdicts: str, sync: str | None) -> str:

@@ -71,6 +71,17 @@ def test_two_that_write_in_turn_find_each_other() -> None:
         watch.waits(104, "new/1", at=60)
 
 
+def test_two_that_write_in_turn_find_each_other_in_a_stream_that_was_made_anew_too() -> None:
+    watch = Watch()
+    watch.other.wrote(1_000_000)
+    assert watch.waits(10, NEW) == 0
+    watch.other.wrote(11)
+    assert watch.waits(12, OLD, at=15) == 10
+    watch.other.wrote(13)
+    with pytest.raises(OtherWriterError):
+        watch.waits(14, OLD, at=30)
+
+
 @pytest.mark.system
 def test_two_lines_with_one_name_do_not_mix_in_a_stream(
     start_daemon, stub_bank, good_folder, start_cluster, tmp_path

@@ -69,6 +69,8 @@ class OtherWriter:
         is_own = end.position is None or end.writer == self.own
         if self._look_at is not None and now < self._look_at and not is_own:
             return self._look_at - now
+        if self._known is not None and end.last_sequence < self._known:
+            self._known = end.sequence  # the stream was made anew: what was known is of the one before it
         before, self._known = self._known, max(end.sequence, self._known or 0)
         if is_own:
             self._suspect = self._look_at = None

@@ -22,12 +22,12 @@ from inspectd.client import (
     VerdictReader,
 )
 from inspectd.client.golden import GoldenAsker
-from inspectd.client.sockets import LastingConnection, requester
+from inspectd.client.sockets import LastingConnection, _may_be, requester, subscriber
 from inspectd.publish.access import keys
 from inspectd.wire import TriggerRequest
 from inspectd.wire.golden import GoldenAction
 from inspectd.wire.sockets import AuthCause
-from tests.support.key_line import EVENT, Line
+from tests.support.key_line import EVENT, Line, received
 
 TRIGGER = TriggerRequest("1")
 
@@ -160,6 +160,47 @@ def test_a_key_that_stays_refused_is_said_once_and_knocks_every_two_seconds(line
         now += 0.1
     assert len(caplog.records) == 1
     connection.close()
+
+
+def test_an_endpoint_that_is_given_up_costs_another_one_of_the_socket_nothing(line, caplog):
+    (port,) = free_ports(1)
+    without_keys = line.socket(zmq.PUB)
+    without_keys.bind(f"tcp://127.0.0.1:{port}")
+    now = 0.0
+    socket = subscriber(line.context, 100_000)
+    socket.subscribe(b"")
+    connection = LastingConnection(socket, lambda: now)
+    for endpoint in (at(line, "verdicts"), f"tcp://127.0.0.1:{port}"):
+        connection.connect(endpoint, keys_of(line, "reader"))
+    line.turn_until(lambda: received(socket))
+    sent = count = 0
+    while sent < 200 or not caplog.records:
+        now += 0.1
+        connection.keep()
+        line.turn()
+        sent += 1
+        count += received(socket)
+    while socket.poll(500):
+        count += received(socket)
+    connection.close()
+    assert count == sent
+    (said,) = caplog.records
+    assert said.fields["endpoint"] == f"tcp://127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "remote", "may_be"),
+    [
+        ("tcp://[::1]:5571", "tcp://[::1]:5571", True),
+        ("tcp://192.0.2.1:5571", "tcp://[::ffff:192.0.2.1]:5571", True),
+        ("tcp://192.0.2.2:5571", "tcp://[::ffff:192.0.2.1]:5571", False),
+        ("tcp://line1.plant:5571", "tcp://192.0.2.1:5571", True),
+        ("tcp://line1.plant:5572", "tcp://192.0.2.1:5571", False),
+        ("ipc:///run/a.sock", "ipc:///run/b.sock", False),
+    ],
+)
+def test_an_endpoint_is_known_by_the_address_that_zeromq_tells(endpoint, remote, may_be):
+    assert _may_be(endpoint, remote) == may_be
 
 
 def bind_again(socket: zmq.Socket[bytes], port: int) -> object:
