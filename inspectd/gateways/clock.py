@@ -8,6 +8,7 @@ from typing import Final
 
 _LOOK_SECONDS: Final = 0.02
 _STOOD_STILL_SECONDS: Final = 0.1
+"""More than a loop is late that does not stand still: what is found sooner is dated by when it is found."""
 
 
 def clock_seconds() -> float:
@@ -37,5 +38,15 @@ class ArrivalClock:
 
     def came(self) -> float:
         """The earliest that what was just found can have come, as `clock_seconds`."""
-        now = clock_seconds()
-        return now if now - self._looked_at < _STOOD_STILL_SECONDS else self._looked_at
+        return earliest(self._looked_at, clock_seconds(), 0.0)
+
+
+def earliest(looked_at: float, now: float, every_seconds: float) -> float:
+    """When what is found now can have come at the earliest, where it was not there at `looked_at`.
+
+    Args:
+        looked_at: when that look began.
+        now: the same clock.
+        every_seconds: how often is looked: what lies within that and a moment is no delay.
+    """
+    return now if now - looked_at < every_seconds + _STOOD_STILL_SECONDS else looked_at

@@ -121,6 +121,8 @@ class Handshake:
         self._has_number = False
         self._plant_beat: int | None = 0
         self._plant_at: float | None = None
+        self._came = 0.0
+        """The earliest that what the plant has just written can have come."""
         self._is_plant_silent = False
         self._line: LineSeen | None = None
         self._line_until = 0.0
@@ -136,8 +138,14 @@ class Handshake:
 
     # --- the plant's side ---------------------------------------------------------------------------------
 
-    def write(self, first: int, words: Sequence[int], now: float) -> list[Order]:
+    def write(self, first: int, words: Sequence[int], now: float, came: float | None = None) -> list[Order]:
         """The plant writes words of the control block; what the line is to be asked.
+
+        Args:
+            first: number of the first word.
+            words: what it writes.
+            now: seconds on the gateway's clock.
+            came: the earliest that they can have been written: a trigger counts from then. None: now.
 
         Raises:
             RegisterError: they are not all in the control block; nothing was written.
@@ -151,6 +159,7 @@ class Handshake:
                 self._plant_at = now
             self._plant_beat = self._control[1]
         orders: list[Order] = []
+        self._came = now if came is None else came
         if 0 in written:
             self._take_bits(ControlBit(before[0]), ControlBit(self._control[0]), orders, now)
         self.command.asks(*self._asked_command)
@@ -358,7 +367,7 @@ class Handshake:
 
     def _trigger(self, orders: list[Order], now: float, *, number: int) -> None:
         self.tick(now)
-        trigger = self._next_trigger(number, now)
+        trigger = self._next_trigger(number)
         if isinstance(trigger, str):
             self._refuse(number, trigger)
             return
@@ -371,7 +380,7 @@ class Handshake:
             self.trigger_state = TriggerState.ASKING
         orders.append(trigger)
 
-    def _next_trigger(self, number: int, now: float) -> PlantTrigger | str:
+    def _next_trigger(self, number: int) -> PlantTrigger | str:
         """The trigger that the control block describes, or why there is none."""
         if not self.is_online:
             return "not_online"
@@ -384,7 +393,7 @@ class Handshake:
             acquisition = acquisition % 0xFFFFFFFF + 1
             if acquisition & 0xFFFF not in _UNUSED_LOW_WORDS:
                 return trigger_of(
-                    self._control, self._recipes, acquisition, now, number=number, golden=self._golden
+                    self._control, self._recipes, acquisition, self._came, number=number, golden=self._golden
                 )
 
     def _refuse(self, number: int, reason: str) -> None:

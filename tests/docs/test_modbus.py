@@ -153,7 +153,7 @@ def test_the_page_lists_every_metric() -> None:
     side = PlantSide()
     settings = ModbusConfig()
     link = LineLink(settings.line, settings.handshake, side.handshake, lambda: 0.0)
-    bank = PlantRegisters(side.handshake, link.take, lambda: 0.0)
+    bank = PlantRegisters(side.handshake, link.take, lambda: 0.0, lambda: 0.0)
     server = ModbusServer(bank, settings.modbus, lambda: 0.0)
     text = generate_latest(metrics.registry(ModbusCollector(side.handshake, link, server))).decode()
     served_kinds = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.daemon
 
 FAST = "[handshake]\nanswer_ms = 1000\n"
 ENABLED, TRIGGER, ACK, EXECUTE = 1, 2, 8, 16
+MISSED, RESULT = 8, 1 << 11
 
 
 def line(stub_bank: Path, folder: Path) -> str:
@@ -331,6 +334,26 @@ def test_a_connection_that_is_lost_changes_nothing(daemon, gateways, plc) -> Non
 def refused(file: Path, capfd: pytest.CaptureFixture[str]) -> str:
     assert main(["gateway", "modbus", "--config", str(file), "--check"]) == ExitCode.BAD_INPUT
     return capfd.readouterr().err
+
+
+def test_a_trigger_that_lay_in_a_gateway_that_stood_still_is_none(daemon, gateways, plc) -> None:
+    """Its time for an answer began when it came: by then the next part is before the camera."""
+    gateway = gateways(daemon, "[handshake]\nanswer_ms = 150\nplc_timeout_ms = 5000\n")
+    plc(gateway).until(lambda status: status[0] & 1)
+    client = ModbusTcpClient("127.0.0.1", port=gateway.port, timeout=10)
+    assert client.connect()
+    assert not client.write_registers(0, [ENABLED, 1001]).isError()
+    gateway.process.send_signal(signal.SIGSTOP)
+    later = threading.Timer(0.3, gateway.process.send_signal, [signal.SIGCONT])
+    later.start()
+    assert not client.write_registers(0, [ENABLED | TRIGGER, 1002]).isError()
+    later.join()
+    end = time.monotonic() + 5
+    while not (status := client.read_holding_registers(100, count=40).registers)[0] & MISSED:
+        assert time.monotonic() < end
+        assert not status[0] & RESULT
+    assert value_in(status, "error") == TRIGGER_REFUSAL_NUMBERS["no_answer"]
+    client.close()
 
 
 def test_every_problem_of_the_file_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -67,6 +67,11 @@ def test_a_part_by_the_bits(side: PlantSide) -> None:
     assert (side.value("evaluation"), side.value("pass_key"), side.value("inspection_id")) == (0, 0, 0)
 
 
+def test_a_trigger_counts_from_when_it_can_have_been_written(side: PlantSide) -> None:
+    (order,) = side.handshake.write(0, [TRIGGERED], side.now, side.now - 0.3)
+    assert order.at == side.now - 0.3
+
+
 @pytest.mark.parametrize(
     ("evaluation", "shown"),
     [(Evaluation.FAIL, Judgement.FAIL), (Evaluation.UNDECIDABLE, Judgement.UNDECIDABLE)],

@@ -29,7 +29,7 @@ class ServedHandshake:
     def __init__(self, **settings: Any) -> None:
         self.side = PlantSide()
         self.writers: list[asyncio.StreamWriter] = []
-        bank = PlantRegisters(self.side.handshake, lambda _: None, self.clock)
+        bank = PlantRegisters(self.side.handshake, lambda _: None, self.clock, self.clock)
         self.server = ModbusServer(bank, ModbusSettings(port=0, **settings), self.clock)
 
     def clock(self) -> float:
@@ -280,7 +280,7 @@ def test_an_announced_golden_part_falls_with_the_connection_of_a_plant_without_a
     async def test() -> None:
         async with serving() as served:
             served.side = side = PlantSide(golden_parts={3: "crack-1"}, plant_seconds=plant_seconds)
-            served.server.bank = PlantRegisters(side.handshake, lambda _: None, served.clock)
+            served.server.bank = PlantRegisters(side.handshake, lambda _: None, served.clock, served.clock)
             side.alive()
             (_, reading), (reader, writer) = await served.connect(), await served.connect()
             words = [1 | ControlBit.EXECUTE, 1, *[0] * 8, 4, 3]

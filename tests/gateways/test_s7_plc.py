@@ -96,6 +96,26 @@ def test_a_trigger_is_judged_by_what_was_written_before_its_number() -> None:
     assert [(order.number, order.recipe) for order in line.orders] == [(5, "two")]
 
 
+def test_a_trigger_that_was_there_while_the_gateway_stood_still_counts_from_its_last_look() -> None:
+    block = bytearray(68)
+    plc, beats, written_at = S7Plc(control=block), iter(range(1, 10_000)), 0.0
+    line = LineOfOne(plc.port)
+
+    def cycle() -> None:
+        nonlocal written_at
+        if not plc.is_ready() and not written_at:
+            block[:] = words_of(0, 1, next(beats))
+        elif not written_at:
+            written_at = time.monotonic()
+            block[:] = words_of(5, 2, next(beats))
+            time.sleep(0.3)  # the whole program stands still
+
+    asyncio.run(line.until(lambda: line.orders, cycle))
+    plc.close()
+    (order,) = line.orders
+    assert written_at - 0.2 < order.at <= written_at
+
+
 ANSWERS = {
     0: bytes.fromhex("03000016 11d00001000100 c0010a c1020100 c2020102"),
     0xF0: bytes.fromhex("0300001b 02f080 32030000 0000 0008 0000 0000 f0000001000100f0"),

@@ -10,7 +10,7 @@ from typing import Final
 
 from inspectd import log
 from inspectd.gateways import metrics
-from inspectd.gateways.clock import clock_seconds
+from inspectd.gateways.clock import ArrivalClock, clock_seconds
 from inspectd.gateways.handshake import Handshake, Order
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.modbus.metrics import ModbusCollector
@@ -27,10 +27,14 @@ class PlantRegisters:
     """A hand-shake's registers with a clock; what the plant wants of the line goes to `on_order`."""
 
     def __init__(
-        self, handshake: Handshake, on_order: Callable[[Order], None], clock: Callable[[], float]
+        self,
+        handshake: Handshake,
+        on_order: Callable[[Order], None],
+        clock: Callable[[], float],
+        came: Callable[[], float],
     ) -> None:
-        """Serve this hand-shake."""
-        self._handshake, self._on_order, self._clock = handshake, on_order, clock
+        """Serve this hand-shake; `came` is the earliest that what is written just now can have come."""
+        self._handshake, self._on_order, self._clock, self._came = handshake, on_order, clock, came
 
     def read(self, first: int, count: int) -> Sequence[int]:
         """See `Handshake.read`.
@@ -46,7 +50,7 @@ class PlantRegisters:
         Raises:
             RegisterError: they are not in the control block.
         """
-        for order in self._handshake.write(first, words, self._clock()):
+        for order in self._handshake.write(first, words, self._clock(), self._came()):
             self._on_order(order)
 
     def writer_lost(self) -> None:
@@ -71,7 +75,8 @@ class _Gateway:
         self._notifier = Notifier.from_environment()
         self._handshake = handshake_of(settings.handshake)
         self._link = LineLink(settings.line, settings.handshake, self._handshake, self._clock)
-        bank = PlantRegisters(self._handshake, self._link.take, self._clock)
+        self._arrivals = ArrivalClock()
+        bank = PlantRegisters(self._handshake, self._link.take, self._clock, self._arrivals.came)
         self._server = ModbusServer(bank, settings.modbus, self._clock)
 
     async def run(self) -> None:
@@ -94,5 +99,6 @@ class _Gateway:
             )  # fmt: skip
             self._notifier.ready()
             async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._arrivals.run())
                 tasks.create_task(self._link.run())
                 tasks.create_task(keep_time(self._handshake, self._notifier, self._clock, self._server.sweep))

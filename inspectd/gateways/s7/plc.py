@@ -13,6 +13,7 @@ from snap7 import AsyncClient
 from snap7.error import S7Error, S7ProtocolError, S7TimeoutError
 
 from inspectd import log
+from inspectd.gateways.clock import earliest
 from inspectd.gateways.handshake import Handshake, Order
 from inspectd.gateways.registers import CONTROL_FIRST, STATUS_FIRST
 from inspectd.gateways.s7.image import CONTROL_WORDS, STATUS_WORDS, control_words, status_bytes
@@ -72,6 +73,8 @@ class S7Link:
         self._handshake, self._on_order = handshake, on_order
         self._settings, self._clock = settings, clock
         self._taken = (0, 0)
+        self._looked_at = 0.0
+        """When the last read began whose words were taken; what was not there then came later."""
         self._said: PlcLostReason | None = None
 
     async def run(self) -> None:
@@ -105,6 +108,7 @@ class S7Link:
 
     async def _serve(self, client: AsyncClient) -> NoReturn:
         """Turn after turn; ends only by an exception."""
+        self._looked_at = self._clock()
         task = asyncio.current_task()
         assert task is not None
         while not task.cancelling():  # the library may have swallowed it
@@ -119,12 +123,16 @@ class S7Link:
         raise asyncio.CancelledError
 
     async def _turn(self, client: AsyncClient) -> None:
+        began, every_seconds = self._clock(), self._settings.poll_ms / 1000
         words = await self._read(client)
         if words is None:
             self.unsettled += 1
         else:
-            for order in self._handshake.write(CONTROL_FIRST, words, self._clock()):
+            now = self._clock()
+            came = earliest(self._looked_at, now, every_seconds)
+            for order in self._handshake.write(CONTROL_FIRST, words, now, came):
                 self._on_order(order)
+            self._looked_at = began
         image = self._handshake.read(STATUS_FIRST, STATUS_WORDS, self._clock())
         async with asyncio.timeout(self._settings.timeout_ms / 1000):
             await client.db_write(self._settings.status_db, 0, status_bytes(image))
