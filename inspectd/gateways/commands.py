@@ -55,6 +55,11 @@ class RecipeDesk:
             failed = RecipeRefusalReason.FAILED if event.event == "recipe_failed" else None
             loaded.set_result(failed)
 
+    def line_began_anew(self) -> None:
+        """The line was started again, and nobody there loads what was asked for before."""
+        if self._awaited is not None and not self._awaited[1].done():
+            self._awaited[1].set_result("not_alive")
+
     async def do(self, command: RecipeCommand) -> str | None:
         """Do a command; why it was not done, as `wire.numbers` knows it."""
         match command.code:

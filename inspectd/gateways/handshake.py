@@ -267,6 +267,10 @@ class Handshake:
             self._numbers[name] = number
         self._active = self._numbers.get(name, 0)
 
+    def recipe_not_known(self) -> None:
+        """The line was away or began anew: what judges there now has yet to be heard of."""
+        self._active, self._in_force = 0, None
+
     # --- time ---------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:

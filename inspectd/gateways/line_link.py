@@ -92,7 +92,7 @@ class LineLink:
             tasks.create_task(self._learn_recipe())
 
     async def _read(self) -> None:
-        epoch, was_alive = None, False
+        epoch, last_epoch, was_alive = None, None, False
         async with AsyncVerdictReader(
             self._verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
@@ -103,6 +103,12 @@ class LineLink:
                 is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
                 seen = _seen(heartbeat) if is_alive and heartbeat is not None else None
                 now = self._clock()
+                is_other = is_alive != was_alive or (seen is not None and seen.epoch != epoch)
+                if is_other:
+                    self._handshake.recipe_not_known()
+                if seen is not None and seen.epoch != last_epoch:
+                    self._desk.line_began_anew()
+                    last_epoch = seen.epoch
                 self._handshake.line_seen(seen, now)
                 if isinstance(item, PartVerdict):
                     self._handshake.saw_part(item, now)
@@ -110,7 +116,7 @@ class LineLink:
                     self.lost += item.count or 1
                 elif item is not None:
                     self._handshake.saw_view(item)
-                if is_alive != was_alive or (seen is not None and seen.epoch != epoch):
+                if is_other:
                     log.event(_log, logging.INFO, "line", liveness=reader.liveness)
                     was_alive, epoch = is_alive, None if seen is None else seen.epoch
                     self._recipe_may_differ.set()

@@ -68,6 +68,27 @@ def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_pa
     asyncio.run(test())
 
 
+def test_a_line_that_was_started_again_loads_nothing_that_was_asked_of_it_before(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/control.sock"
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(endpoint)
+            desk = RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds)
+            desk.line_began_anew()  # nothing is asked of it
+            doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.ACTIVATE, 12)))
+            client, asked = await line.recv_multipart()
+            name = json.loads(asked)["request"]
+            ack = RecipeAck(name, RecipeAction.PREPARE, RecipeState.LOADING, "cells", 1, 12, "00")
+            await line.send_multipart([client, wire.encode(ack)])
+            while not doing.done():
+                desk.line_began_anew()
+                await asyncio.sleep(0.01)
+            assert doing.result() == "not_alive"
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize("is_told_meanwhile", [True, False])
 def test_what_is_in_force_is_learned_without_an_event_and_never_from_before_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_told_meanwhile: bool

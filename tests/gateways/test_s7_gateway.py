@@ -130,6 +130,15 @@ def test_a_link_that_was_cut_brings_nothing_of_before(cell) -> None:
     assert plc.part()
 
 
+def test_a_gateway_that_ends_in_order_leaves_no_result_and_is_not_online(daemon, tmp_path: Path) -> None:
+    with started(daemon, tmp_path) as (plc, gateway, _):
+        result_waits(plc)
+        assert plc.status[0] & 0x881 == 0x881
+        assert gateway.stop() == ExitCode.OK
+        assert not plc.status[0] & 0x881
+        assert plc.status[16:40] == [0] * 24
+
+
 def test_an_answer_that_the_network_held_back_opens_for_no_part(cell) -> None:
     plc, _, link = cell
     plc.until(lambda: plc.is_ready() and plc.block.vars.Online)

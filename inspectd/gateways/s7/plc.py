@@ -111,16 +111,28 @@ class S7Link:
         self._looked_at = self._clock()
         task = asyncio.current_task()
         assert task is not None
-        while not task.cancelling():  # the library may have swallowed it
-            began = self._clock()
-            await self._turn(client)
-            took = self._clock() - began
-            self.turns, self.turn_seconds = self.turns + 1, self.turn_seconds + took
-            if not self.is_connected:
-                self.is_connected, self._said = True, None
-                log.event(_log, logging.INFO, "plc_connected", host=self._settings.host)
-            await asyncio.sleep(max(0.0, self._settings.poll_ms / 1000 - took))
-        raise asyncio.CancelledError
+        try:
+            while not task.cancelling():  # the library may have swallowed it
+                began = self._clock()
+                await self._turn(client)
+                took = self._clock() - began
+                self.turns, self.turn_seconds = self.turns + 1, self.turn_seconds + took
+                if not self.is_connected:
+                    self.is_connected, self._said = True, None
+                    log.event(_log, logging.INFO, "plc_connected", host=self._settings.host)
+                await asyncio.sleep(max(0.0, self._settings.poll_ms / 1000 - took))
+            raise asyncio.CancelledError
+        finally:
+            if task.cancelling():
+                await self._say_offline(client)
+
+    async def _say_offline(self, client: AsyncClient) -> None:
+        """The gateway ends: what stays in the PLC is no Online and no pass."""
+        self._handshake.line_seen(None, self._clock())
+        try:
+            await self._write_status(client)
+        except _FAULTS as error:  # its heartbeat stands still, which says the same
+            log.event(_log, logging.WARNING, "plc_not_told", host=self._settings.host, detail=str(error))
 
     async def _turn(self, client: AsyncClient) -> None:
         began, every_seconds = self._clock(), self._settings.poll_ms / 1000
@@ -133,6 +145,9 @@ class S7Link:
             for order in self._handshake.write(CONTROL_FIRST, words, now, came):
                 self._on_order(order)
             self._looked_at = began
+        await self._write_status(client)
+
+    async def _write_status(self, client: AsyncClient) -> None:
         image = self._handshake.read(STATUS_FIRST, STATUS_WORDS, self._clock())
         async with asyncio.timeout(self._settings.timeout_ms / 1000):
             await client.db_write(self._settings.status_db, 0, status_bytes(image))
