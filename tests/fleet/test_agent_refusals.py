@@ -46,7 +46,10 @@ def test_nothing_but_what_two_people_signed_for_this_line_gets_in(start_line, si
     found = agent.until_report(lambda r: r.state == "refused" and "max_mb" in r.why)
     assert (found.recipe, found.wanted_serial) == ("file", None)
     assert not store_of(line).ids()
+    (agent.state / "accepted.json").mkdir()  # nothing can be written there, as on a full disk
     tell(cluster, "line", whole)
+    agent.until_report(lambda r: r.state == "waiting" and "cannot be accepted yet: " in r.why)
+    (agent.state / "accepted.json").rmdir()
     agent.until_report(lambda r: (r.state, r.version, r.wanted_serial) == ("running", 1, 5))
     agent.stop(signal.SIGKILL)  # what it accepted is remembered
     agent.start()

@@ -169,6 +169,8 @@ class FleetAgent:
                     # At once: what runs by the order before must not be taken for what this one wants.
                     self._outlook.now(AgentState.WAITING, f"order {self._book.kept.serial} was accepted")
                     self._new_order.set()
+                if self._book.not_kept:
+                    self._outlook.now(AgentState.WAITING, self._book.not_kept)
                 if self._book.refusal:
                     self._changed.set()
             hinted = asyncio.create_task(self._hint.wait())

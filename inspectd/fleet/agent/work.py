@@ -101,6 +101,8 @@ class OrderBook:
         """Names the newest entry."""
         self.refusal = ""
         """Why that will not be used; empty: it is used."""
+        self.not_kept = ""
+        """Why the newest entry cannot be accepted yet; empty: it was looked at."""
         self._settings, self._folder, self._metrics, self._clock_ns = settings, folder, metrics, clock_ns
         self._newest: bytes | None = None
         metrics.wanted(self.kept.serial)
@@ -114,8 +116,7 @@ class OrderBook:
     def take(self, data: bytes) -> bool:
         """Look at the newest entry for this line; whether it is a new order, which is accepted now.
 
-        Raises:
-            UnavailableError: it cannot be kept, so it is not accepted yet.
+        One that cannot be kept, as on a full disk, is not accepted yet: `not_kept` says why.
         """
         if data == self._newest:
             return False
@@ -133,9 +134,16 @@ class OrderBook:
                 is_new = self.order is None
                 self.order, self.by = order, by
         except RefusedOrderError as error:
-            self._newest = data
+            self._newest, self.not_kept = data, ""
             self._refuse(sha256, error)
             return False
+        except UnavailableError as error:
+            not_kept = f"an order came and cannot be accepted yet: {error}"
+            if not_kept != self.not_kept:
+                log.event(_log, logging.ERROR, "not_kept", order=sha256[:12], detail=str(error))
+            self.not_kept = not_kept
+            return False
+        self.not_kept = ""
         self._newest, self.newest_sha256, self.refusal = data, sha256, ""
         return is_new
 
@@ -236,6 +244,9 @@ class OrderWork:
             outlook.now(AgentState.UNKNOWN, f"the line gives no answer: {error}")
             return False
         outlook.saw(status)
+        if self._book.not_kept:
+            outlook.now(AgentState.WAITING, self._book.not_kept)
+            return False
         if order is None or (self._book.kept.is_done and self._book.refusal):
             self._rest(status)
             return True
