@@ -8,9 +8,12 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 import zmq
 import zmq.asyncio
+from support.messages import verdict
 
+from inspectd import wire
 from inspectd.client import RecipeAck, RecipeAction, RecipeRequest, RecipeState
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.settings import AgentLine
@@ -45,3 +48,27 @@ def test_the_attempt_for_an_older_order_is_over_only_once_its_request_is(tmp_pat
         control.setsockopt(zmq.LINGER, 0)
         control.bind(line.endpoints[2])
         asyncio.run(work(control))
+
+
+def test_verdicts_of_another_line_do_not_count_and_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where the ports of two lines are mixed up: a rollout would go by the other's rejects."""
+    line = AgentLine(verdicts=f"ipc://{tmp_path}/verdicts.sock", plant="demo", name="line1")
+    with zmq.Context() as context, context.socket(zmq.XPUB) as published:
+        published.setsockopt(zmq.LINGER, 0)
+        published.bind(line.verdicts)
+        with contextlib.closing(LineEar(line, time.monotonic)) as ear:
+            ear.start()
+            assert published.poll(5000)
+            ear.begin("cell", 1)
+            for name in ("line2", "line2", "line1"):
+                judged = msgspec.structs.replace(verdict(1), line=name, recipe="cell", recipe_version=1)
+                published.send_multipart(
+                    [wire.topic("demo", name, judged.camera, wire.Kind.VERDICT), wire.encode(judged)]
+                )
+            while not (counted := ear.count("cell", 1).counts):
+                time.sleep(0.01)
+    assert sum(counted.values()) == 1
+    (said,) = caplog.records
+    assert (said.getMessage(), said.fields["line"]) == ("other_line", "line2")

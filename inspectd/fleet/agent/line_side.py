@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 from collections import deque
@@ -11,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from inspectd import log
 from inspectd.client import (
     Event,
     LiveReader,
@@ -38,6 +40,8 @@ _ENDED_SECONDS: Final = 10.0
 """Longer than a request waits for its answer."""
 _NEVER: Final = {RecipeRefusalReason.DAMAGED, RecipeRefusalReason.UNKNOWN, RecipeRefusalReason.OTHER_LINE}
 """What asking again cannot change."""
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Tally(msgspec.Struct, frozen=True):
@@ -71,6 +75,8 @@ class LineEar:
 
     def __init__(self, line: AgentLine, clock: Callable[[], float]) -> None:
         self._reader = LiveReader(line.verdicts, keys=line.keys)
+        self._names = (line.plant, line.name)
+        self._has_said_other = False
         self._clock = clock
         self._lock = threading.Lock()
         self._ends: deque[Event] = deque(maxlen=_ENDS_KEPT)
@@ -110,11 +116,21 @@ class LineEar:
     def _listen(self) -> None:
         while not self._stop.is_set():
             message = self._reader.receive(_TURN_SECONDS)
-            if isinstance(message, Event) and message.event in {"recipe_prepared", "recipe_failed"}:
+            if isinstance(message, Event | Verdict) and (message.plant, message.line) != self._names:
+                self._heard_another(message)
+            elif isinstance(message, Event) and message.event in {"recipe_prepared", "recipe_failed"}:
                 with self._lock:
                     self._ends.append(message)
             elif isinstance(message, Verdict):
                 self._heard(message)
+
+    def _heard_another(self, message: Event | Verdict) -> None:
+        if not self._has_said_other:
+            self._has_said_other = True
+            log.event(
+                _log, logging.ERROR, "other_line", plant=message.plant, line=message.line,
+                detail=f"is at line.verdicts, expected {'/'.join(self._names)}: nothing of it counts",
+            )  # fmt: skip
 
     def _heard(self, verdict: Verdict) -> None:
         with self._lock:
