@@ -18,8 +18,6 @@ SIDE = 256
 _TEXTURE = 112
 _LARGEST_DEFECT = 0.1
 """Of the image's side, where parts are placed at random."""
-_SMALLEST_DEFECT = 12
-"""Pixels."""
 _TRIES = 50
 
 

@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from inspectd.backends.openvino.admit import Admitted
     from inspectd.backends.openvino.foreign import AdmittedModel
 
-Colours = Literal["rgb", "bgr", "grey"]
-
 
 def main(arguments: argparse.Namespace) -> int:
     """Read and try the model, find head and threshold from good images, and write the bank."""

@@ -31,7 +31,6 @@ _CAP_SYS_NICE: Final = 23
 
 
 Record = TypeVar("Record")
-Received = TypeVar("Received")
 
 
 def argument_parser(module: str, description: str | None) -> argparse.ArgumentParser:

@@ -449,10 +449,6 @@ def _heatmap_rectangle(frame: FrameRef, scored: Region | None) -> Rectangle | No
     )
 
 
-def _live(channel: Channel[Any], start: StartScoring) -> ExitCode:
-    return ScoringWorker(channel, start).live()
-
-
 def _by_hand(arguments: argparse.Namespace) -> ExitCode:
     settings = config.load(arguments.config)
     starts = process_starts(settings.scoring, settings.recipes, settings.batching.max_batch, settings.cameras)

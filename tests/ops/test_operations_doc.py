@@ -12,7 +12,6 @@ from inspectd.metrics import Metrics
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/operations.md").read_text()
 AT_START = Path(__file__).with_name("metrics_at_start.txt")
-STANDARD = ("process_", "python_")
 
 
 def rows(heading: str) -> list[list[str]]:

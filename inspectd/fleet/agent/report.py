@@ -8,7 +8,6 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-MOST_BYTES: Final = 64_000
 _MOST_CHARACTERS: Final = 500
 
 

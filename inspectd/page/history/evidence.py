@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -129,6 +129,3 @@ def open_picture(kept: KeptEvidence) -> BinaryIO:
 def open_heatmap(kept: KeptEvidence) -> BinaryIO:
     """The heatmap's file; as `open_picture`."""
     return open_regular(kept.folder / HEATMAP, follow_links=False)
-
-
-Opener = Callable[[KeptEvidence], BinaryIO]

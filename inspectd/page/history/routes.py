@@ -39,7 +39,6 @@ Record = Callable[[Any, str, str], Awaitable[None]]
 
 VIEW: Final = "view"
 EXPORT: Final = "export"
-EXPLAIN: Final = "explain"
 
 _EXPORT_ROWS: Final = 1000
 _MAX_EVENTS: Final = 500

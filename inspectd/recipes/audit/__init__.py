@@ -21,7 +21,6 @@ from inspectd.recipes.audit.reading import (
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
-    FILE_ID,
     FILE_NAME,
     AuditAction,
     AuditRecord,
@@ -34,7 +33,6 @@ from inspectd.recipes.audit.records import (
 __all__ = [
     "BEGUN",
     "DONE",
-    "FILE_ID",
     "FILE_NAME",
     "AuditAction",
     "AuditEntry",
