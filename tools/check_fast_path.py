@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 from inspectd.backends.base import Search
 from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.images import read_image
-from inspectd.evaluation.dataset import load_dataset
+from inspectd.evaluation.dataset import read_dataset
 
 MOST_AUROC = 0.001
 MOST_APART = 0.05
@@ -61,7 +61,7 @@ def check(bank: Path, rounded: Sequence[Path], data: Path, search: Search) -> di
     )
     reference = Scored(Scorer.load(bank, "cpu", ScoringOptions("torch")))
     defective = []
-    for image in track(load_dataset(data), "images", disable=not sys.stderr.isatty()):
+    for image in track(read_dataset(data).images, "images", disable=not sys.stderr.isatty()):
         frame = read_image(image.path)
         if frame is None:
             continue

@@ -24,7 +24,7 @@ from scipy import stats
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_manifest
-from inspectd.evaluation.dataset import LabelledImage, load_dataset
+from inspectd.evaluation.dataset import LabelledImage, read_dataset
 from inspectd.evaluation.drawn_defects import (
     WHOLE,
     GoodImage,
@@ -142,7 +142,7 @@ def main() -> int:
     parser.add_argument("--only", help="names of settings, between commas")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there too")
     arguments = parser.parse_args()
-    images = load_dataset(arguments.data)
+    images = read_dataset(arguments.data).images
     rates = [float(rate) for rate in arguments.rates.split(",")]
     names = arguments.only.split(",") if arguments.only else list(SETTINGS)
     banks: dict[str, dict[str, Any]] = {}

@@ -26,7 +26,7 @@ from inspectd.bank.progress import Progress
 from inspectd.bank.settings_choice import DEFAULT, SettingsChoice
 from inspectd.cli.bank_common import Steps
 from inspectd.evaluation.choose_settings import choose_settings
-from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset
+from inspectd.evaluation.dataset import GOOD, LabelledImage, read_dataset
 from inspectd.evaluation.evaluate import BankReport, evaluate
 from inspectd.files import write_text
 from inspectd.model.options import HeadOptions, PatchOptions
@@ -133,7 +133,7 @@ def main() -> None:
             sets += [(root.name, root / "train/good", root) for root in made]
         figures, trials = [], []
         for name, good, data in sets:
-            labelled = LabelledSet(name, find_images(good), load_dataset(data))
+            labelled = LabelledSet(name, find_images(good), read_dataset(data).images)
             rows, choice = compare(labelled, arguments.minutes, steps)
             figures += table_of(labelled, rows)
             trials += trials_of(name, choice)

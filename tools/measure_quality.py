@@ -28,7 +28,7 @@ from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images, named_image, read_image
 from inspectd.evaluation.calibrate import shown_rate
-from inspectd.evaluation.dataset import GOOD, LabelledImage, load_dataset
+from inspectd.evaluation.dataset import GOOD, LabelledImage, read_dataset
 from inspectd.evaluation.metrics import image_metrics
 from inspectd.files import write_text
 from inspectd.model.options import PatchOptions
@@ -218,7 +218,7 @@ def main() -> None:
 
     alarms = []
     for name, good_folder, data in arguments.set:
-        good, images = find_images(Path(good_folder)), load_dataset(Path(data))
+        good, images = find_images(Path(good_folder)), read_dataset(Path(data)).images
         learnt = learnt_of(good)
         check = FrameCheck(learnt.quality, learnt.tensors)
         clean = [image for image in images if image.label == GOOD]
@@ -236,7 +236,7 @@ def main() -> None:
     if arguments.auroc:
         say("\n| set | aligned | displaced | image AUROC | undecidable |\n|---|---|---|---|---|")
         for name, good_folder, data in arguments.set:
-            for row in auroc_rows(name, find_images(Path(good_folder)), load_dataset(Path(data))):
+            for row in auroc_rows(name, find_images(Path(good_folder)), read_dataset(Path(data)).images):
                 say(row)
     if arguments.out is not None:
         write_text(arguments.out, "\n".join(lines) + "\n")

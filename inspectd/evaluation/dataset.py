@@ -69,11 +69,6 @@ class DataSet:
         return notes
 
 
-def load_dataset(source: Path) -> list[LabelledImage]:
-    """All labelled images of a data set; as `read_dataset`, where nobody asks what was left out."""
-    return read_dataset(source).images
-
-
 def read_dataset(source: Path) -> DataSet:
     """A data set's labelled images with their masks.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.daemon import Daemon, camera_table
 
-from inspectd.evaluation.dataset import load_dataset
+from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
 from inspectd.model.options import KINDS
 
@@ -24,6 +24,8 @@ def test_the_daemon_and_evaluate_give_the_same_scores(
     assert daemon.stop() == 0
     for kind in KINDS:
         published = {v.source: v.score for v in daemon.reader.verdicts if v.camera == kind}
-        judged = evaluate(detector_banks[kind], load_dataset(mixed_folder), "cpu", lambda *_: None).judged
+        judged = evaluate(
+            detector_banks[kind], read_dataset(mixed_folder).images, "cpu", lambda *_: None
+        ).judged
         expected = {str(item.image.path.relative_to(mixed_folder)): item.score for item in judged}
         assert published == pytest.approx(expected, rel=1e-3, abs=1e-3)

@@ -12,7 +12,7 @@ from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images, read_image
-from inspectd.evaluation.dataset import load_dataset
+from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
 
 SPECS = {  # early blocks: conversion takes as long as a network is deep
@@ -80,6 +80,6 @@ def score_of(scorer: Scorer, path: Path) -> float:
 
 def test_they_are_evaluated(mixed_folder: Path, transformer_banks: dict[str, Path]) -> None:
     for bank in transformer_banks.values():
-        judgement = evaluate(bank, load_dataset(mixed_folder)[::4], "cpu", lambda *_: None)
+        judgement = evaluate(bank, read_dataset(mixed_folder).images[::4], "cpu", lambda *_: None)
         assert len(judgement.judged) == 10
         assert 0 <= judgement.report.image_auroc <= 1

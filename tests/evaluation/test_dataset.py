@@ -6,7 +6,7 @@ import pytest
 from support.pictures import write_images
 
 from inspectd.errors import InputError
-from inspectd.evaluation.dataset import load_dataset, read_dataset
+from inspectd.evaluation.dataset import read_dataset
 from inspectd.pictures.folder import defective_pixels
 
 
@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
 def test_an_mvtec_folder_with_masks(tmp_path: Path) -> None:
     touch(tmp_path, "train/good/0.png", "test/good/1.png", "test/crack/2.png", "test/crack/3.png")
     touch(tmp_path, "ground_truth/crack/2_mask.png")
-    images = load_dataset(tmp_path)
+    images = read_dataset(tmp_path).images
     assert [(i.label, i.path.name, i.defective, i.mask and i.mask.name) for i in images] == [
         ("crack", "2.png", True, "2_mask.png"),
         ("crack", "3.png", True, None),
@@ -29,14 +29,14 @@ def test_an_mvtec_folder_with_masks(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_labels(tmp_path: Path) -> None:
-    images = load_dataset(touch(tmp_path, "good/a.png", "dent/b.jpg"))
+    images = read_dataset(touch(tmp_path, "good/a.png", "dent/b.jpg")).images
     assert [(image.label, image.path.name) for image in images] == [("dent", "b.jpg"), ("good", "a.png")]
 
 
 def test_a_csv_of_paths_and_labels(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png", "m.png")
     (tmp_path / "data.csv").write_text("path,label,mask\na.png,good,\nb.png,dent,m.png\n")
-    images = load_dataset(tmp_path / "data.csv")
+    images = read_dataset(tmp_path / "data.csv").images
     assert [(i.path, i.label, i.mask) for i in images] == [
         (tmp_path / "a.png", "good", None),
         (tmp_path / "b.png", "dent", tmp_path / "m.png"),
@@ -56,14 +56,14 @@ def test_a_csv_with_faults_says_where(tmp_path: Path, text: str, message: str) -
     touch(tmp_path, "a.png")
     (tmp_path / "data.csv").write_text(text)
     with pytest.raises(InputError, match=message):
-        load_dataset(tmp_path / "data.csv")
+        read_dataset(tmp_path / "data.csv")
 
 
 def test_a_folder_without_defects_says_so(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no defective images"):
-        load_dataset(touch(tmp_path, "good/a.png"))
+        read_dataset(touch(tmp_path, "good/a.png"))
     with pytest.raises(InputError, match="not found"):
-        load_dataset(tmp_path / "nowhere")
+        read_dataset(tmp_path / "nowhere")
 
 
 SQUARE = np.zeros((48, 64), np.uint8)
@@ -134,17 +134,17 @@ def test_a_label_that_is_nearly_good_is_refused(tmp_path: Path, label: str) -> N
 def test_a_csv_of_a_spreadsheet_is_read_or_its_separator_named(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
     (tmp_path / "data.csv").write_bytes(b"\xef\xbb\xbfpath,label\r\na.png,good\r\nb.png,dent\r\n")
-    assert [image.label for image in load_dataset(tmp_path / "data.csv")] == ["good", "dent"]
+    assert [image.label for image in read_dataset(tmp_path / "data.csv").images] == ["good", "dent"]
     (tmp_path / "data.csv").write_text("path;label\na.png;good\nb.png;dent\n")
     with pytest.raises(InputError, match="separated by ';', expected ','"):
-        load_dataset(tmp_path / "data.csv")
+        read_dataset(tmp_path / "data.csv")
 
 
 def test_a_csv_that_names_a_missing_mask_is_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.png", "b.png")
     (tmp_path / "data.csv").write_text("path,label,mask\na.png,good,\nb.png,dent,gone.png\n")
     with pytest.raises(InputError, match=r"line 3: mask .*gone\.png not found"):
-        load_dataset(tmp_path / "data.csv")
+        read_dataset(tmp_path / "data.csv")
 
 
 @pytest.mark.parametrize("is_csv", [False, True])
@@ -164,4 +164,4 @@ def test_a_picture_that_is_good_and_a_defect_is_refused(tmp_path: Path, is_csv: 
     with pytest.raises(
         InputError, match=r"good/b\.png \(label 'good'\) and .*\.png \(label 'crack'\) are the same"
     ):
-        load_dataset(source)
+        read_dataset(source)

@@ -14,7 +14,7 @@ from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank, write_bank
 from inspectd.bank.images import read_image
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import interval
-from inspectd.evaluation.dataset import LabelledImage, load_dataset
+from inspectd.evaluation.dataset import LabelledImage, read_dataset
 from inspectd.evaluation.evaluate import ClassResult, Judgement, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 
@@ -31,7 +31,7 @@ def judgement(bank_file: Path, mixed_folder: Path, tmp_path_factory: pytest.Temp
     mask[100:200, 100:200] = 255
     cv2.imwrite(str(folder / "mask.png"), mask)
     (folder / "broken.png").write_bytes(b"nothing")
-    images = load_dataset(mixed_folder)
+    images = read_dataset(mixed_folder).images
     images[0] = LabelledImage(images[0].path, images[0].label, folder / "mask.png")
     return evaluate(bank_file, [*images, LabelledImage(folder / "broken.png", "good")], "cpu", quiet)
 
@@ -88,7 +88,7 @@ def test_the_banks_own_images_count_with_the_scores_they_had_when_left_out(
 ) -> None:
     own = [LabelledImage(path, "good") for path in cells(defective=False)[0:20:2]]
     mislabelled = LabelledImage(cells(defective=False)[20], "dent")
-    images = [*load_dataset(mixed_folder)[:25], *own, mislabelled]
+    images = [*read_dataset(mixed_folder).images[:25], *own, mislabelled]
     judgement = evaluate(bank_file, images, "cpu", quiet)
     assert judgement.report.from_the_bank == [str(image.path) for image in (*own, mislabelled)]
     assert [item.score for item in judgement.judged[25:]] == read_bank(bank_file).tensors[GOOD_SCORES][
@@ -105,7 +105,7 @@ def test_a_bank_that_does_not_tell_its_images_is_said_to(
     bank = read_bank(bank_file)
     del bank.tensors[IMAGE_DIGESTS]
     write_bank(tmp_path / "old.bank", bank.manifest, bank.tensors)
-    judgement = evaluate(tmp_path / "old.bank", load_dataset(mixed_folder)[15:25], "cpu", quiet)
+    judgement = evaluate(tmp_path / "old.bank", read_dataset(mixed_folder).images[15:25], "cpu", quiet)
     assert judgement.report.from_the_bank is None
     write_report(tmp_path / "r.html", judgement, "old")
     assert "does not record the images it was built from" in (tmp_path / "r.html").read_text()
@@ -114,7 +114,7 @@ def test_a_bank_that_does_not_tell_its_images_is_said_to(
 def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
     bank_file: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
-    images = [*load_dataset(mixed_folder)[:1], *load_dataset(mixed_folder)[-1:]]
+    images = [*read_dataset(mixed_folder).images[:1], *read_dataset(mixed_folder).images[-1:]]
     for name in ("good", "dent"):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
         images.append(LabelledImage(tmp_path / f"{name}.png", name))

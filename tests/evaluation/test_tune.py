@@ -5,7 +5,7 @@ import pytest
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
 from inspectd.errors import InputError
-from inspectd.evaluation.dataset import load_dataset
+from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
 from inspectd.evaluation.tune import Limits, Sweep, TuningTrial, choose, tune
 
@@ -39,7 +39,7 @@ def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path) -> None:
     done: list[int] = []
     tuning = tune(
         find_images(good_folder)[:12],
-        load_dataset(mixed_folder)[15:25],
+        read_dataset(mixed_folder).images[15:25],
         BuildSpec(),
         sweep,
         device="cpu",
