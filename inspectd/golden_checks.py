@@ -156,7 +156,8 @@ class GoldenChecks:
             self._is_running = True
             self._audit.make_up_for(self._file)
             self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
-            self._schedule.change_pictures(filter(self._has_its_pictures, self._subjects()), self._clock())
+            alike = self._pictures.alike(self._subjects(), self._past, self._book.in_force.places)
+            self._schedule.change_pictures(alike, self._clock())
             for subject in self._subjects():
                 if subject.sha256 in self._lost:
                     detail = (
@@ -469,7 +470,8 @@ class GoldenChecks:
         subject = check.subject
         result = CheckResult(
             time.time_ns(), self._began_utc_ns, check.name, check.who, subject.recipe, subject.version,
-            subject.sha256, outcome, check.problems, check.showings, self._pictures_of(subject),
+            subject.sha256, outcome, check.problems, check.showings,
+            self._pictures.sha256_of(subject.recipe, self._book.in_force.places),
         )  # fmt: skip
         if outcome is GoldenOutcome.ABANDONED and not check.showings:
             self._on_ended(check, outcome)  # nobody could fill the disk with these
@@ -581,20 +583,6 @@ class GoldenChecks:
             if subject.sha256 and subject.recipe in with_parts:
                 found[subject.recipe] = subject
         return list(found.values())
-
-    def _pictures_of(self, subject: GoldenSubject) -> str:
-        """Identifies the pictures of the cameras that a recipe in force judges, or may judge by a trigger."""
-        places = self._book.in_force.places.items()
-        judged = {place for place, key in places if title_of(key)[0] == subject.recipe}
-        return self._pictures.sha256(
-            name for name, of_it in self._places.items() if judged & {*of_it} or not judged
-        )
-
-    def _has_its_pictures(self, subject: GoldenSubject) -> bool:
-        """Whether pictures are made as they were when it passed last, as far as that is known."""
-        past = self._past.get(subject.sha256)
-        was = "" if past is None else past.pictures_sha256
-        return was in {"", self._pictures_of(subject)}
 
     def _subject(self, key: str) -> GoldenSubject:
         """What a key's judgements prove something of; without a sha256 while that is not known."""

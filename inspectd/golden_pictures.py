@@ -13,6 +13,8 @@ import msgspec
 
 from inspectd.config import Camera, Settings
 from inspectd.config.sources import masked
+from inspectd.golden.schedule import GoldenPast, GoldenSubject
+from inspectd.recipes.book import title_of
 from inspectd.recipes.line_file import FileStamp
 
 _OF_RECIPES: Final = "recipe"
@@ -31,6 +33,8 @@ class CameraPictures:
     """
 
     def __init__(self, cameras: Iterable[Camera], files: Files) -> None:
+        cameras = list(cameras)
+        self._places = {camera.name: frozenset(camera.places) for camera in cameras}
         self._digests: dict[str, str] = {}
         self.change(cameras, files)
 
@@ -38,10 +42,34 @@ class CameraPictures:
         """These make them otherwise from now on."""
         self._digests |= {camera.name: _digest(camera, files.get(camera.name, ())) for camera in cameras}
 
-    def sha256(self, names: Iterable[str]) -> str:
-        """Identifies the pictures of these cameras."""
+    def sha256_of(self, recipe: str, in_force: Mapping[str, str]) -> str:
+        """Identifies the pictures of the cameras that a recipe in force judges, or may judge by a trigger.
+
+        Args:
+            recipe: its name.
+            in_force: the key of the recipe that judges each place.
+        """
+        judged = {place for place, key in in_force.items() if title_of(key)[0] == recipe}
+        names = [name for name, of_it in self._places.items() if judged & of_it or not judged]
         text = msgspec.json.encode({name: self._digests[name] for name in names}, order="sorted")
         return hashlib.sha256(text).hexdigest()
+
+    def alike(
+        self, subjects: Iterable[GoldenSubject], past: Mapping[str, GoldenPast], in_force: Mapping[str, str]
+    ) -> list[GoldenSubject]:
+        """Those whose pictures are made as when they passed last, as far as that is known.
+
+        Args:
+            subjects: what is in force.
+            past: what is recorded, by the subject's sha256.
+            in_force: as of `sha256_of`.
+        """
+        was = {sha256: of_it.pictures_sha256 for sha256, of_it in past.items()}
+        return [
+            subject
+            for subject in subjects
+            if was.get(subject.sha256, "") in {"", self.sha256_of(subject.recipe, in_force)}
+        ]
 
 
 def _digest(camera: Camera, files: Iterable[FileStamp | None]) -> str:
