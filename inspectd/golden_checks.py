@@ -1,8 +1,8 @@
 """Checks with golden parts on a running line: announces, collects and records them, and holds the interlock.
 
-When a check is due is in `golden.schedule`, how one goes in `golden.check`. What is here knows which frame
-and which trigger is of a golden part, and takes the line out of service: `GoldenChecks.final` has the last
-word on every verdict before it is published.
+When a check is due is in `golden.schedule`, how one goes in `golden.check`, how every recipe stands in
+`golden_standing`. What is here knows which frame and which trigger is of a golden part, and takes the line
+out of service: `GoldenChecks.final` has the last word on every verdict before it is published.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from inspectd.golden.results import FILE_NAME, CheckDue, CheckResult, GoldenLine
 from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
 from inspectd.golden_pictures import CameraPictures, Files
 from inspectd.golden_record import GoldenRecorder
+from inspectd.golden_standing import GoldenStanding
 from inspectd.line_audit import LineAudit, past_by_audit
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
@@ -35,7 +36,6 @@ from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import (
     GoldenAck,
     GoldenAction,
-    GoldenDue,
     GoldenOutcome,
     GoldenRecord,
     GoldenRefusal,
@@ -107,7 +107,6 @@ class GoldenChecks:
         self._config = config
         self._parts = {part.name: part for part in config.golden.parts}
         self._book = book
-        self._sha256_of = sha256_of
         self._audit = audit
         self._publish = publish
         self._emit = emit
@@ -145,6 +144,7 @@ class GoldenChecks:
         )
         """Of the lost ones, only the audit file has that they failed."""
         self._schedule = GoldenSchedule(config.golden, self._past)
+        self._standing = GoldenStanding(config.golden.parts, book, sha256_of, self._schedule, clock)
         cameras = config.cameras if self.is_on else ()
         self._pictures = CameraPictures(cameras, camera_stamps_of(cameras))
 
@@ -155,10 +155,10 @@ class GoldenChecks:
         if self.is_on:
             self._is_running = True
             self._audit.make_up_for(self._file)
-            self._schedule.start(self._subjects(), self._clock(), time.time_ns(), newest_utc_ns)
-            alike = self._pictures.alike(self._subjects(), self._past, self._book.in_force.places)
+            self._schedule.start(self._standing.subjects(), self._clock(), time.time_ns(), newest_utc_ns)
+            alike = self._pictures.alike(self._standing.subjects(), self._past, self._book.in_force.places)
             self._schedule.change_pictures(alike, self._clock())
-            for subject in self._subjects():
+            for subject in self._standing.subjects():
                 if subject.sha256 in self._lost:
                     detail = (
                         f"recipe {subject.recipe}: according to {AUDIT_NAME} its last check failed, but "
@@ -176,7 +176,7 @@ class GoldenChecks:
             self._check.end()
             self._conclude(self._check, "another recipe was put in force")
         self._is_outdated |= self._config.golden.at_changeover
-        self._schedule.change_over(self._subjects(), self._clock(), time.time_ns())
+        self._schedule.change_over(self._standing.subjects(), self._clock(), time.time_ns())
         self._tell_of_none()
         self.turn(self._clock())
 
@@ -188,7 +188,7 @@ class GoldenChecks:
         changed = {place for camera in cameras for place in self._places[camera.name]}
         if not changed:
             return
-        judged = {place: self._subject(key) for place, key in self._book.in_force.places.items()}
+        judged = {place: self._standing.subject(key) for place, key in self._book.in_force.places.items()}
         # Others may judge these cameras too, where triggers name them, or once they come back.
         spared = set(judged.values()) - {judged[place] for place in changed}
         if self._check is not None and self._check.subject not in spared:
@@ -217,40 +217,12 @@ class GoldenChecks:
 
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
-        now_ns, utc_ns = self._clock(), time.time_ns()
-        none = self._none() if self._is_running else ""
-        found = [("golden_none", none)] if none else []
-        for subject in self._subjects() if self._is_running else []:
-            state = self._schedule.state(subject, now_ns, utc_ns)
-            if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
-                is_held = self._schedule.reason(subject, now_ns, utc_ns) is not None
-                what = "its parts are undecidable" if is_held else "its parts are judged"
-                found.append((f"golden_{state}", f"recipe {subject.recipe}: {what} until a check passes"))
-        return found
+        return self._standing.conditions() if self._is_running else []
 
     def status(self) -> list[GoldenStatus]:
         """How the check of every recipe in force stands that has golden parts."""
-        now_ns, utc_ns, schedule = self._clock(), time.time_ns(), self._schedule
-        found = []
-        for subject in self._subjects() if self._is_running else []:
-            recipe = subject.recipe
-            check = self._check if self._outcome is None else None
-            last = self._last.get(subject.sha256)
-            found.append(
-                GoldenStatus(
-                    recipe,
-                    schedule.state(subject, now_ns, utc_ns),
-                    schedule.reason(subject, now_ns, utc_ns) is not None,
-                    schedule.due_utc_ns(subject, now_ns, utc_ns),
-                    schedule.due_parts(subject),
-                    schedule.overdue_utc_ns(subject, now_ns, utc_ns),
-                    check.name if check is not None and check.subject.recipe == recipe else None,
-                    last.outcome if last else None,
-                    last.utc_ns if last else None,
-                    last.who if last else "",
-                )
-            )
-        return found
+        check = self._check if self._outcome is None else None
+        return self._standing.status(check, self._last) if self._is_running else []
 
     # --- the last word on verdicts -------------------------------------------------------------------------
 
@@ -263,7 +235,7 @@ class GoldenChecks:
             if showing is not None:  # else its check ended meanwhile; it stays a golden part
                 self._see(showing, inspection, outcome)
             return undecidable(Reason.GOLDEN, outcome.decided_ns)
-        subject = self._subject(inspection.recipe)
+        subject = self._standing.subject(inspection.recipe)
         if inspection.trigger is None and self._stands_for_its_frame(inspection.frame, subject):
             self._schedule.count_part(subject.sha256)
         if outcome.evaluation is Evaluation.UNDECIDABLE:
@@ -314,7 +286,7 @@ class GoldenChecks:
         if showing is not None and showing.trigger_id == trigger.trigger_id:
             self._finish(showing)
         elif trigger.golden is None:
-            for sha256 in {self._subject(key).sha256 for key in recipes}:
+            for sha256 in {self._standing.subject(key).sha256 for key in recipes}:
                 self._schedule.count_part(sha256)
 
     def _stands_for_its_frame(self, frame: FrameRef | None, subject: GoldenSubject) -> bool:
@@ -322,7 +294,9 @@ class GoldenChecks:
         if frame is None or frame.region is None:
             return True
         places = self._book.in_force.places
-        alike = [place for place in self._places[frame.camera] if self._subject(places[place]) == subject]
+        alike = [
+            place for place in self._places[frame.camera] if self._standing.subject(places[place]) == subject
+        ]
         return frame.place == (alike or [frame.place])[0]
 
     def _is_golden(self, inspection: Inspection | PendingView) -> bool:
@@ -352,7 +326,7 @@ class GoldenChecks:
                 score.image_score if score else None, outcome.threshold, score.bank_sha256 if score else None,
             )
         )  # fmt: skip
-        showing.subjects[inspection.place] = self._subject(inspection.recipe)
+        showing.subjects[inspection.place] = self._standing.subject(inspection.recipe)
         if inspection.trigger is None and inspection.frame is not None:
             showing.claimed.discard(_identity(inspection.frame))
             if not showing.claimed and not showing.awaited:
@@ -381,8 +355,7 @@ class GoldenChecks:
     def _asked_to_begin(
         self, request: GoldenRequest, who: str, door: str
     ) -> tuple[GoldenRefusalReason, str] | None:
-        with_parts = {part.recipe for part in self._parts.values()}
-        names = [each.recipe for each in self._subjects() if each.recipe in with_parts]
+        names = [each.recipe for each in self._standing.subjects()]
         if self._check is not None and self._outcome is None:
             who = self._check.who or "unknown"
             detail = f"check {self._check.name}, begun by {who}, is under way; `inspectd golden end` ends it"
@@ -393,7 +366,7 @@ class GoldenChecks:
         return self._begin(request.request, request.recipe or names[0], who, door)
 
     def _begin(self, name: str, recipe: str, who: str, door: str) -> tuple[GoldenRefusalReason, str] | None:
-        subject = next((each for each in self._subjects() if each.recipe == recipe), None)
+        subject = next((each for each in self._standing.subjects() if each.recipe == recipe), None)
         if subject is None:
             return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
         places = [place for place, key in self._book.in_force.places.items() if title_of(key)[0] == recipe]
@@ -513,24 +486,14 @@ class GoldenChecks:
 
     # --- what is told --------------------------------------------------------------------------------------
 
-    def _none(self) -> str:
-        """Says that nothing in force has golden parts, though others have; empty: something has."""
-        names = {title_of(key)[0] for key in self._book.in_force.places.values()}
-        if names & {part.recipe for part in self._parts.values()}:
-            return ""
-        named = ", ".join(sorted(names))
-        return f"recipe {named} has none in golden.parts: its parts are judged without checks"
-
     def _tell_of_none(self) -> None:
-        if none := self._none():
+        if none := self._standing.none():
             self._emit("warning", "golden_none", detail=none)
 
     def _tell(self, change: GoldenChange) -> None:
         """Publish that a recipe's state is another one, and record since when a check is due."""
         subject, state = change.subject, change.state
-        now_ns, utc_ns = self._clock(), time.time_ns()
-        states = [self._schedule.state(each, now_ns, utc_ns) for each in self._subjects()]
-        self._metrics.golden_recipes(states)
+        self._metrics.golden_recipes(self._standing.states())
         problems = "; ".join(self._problems) if state is GoldenState.FAILED else ""
         detail = f"recipe {subject.recipe}" + (f": {problems}" if problems else "")
         self._emit(_SEVERITY.get(state, "alarm"), f"golden_{state}", detail=detail)
@@ -553,16 +516,7 @@ class GoldenChecks:
         )  # fmt: skip
 
     def _ack(self, request: GoldenRequest) -> GoldenAck:
-        now_ns, utc_ns, check = self._clock(), time.time_ns(), self._check
-        recipes = [
-            GoldenDue(
-                subject.recipe,
-                self._schedule.state(subject, now_ns, utc_ns),
-                self._schedule.due_utc_ns(subject, now_ns, utc_ns),
-                self._schedule.reason(subject, now_ns, utc_ns),
-            )
-            for subject in self._subjects()
-        ]
+        check, recipes = self._check, self._standing.dues()
         if check is None:
             return GoldenAck(request.request, request.action, recipes, triggered=self._triggered)
         return GoldenAck(
@@ -571,24 +525,6 @@ class GoldenChecks:
             self._problems, [] if self._outcome else check.to_show, len(check.showings),
             check.showings[-1] if check.showings else None, self._triggered,
         )  # fmt: skip
-
-    # --- what is checked -----------------------------------------------------------------------------------
-
-    def _subjects(self) -> list[GoldenSubject]:
-        """What is in force and has golden parts."""
-        with_parts = {part.recipe for part in self._parts.values()}
-        found = {}
-        for key in self._book.in_force.keys:
-            subject = self._subject(key)
-            if subject.sha256 and subject.recipe in with_parts:
-                found[subject.recipe] = subject
-        return list(found.values())
-
-    def _subject(self, key: str) -> GoldenSubject:
-        """What a key's judgements prove something of; without a sha256 while that is not known."""
-        name, version = title_of(key)
-        sha256 = self._sha256_of(key) if version is None else self._book.sha256_of(key)
-        return GoldenSubject(name, sha256 or "", version)
 
 
 def _identity(frame: FrameRef) -> tuple[str, int, int]:
