@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Final, Protocol
 
@@ -449,13 +449,6 @@ class Changeover:
         loading = self._loader.recipe
         is_loading = loading is not None and loading.name == recipe.name
         return RecipeState.LOADING if is_loading else RecipeState.UNLOADED
-
-    def states(self) -> Sequence[tuple[LineRecipe, RecipeState]]:
-        """Every version that is loaded or being loaded, the one in force first."""
-        book = self._book
-        others = [each for each in reversed(book.loaded) if each is not book.in_force]
-        loading = [] if self._loader.recipe is None else [self._loader.recipe]
-        return [(each, self.state_of(each)) for each in (book.in_force, *others, *loading)]
 
     def _acknowledge(
         self,

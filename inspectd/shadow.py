@@ -227,11 +227,6 @@ class Shadow:
         """The shadow; None: there is none."""
         return None if self._run is None else self._run.recipe
 
-    @property
-    def is_loading(self) -> bool:
-        """Whether it is not warm yet, and has not failed."""
-        return self._run is not None and self._run.state is ShadowState.LOADING
-
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong with it."""
         run = self._run

@@ -50,11 +50,6 @@ class GoldenTrend(msgspec.Struct, frozen=True):
     days_high: float | None
     """The same at the ends of the slope's interval; None: not foreseeable."""
 
-    @property
-    def shift(self) -> float:
-        """How far the score has moved since the beginning."""
-        return self.last - self.first
-
 
 def find_trend(series: ScoreSeries) -> GoldenTrend:
     """The trend of a series that has at least one check."""

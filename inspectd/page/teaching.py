@@ -36,11 +36,6 @@ class TeachingDesk:
         # Who waits for the desk must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
 
-    @property
-    def is_there(self) -> bool:
-        """Whether anything can be taught from this page."""
-        return self._socket is not None
-
     async def look(self, request: DeskRequest) -> tuple[Any, bytes]:
         """What the desk answers to a look.
 

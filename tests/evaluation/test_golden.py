@@ -85,7 +85,7 @@ def test_a_steady_drift_is_told_with_the_time_that_is_left() -> None:
     assert found.per_day == pytest.approx(0.1, abs=1e-3)
     assert (found.low < 0.1 < found.high, found.limit, found.limit_name) == (True, 5.0, "the threshold")
     assert found.first == pytest.approx(2.45)
-    assert found.shift == pytest.approx(1.0)
+    assert found.last - found.first == pytest.approx(1.0)
     assert found.days == pytest.approx((5 - 3.9) / 0.1, abs=0.3)
     words = drift_words(series(scores), found)
     assert words.startswith(

@@ -88,10 +88,6 @@ class OrderedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """For people."""
         return f"{self.id}@{self.version} ({self.sha256[:12]})"
 
-    def chunk_bytes(self, number: int) -> int:
-        """The size of a chunk."""
-        return min(CHUNK_BYTES, self.archive_bytes - number * CHUNK_BYTES)
-
 
 class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lines that change at the same time.
