@@ -251,7 +251,6 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, tag="batch"):
     batch_id: int
     recipe: str
     inspections: list[Inspection]
-    opened_ns: int
     closed_by: ClosedBy
 
 
@@ -458,8 +457,6 @@ class BankInForce(msgspec.Struct, frozen=True, array_like=True):
     backbone: str
     rows: int
     dims: int
-    input_height: int
-    input_width: int
     threshold: float
     image_sizes: tuple[tuple[int, int], ...] = ()
     """Every (height, width) of the images the bank was built from; empty: not recorded."""

@@ -311,7 +311,7 @@ class Shadow:
             deadline_ns=now_ns + _ANSWER_NS,
             judged_by=JudgedBy(bank.bank_sha256, bank.threshold),
         )
-        if not run.stage.send(Batch(self._last_id, key, [shadowed], now_ns, ClosedBy.FULL)):
+        if not run.stage.send(Batch(self._last_id, key, [shadowed], ClosedBy.FULL)):
             return ShadowResult.DOWN
         run.offered[self._last_id] = _Offered(shadowed, verdict, now_ns)
         self.holds.hold(frame, now_ns)

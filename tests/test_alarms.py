@@ -126,7 +126,7 @@ def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() 
         said.append((severity, name, camera, detail))
 
     watch = FormatWatch(say)
-    watch.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, image_sizes=((300, 400),))])
+    watch.use_banks([BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0, image_sizes=((300, 400),))])
 
     def verdict(height: int, bit_depth: int = 8, *, at_s: int = 0, reason: Reason = Reason.FORMAT) -> None:
         frame = FrameRef("cam", 1, 0, 1, 0, 0, height, 200, bit_depth=bit_depth)
@@ -152,7 +152,7 @@ def test_a_bank_that_records_no_sizes_is_told_of() -> None:
     watch = FormatWatch(
         lambda severity, name, *, camera=None, detail: said.append(f"{severity} {name} {detail}")
     )
-    bank = BankInForce("old", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
+    bank = BankInForce("old", "sha", "patchcore", "net", 1, 1, 1.0)
     watch.use_banks([bank, msgspec.structs.replace(bank, recipe="meant so", any_size=True)])
     assert len(said) == 1
     assert said[0].startswith("warning bank_without_sizes the bank of recipe old does not record the size")

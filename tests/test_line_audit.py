@@ -15,7 +15,7 @@ from inspectd.recipes.audit import AuditAction, AuditEntry, append_record
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
 
-BANK = BankInForce("cell", "ab" * 32, "stub", "none", 1, 1, 8, 8, 2.5)
+BANK = BankInForce("cell", "ab" * 32, "stub", "none", 1, 1, 2.5)
 
 
 def check(number: int, outcome: GoldenOutcome = GoldenOutcome.PASSED) -> CheckResult:

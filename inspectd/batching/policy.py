@@ -201,8 +201,7 @@ class BatchPolicy:
             self.latest_start_ns = self._schedule.latest_start_ns
         else:
             self._planned_with = -1  # the next `shed` plans anew
-        opened_ns = min(inspection.opened_ns for inspection in taken)
-        return Batch(batch_id, recipe, taken, opened_ns, closed_by)
+        return Batch(batch_id, recipe, taken, closed_by)
 
     def wake_ns(self) -> int | None:
         """When the next batch becomes due at the latest, if scoring is free; None while nothing waits."""

@@ -53,7 +53,6 @@ class GoldenChange(msgspec.Struct, frozen=True):
     """A subject's state is another one than it was."""
 
     subject: GoldenSubject
-    before: GoldenState
     state: GoldenState
     due_utc_ns: int | None
     """Since when a check is due, which is to be recorded; or, where the state is passed, when the next is."""
@@ -173,7 +172,7 @@ class GoldenSchedule:
             state = self._state(course, now_ns, utc_ns)
             if state is not course.told:
                 due_utc_ns = self._due_utc_ns(course, now_ns, utc_ns)
-                changes.append(GoldenChange(course.subject, course.told, state, due_utc_ns))
+                changes.append(GoldenChange(course.subject, state, due_utc_ns))
                 course.told = state
         return changes
 

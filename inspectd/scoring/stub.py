@@ -108,7 +108,7 @@ class Stub:
             time.sleep(0.01)
         banks = [
             BankInForce(
-                recipe.name, _digest(behaviour, recipe.name), "stub", "none", 0, 0, 0, 0,
+                recipe.name, _digest(behaviour, recipe.name), "stub", "none", 0, 0,
                 _THRESHOLD if recipe.threshold is None else recipe.threshold,
                 behaviour.image_sizes, any_size=recipe.any_size, check_above=recipe.check_above,
                 limits={} if behaviour.mean_grey is None else {"mean_grey": behaviour.mean_grey},

@@ -252,7 +252,7 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         banks.append(
             BankInForce(
                 recipe.name, info.sha256, info.detector, info.backbone, info.rows, info.dims,
-                info.input_height, info.input_width, threshold, info.image_sizes, info.bit_depth,
+                threshold, info.image_sizes, info.bit_depth,
                 recipe.any_size, recipe.check_above, reaches[recipe.name].median,
                 _limits_in_force(scorer, recipe),
             )

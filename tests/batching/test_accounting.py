@@ -42,7 +42,7 @@ DEADLINES_NS = {"one": DEADLINE_NS, "two": DEADLINE_NS + 30}
 
 def bank(recipe: str, threshold: float) -> BankInForce:
     return BankInForce(
-        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, 2, 2, threshold,
+        recipe, f"sha-{recipe}", "patchcore", "net", 1, 1, threshold,
         image_sizes=((2, 2), (1, 2), (2, 1), (1, 1)), bit_depth=8,
     )  # fmt: skip
 

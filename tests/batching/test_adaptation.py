@@ -44,7 +44,7 @@ class Line:
             [Lane(BatchPolicy(0, 10_000, times), times, 2)],
             Triggering({}, Parts(max_open=1, id_memory_ns=0), book), self, book,
         )  # fmt: skip
-        self.stage.use_banks(0, [BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)], [])
+        self.stage.use_banks(0, [BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0)], [])
 
     def run(self) -> Line:
         heapq.heapify(self.events)

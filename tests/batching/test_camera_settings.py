@@ -42,7 +42,7 @@ class Line:
         self.stage = BatchingStage(
             [Lane(BatchPolicy(0, 50, times), times, 50)], self.triggering, self, self.book
         )
-        banks = [BankInForce(name, name, "stub", "none", 0, 0, 0, 0, 1.0) for name in "abc"]
+        banks = [BankInForce(name, name, "stub", "none", 0, 0, 1.0) for name in "abc"]
         self.stage.use_banks(0, banks, [])
         self.closed = []
         self.numbers = itertools.count(1)

@@ -102,7 +102,7 @@ class Line:
     def comes(self, process: int) -> None:
         scoring = self.scoring
         full_ms = scoring.one_ms + (scoring.max_batch - 1) * scoring.more_ms
-        bank = BankInForce("r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0)
+        bank = BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0)
         self.stage.use_banks(process, [bank], [Pace("r", scoring.one_ms, full_ms)])
 
     def goes(self, process: int) -> None:

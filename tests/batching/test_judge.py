@@ -104,7 +104,5 @@ def test_whatever_the_numbers_a_pass_is_on_time_and_within(value, threshold, now
 )
 def test_a_frame_is_judged_in_the_format_of_the_banks_images(height, width, bit_depth, settings, expected):
     frame = FrameRef("cam", 1, 0, 1, 0, 0, height, width, bit_depth=bit_depth)
-    bank = BankInForce(
-        "r", "sha", "patchcore", "net", 1, 1, 2, 2, 1.0, **{"image_sizes": ((300, 400),)} | settings
-    )
+    bank = BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0, **{"image_sizes": ((300, 400),)} | settings)
     assert is_like_the_banks(frame, bank) is expected

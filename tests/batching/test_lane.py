@@ -14,7 +14,7 @@ def lane(one_ms: float, full_ms: float, *, recipe: str = "r", sha: str = "sha") 
     """A warm process that takes batches of four."""
     times = ServiceTimes(4)
     made = Lane(BatchPolicy(0, 100, times), times, 2)
-    bank = BankInForce(recipe, sha, "patchcore", "net", 1, 1, 2, 2, 1.0)
+    bank = BankInForce(recipe, sha, "patchcore", "net", 1, 1, 1.0)
     made.use_banks([bank], [Pace(recipe, one_ms, full_ms)])
     return made
 

@@ -34,7 +34,7 @@ class Line:
         )
 
     def use(self, sha: str, threshold: float, paces=()) -> None:
-        self.stage.use_banks(0, [BankInForce("r", sha, "patchcore", "net", 1, 1, 2, 2, threshold)], paces)
+        self.stage.use_banks(0, [BankInForce("r", sha, "patchcore", "net", 1, 1, threshold)], paces)
 
     def frame(self, seq: int, now_ns: int = 0) -> None:
         self.stage.take_frame(FrameRef("cam", 1, seq, seq, now_ns, 0, 2, 2), now_ns)

@@ -30,7 +30,7 @@ class Events:
 
 
 def ready(*recipes: str) -> ScoringReady:
-    banks = [BankInForce(name, "ab", "patchcore", "none", 1, 1, 8, 8, 1.0) for name in recipes]
+    banks = [BankInForce(name, "ab", "patchcore", "none", 1, 1, 1.0) for name in recipes]
     return ScoringReady(banks, [], "cpu", 0.1)
 
 

@@ -76,7 +76,7 @@ class Line:
             self.ring.write(slot, value, np.full((4, 4, 3), value, np.uint8))
             frame = FrameRef("cam", 1, slot, value, 0, 0, 4, 4)
             inspections.append(Inspection(value, frame, recipe, 0, 0))
-        self.main.send(Batch(batch_id, recipe, inspections, 0, ClosedBy.FULL))
+        self.main.send(Batch(batch_id, recipe, inspections, ClosedBy.FULL))
         return inspections
 
     def answers(self):

@@ -181,7 +181,7 @@ class ForwardSession:
                     if here <= known:
                         self._metrics.had_already()
                     else:
-                        await writer.send(names.subject(item), wire.encode(item), here, item.decided_utc_ns)
+                        await writer.send(names.subject(item), wire.encode(item), here)
                     self._passed = here
 
     async def _enter(self, servers: Servers, writer: StreamWriter, first: Position) -> Position:
@@ -227,8 +227,7 @@ class ForwardSession:
                     verdict = item.verdict
                     here = Position(verdict.epoch, verdict.seq)
                     repaired += await writer.send(
-                        self._names.subject(verdict, is_repair=True), item.header, here,
-                        verdict.decided_utc_ns, is_repair=True,
+                        self._names.subject(verdict, is_repair=True), item.header, here, is_repair=True,
                         is_due=functools.partial(self._needs_repair, here),
                     )  # fmt: skip
             except UnavailableError as error:

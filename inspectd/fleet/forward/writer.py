@@ -24,7 +24,6 @@ class Sent(msgspec.Struct, frozen=True):
 
     Attributes:
         position: of its verdict.
-        decided_utc_ns: when that was made.
         is_repair: it was missing in the stream.
         is_duplicate: the stream had it already.
         seconds: from sending to the acknowledgement.
@@ -32,7 +31,6 @@ class Sent(msgspec.Struct, frozen=True):
     """
 
     position: Position
-    decided_utc_ns: int
     is_repair: bool
     is_duplicate: bool
     seconds: float
@@ -41,7 +39,6 @@ class Sent(msgspec.Struct, frozen=True):
 
 class _UnderWay(msgspec.Struct, frozen=True):
     position: Position
-    decided_utc_ns: int
     is_repair: bool
     sequence: int
     sent_at: float
@@ -93,7 +90,6 @@ class StreamWriter:
         subject: str,
         body: bytes,
         position: Position,
-        decided_utc_ns: int,
         *,
         is_repair: bool = False,
         is_due: Callable[[], bool] = lambda: True,
@@ -104,7 +100,6 @@ class StreamWriter:
             subject: of the message.
             body: of the message.
             position: of its verdict.
-            decided_utc_ns: when that was made.
             is_repair: it was missing in the stream.
             is_due: whether it is still to be sent; asked at its turn, because it may have waited.
 
@@ -130,7 +125,7 @@ class StreamWriter:
             self.under_way += 1
             self._idle.clear()
             self._under_way.put_nowait(
-                _UnderWay(position, decided_utc_ns, is_repair, self._next_expected, self._clock(), answer)
+                _UnderWay(position, is_repair, self._next_expected, self._clock(), answer)
             )
         return True
 
@@ -169,7 +164,6 @@ class StreamWriter:
             on_sent(
                 Sent(
                     message.position,
-                    message.decided_utc_ns,
                     message.is_repair,
                     bool(answer.duplicate),
                     self._clock() - message.sent_at,

@@ -63,7 +63,7 @@ def test_the_process_ends_with_exit_code_3_and_one_line(monkeypatch, error, word
     ring.write(slot, 1, np.zeros((4, 4, 3), np.uint8))
     main.send(AttachRing("cam", 1), (ring.fd,))
     seen = [Inspection(1, FrameRef("cam", 1, slot, 1, 0, 0, 4, 4), "r", 0, 0)]
-    main.send(Batch(1, "r", seen, 0, ClosedBy.FULL))
+    main.send(Batch(1, "r", seen, ClosedBy.FULL))
 
     assert child.serve(end, lambda: worker.ScoringWorker(end, start).live()) == ExitCode.UNAVAILABLE
     assert main.receive()[0] == loaded[0]
