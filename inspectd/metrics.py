@@ -1,4 +1,4 @@
-"""Every metric of the daemon, in one place, on a registry that is handed in.
+"""Every metric of the daemon, in one place, on a registry of its own.
 
 Labels are bounded: plants, lines and cameras come from the configuration, the rest from closed sets. Part ids
 never become labels.
@@ -258,7 +258,6 @@ class Metrics:
         line: str,
         cameras: Sequence[str],
         deadline_ms: float,
-        registry: CollectorRegistry | None = None,
         scoring: Sequence[str] = ("scoring",),
     ) -> None:
         """Declare every metric, with series at zero for `line` and each of its `cameras`.
@@ -267,10 +266,9 @@ class Metrics:
             line: the line's name, label of every series.
             cameras: the configured cameras' names.
             deadline_ms: latency buckets are set around it.
-            registry: where they are collected; a fresh one by default.
             scoring: the scoring processes' names.
         """
-        self.registry = registry or CollectorRegistry()
+        self.registry = CollectorRegistry()
         self._line = line
         self._further = 0
         self._collectors = {metric: self._collector(metric, deadline_ms) for metric in _TABLE}

@@ -183,10 +183,10 @@ class Joiner:
             return
         self._release_held(here)
         if isinstance(verdict, Unread):
-            self._pass_to(_next_after(here), LossReason.MISSING)
+            self._pass_to(_next_after(here))
             self._move_to(here)
         else:
-            self._pass_to(here, LossReason.MISSING)
+            self._pass_to(here)
             self._put_out(verdict, here)
 
     def _truncated(self, oldest: Position) -> None:
@@ -209,7 +209,7 @@ class Joiner:
         through = end.through
         if through > self._start(_next_after(through)):
             self._release_held(_next_after(through))
-            self._pass_to(_next_after(through), LossReason.MISSING)
+            self._pass_to(_next_after(through))
             self._move_to(through)
         self._asked = ""
         if end.complete:
@@ -261,27 +261,27 @@ class Joiner:
         for here in sorted(here for here in self._held if here < before):
             verdict = self._held.pop(here)
             if self.position is None or here > self.position:
-                self._pass_to(here, LossReason.MISSING)
+                self._pass_to(here)
                 self._put_out(verdict, here)
 
-    def _pass_to(self, here: Position, reason: LossReason) -> None:
-        """Name what lies between the position and `here`."""
+    def _pass_to(self, here: Position) -> None:
+        """Name what lies between the position and `here` as missing."""
         if self.position is None:
             return
         if here.epoch == self.position.epoch:
             if here.seq > self.position.seq + 1:
-                self._lose(here, reason)
+                self._lose(here, LossReason.MISSING)
             return
         for epoch in sorted(self._published):
             tail = Position(epoch, self._published[epoch])
             if self.position < tail and epoch < here.epoch:
                 self._begin(epoch)
                 if tail != self.position:  # a line that ended before its first verdict has lost none
-                    self._lose(_next_after(tail), reason)
+                    self._lose(_next_after(tail), LossReason.MISSING)
                 self.position = tail
         if here.seq > 1:
             self._begin(here.epoch)
-            self._lose(here, reason)
+            self._lose(here, LossReason.MISSING)
 
     def _begin(self, epoch: int) -> None:
         """Nothing of this epoch was put out yet."""

@@ -48,9 +48,7 @@ class StreamEnd(msgspec.Struct, frozen=True):
     writer: str | None = None
 
 
-def verdicts_config(
-    names: LineNames, *, days: float, max_gb: float, replicas: int = _REPLICAS
-) -> api.StreamConfig:
+def verdicts_config(names: LineNames, *, days: float, max_gb: float) -> api.StreamConfig:
     """The stream of a line's verdicts: what is in it stays until it is old, or its share of disk is full."""
     return api.StreamConfig(
         name=names.stream,
@@ -59,7 +57,7 @@ def verdicts_config(
         retention=api.RetentionPolicy.LIMITS,
         storage=api.StorageType.FILE,
         discard=api.DiscardPolicy.OLD,
-        num_replicas=replicas,
+        num_replicas=_REPLICAS,
         max_age=days * _DAY_SECONDS,
         max_bytes=round(max_gb * 1e9),
         duplicate_window=DUPLICATE_SECONDS,
@@ -86,7 +84,7 @@ def extras_config(names: LineNames, *, days: float, max_gb: float) -> api.Stream
     )
 
 
-def reports_config(names: LineNames, *, replicas: int = _REPLICAS) -> api.StreamConfig:
+def reports_config(names: LineNames) -> api.StreamConfig:
     """The stream of what a line says it runs: the last ones."""
     return api.StreamConfig(
         name=names.reports_stream,
@@ -95,7 +93,7 @@ def reports_config(names: LineNames, *, replicas: int = _REPLICAS) -> api.Stream
         retention=api.RetentionPolicy.LIMITS,
         storage=api.StorageType.FILE,
         discard=api.DiscardPolicy.OLD,
-        num_replicas=replicas,
+        num_replicas=_REPLICAS,
         max_msgs=_REPORTS,
         max_bytes=_REPORTS_BYTES,
         max_msg_size=_REPORT_BYTES,

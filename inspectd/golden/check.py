@@ -147,7 +147,7 @@ class GoldenCheck:
         ]
         for part in self._cameras:
             if self._is_exhausted(part) and self._times_left(part):
-                last = self._of(part, GoldenAgreement.UNDECIDED)[-1]
+                last = self._undecided(part)[-1]
                 found.append(
                     f"{part}: undecided {SPARE_SHOWINGS + 1} times, so it is not shown again; the last time: "
                     f"{'; '.join(last.problems)}"
@@ -184,8 +184,8 @@ class GoldenCheck:
 
     # --- one part -----------------------------------------------------------------------------------------
 
-    def _of(self, part: str, agreement: GoldenAgreement) -> list[GoldenShowing]:
-        return [s for s in self.showings if s.part == part and s.agreement is agreement]
+    def _undecided(self, part: str) -> list[GoldenShowing]:
+        return [s for s in self.showings if s.part == part and s.agreement is GoldenAgreement.UNDECIDED]
 
     def _times_left(self, part: str) -> int:
         """Showings that are still needed; undecided ones do not count."""
@@ -193,7 +193,7 @@ class GoldenCheck:
         return max(0, self._parts[part].repeats - decided)
 
     def _is_exhausted(self, part: str) -> bool:
-        return len(self._of(part, GoldenAgreement.UNDECIDED)) > SPARE_SHOWINGS
+        return len(self._undecided(part)) > SPARE_SHOWINGS
 
     def _unjudged(self, view: GoldenView | None, judged_by: GoldenSubject) -> str | None:
         """Why a view says nothing of how the subject judges; None: it does."""

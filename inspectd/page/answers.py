@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -53,11 +52,9 @@ class ApiError(Exception):
         return json_answer({"error": self.sentence, "what": self.what}, self.status)
 
 
-def json_answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def json_answer(value: Any, status: int = 200) -> Response:
     """An answer of JSON, which no cache keeps."""
-    return Response(
-        _encoder.encode(value), status, {"Cache-Control": "no-store", **(headers or {})}, "application/json"
-    )
+    return Response(_encoder.encode(value), status, {"Cache-Control": "no-store"}, "application/json")
 
 
 async def read_body(request: Request) -> bytes:

@@ -16,6 +16,8 @@ from inspectd.pictures.channels import as_bgr
 from inspectd.pictures.region import Region, pixels_of
 
 TILE_PIXELS: Final = 220
+_COLUMNS: Final = 6
+"""Tiles in a row of a contact sheet."""
 _GAP_PIXELS: Final = 12
 _CAPTION_PIXELS: Final = 40
 _TITLE_PIXELS: Final = 44
@@ -94,15 +96,14 @@ def laid_over(
     return laid
 
 
-def contact_sheet(sections: Sequence[tuple[str, Sequence[Tile]]], columns: int = 6) -> NDArray[np.uint8]:
+def contact_sheet(sections: Sequence[tuple[str, Sequence[Tile]]]) -> NDArray[np.uint8]:
     """Titled rows of tiles on one page, `(H, W, 3) uint8 BGR`.
 
     Args:
         sections: a title and its tiles, from top to bottom.
-        columns: tiles in a row.
     """
-    width = columns * (TILE_PIXELS + _GAP_PIXELS) + _GAP_PIXELS
-    return np.vstack([_section(title, tiles, columns, width) for title, tiles in sections])
+    width = _COLUMNS * (TILE_PIXELS + _GAP_PIXELS) + _GAP_PIXELS
+    return np.vstack([_section(title, tiles, width) for title, tiles in sections])
 
 
 def write_image(path: Path, image: NDArray[np.uint8]) -> None:
@@ -125,14 +126,14 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _section(title: str, tiles: Sequence[Tile], columns: int, width: int) -> NDArray[np.uint8]:
-    rows = -(-len(tiles) // columns)
+def _section(title: str, tiles: Sequence[Tile], width: int) -> NDArray[np.uint8]:
+    rows = -(-len(tiles) // _COLUMNS)
     row_pixels = TILE_PIXELS + _CAPTION_PIXELS + _GAP_PIXELS
     page = np.full((_TITLE_PIXELS + rows * row_pixels, width, 3), _BACKGROUND, np.uint8)
     _text(page, title, (_GAP_PIXELS, 30), 0.7, _INK)
     for index, tile in enumerate(tiles):
-        top = _TITLE_PIXELS + index // columns * row_pixels
-        left = _GAP_PIXELS + index % columns * (TILE_PIXELS + _GAP_PIXELS)
+        top = _TITLE_PIXELS + index // _COLUMNS * row_pixels
+        left = _GAP_PIXELS + index % _COLUMNS * (TILE_PIXELS + _GAP_PIXELS)
         bottom, right = top + TILE_PIXELS, left + TILE_PIXELS
         page[top:bottom, left:right] = cv2.resize(tile.image, (TILE_PIXELS, TILE_PIXELS))
         cv2.rectangle(page, (left, top), (right - 1, bottom - 1), tile.frame, 2)

@@ -33,7 +33,7 @@ Progress = Callable[[int, int], None]
 """Told of the chunks that are there, and of all there are."""
 
 
-def banks_config(names: PlantNames, *, max_gb: float, replicas: int = _REPLICAS) -> api.StreamConfig:
+def banks_config(names: PlantNames, *, max_gb: float) -> api.StreamConfig:
     """The stream of chunks: what is there stays as it is, and is never written over."""
     return api.StreamConfig(
         name=names.banks_stream,
@@ -43,7 +43,7 @@ def banks_config(names: PlantNames, *, max_gb: float, replicas: int = _REPLICAS)
         storage=api.StorageType.FILE,
         discard=api.DiscardPolicy.NEW,
         discard_new_per_subject=True,
-        num_replicas=replicas,
+        num_replicas=_REPLICAS,
         max_msgs_per_subject=1,
         max_msg_size=CHUNK_BYTES + _HEADROOM_BYTES,
         max_bytes=round(max_gb * 1e9),
@@ -51,7 +51,7 @@ def banks_config(names: PlantNames, *, max_gb: float, replicas: int = _REPLICAS)
     )
 
 
-def desired_config(names: PlantNames, *, replicas: int = _REPLICAS) -> api.StreamConfig:
+def desired_config(names: PlantNames) -> api.StreamConfig:
     """The stream of what each line should run, and how rollouts stand: the last ones of each."""
     return api.StreamConfig(
         name=names.desired_stream,
@@ -60,7 +60,7 @@ def desired_config(names: PlantNames, *, replicas: int = _REPLICAS) -> api.Strea
         retention=api.RetentionPolicy.LIMITS,
         storage=api.StorageType.FILE,
         discard=api.DiscardPolicy.OLD,
-        num_replicas=replicas,
+        num_replicas=_REPLICAS,
         max_msgs_per_subject=_HISTORY,
         max_msg_size=MOST_BYTES + _HEADROOM_BYTES,
         max_bytes=1_000_000_000,

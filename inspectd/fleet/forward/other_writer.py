@@ -25,9 +25,9 @@ class OtherWriterError(InspectdError):
     """Another forwarder writes to the stream."""
 
 
-def new_writer(host: str = "") -> str:
+def new_writer() -> str:
     """How a forwarder names itself, for as long as its process lives: its host, and what no other has."""
-    return f"{host or socket.gethostname()}/{secrets.token_hex(8)}"
+    return f"{socket.gethostname()}/{secrets.token_hex(8)}"
 
 
 def host_of(writer: str | None) -> str:

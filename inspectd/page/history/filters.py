@@ -80,19 +80,18 @@ class RowRequest(msgspec.Struct, frozen=True):
     before: PagePlace | None = None
 
 
-def parse(parameters: Iterable[tuple[str, str]], *, also: frozenset[str] = frozenset()) -> RowRequest:
+def parse(parameters: Iterable[tuple[str, str]]) -> RowRequest:
     """The rows that a request asks for. An empty value is one that was left out.
 
     Args:
         parameters: names and values, as they came.
-        also: other names that the caller reads itself.
 
     Raises:
         FilterError: a name is unknown or comes twice, or a value is none of its kind.
     """
     given: dict[str, str] = {}
     for name, value in parameters:
-        if name not in _NAMES and name not in also:
+        if name not in _NAMES:
             raise FilterError(f"{name[:64]!r} is no filter; expected {', '.join(sorted(_NAMES))}")
         if name in given:
             raise FilterError(f"{name}: is given twice, expected once")

@@ -19,7 +19,6 @@ class History:
         folder: of the file, which is made where it is missing.
         source: the line.
         limits: how much is kept.
-        question_seconds: longest that a question may take.
 
     Raises:
         UnavailableError: the folder cannot be made, or another page keeps its history there.
@@ -30,13 +29,11 @@ class History:
         folder: Path,
         source: HistorySource,
         limits: HistoryLimits | None = None,
-        *,
-        question_seconds: float = 3.0,
     ) -> None:
         self._lock_fd = _locked(folder)
         path = folder / FILE
         self.filler = HistoryFiller(path, source, limits or HistoryLimits())
-        self.questions = HistoryQuestions(path, self.filler.damage_seen.set, seconds=question_seconds)
+        self.questions = HistoryQuestions(path, self.filler.damage_seen.set)
 
     def start(self) -> None:
         """Begin to fill."""
