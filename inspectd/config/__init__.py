@@ -1,22 +1,17 @@
 """Every setting of a line, and the reader of its file."""
 
-from inspectd.config.camera_settings import settings_by_camera, settings_for
-from inspectd.config.cameras import (
-    Camera,
+from inspectd.config.camera_base import (
     CameraBase,
     CameraRegion,
-    GenicamCamera,
     GeometrySettings,
-    ImagesCamera,
-    OpenCvCamera,
     PixelRectangle,
     PresenceSettings,
     QualityGate,
-    SyntheticCamera,
-    SyntheticFault,
-    SyntheticFaults,
 )
+from inspectd.config.camera_settings import settings_by_camera, settings_for
+from inspectd.config.cameras import Camera, ImagesCamera, OpenCvCamera
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
+from inspectd.config.genicam_camera import GenicamCamera
 from inspectd.config.problems import problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
 from inspectd.config.recipes import effective_settings, recipe_sha256
@@ -42,6 +37,7 @@ from inspectd.config.settings import (
     Triggers,
 )
 from inspectd.config.sources import is_device, masked
+from inspectd.config.synthetic_camera import SyntheticCamera, SyntheticFault, SyntheticFaults
 from inspectd.config.values import Host, Name, PixelFormatName, PlaceName, Settings
 
 __all__ = [

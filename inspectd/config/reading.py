@@ -9,7 +9,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from inspectd.config.cameras import Camera, CameraBase, GeometrySettings, PresenceSettings, SyntheticCamera
+from inspectd.config.camera_base import CameraBase, GeometrySettings, PresenceSettings
+from inspectd.config.cameras import Camera
 from inspectd.config.consistency import cross_problems, timing_problems
 from inspectd.config.places import other_line_problems
 from inspectd.config.problems import problems, sound
@@ -24,6 +25,7 @@ from inspectd.config.settings import (
     Security,
     Triggers,
 )
+from inspectd.config.synthetic_camera import SyntheticCamera
 from inspectd.config.values import Settings
 from inspectd.errors import ConfigError, InputError
 from inspectd.files import open_regular
