@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 
 from inspectd.backends.precisions import prepare
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.build import BankBuilder, Built
+from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
+from inspectd.bank.built import Built
 from inspectd.bank.file import BankFile, write_bank
 from inspectd.bank.images import find_images, named_image, pixel_digest
 from inspectd.bank.with_rows import with_rows

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.build import Built
+from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES
 from inspectd.errors import InputError
 from inspectd.model.options import IMPORTED

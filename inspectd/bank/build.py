@@ -6,10 +6,10 @@ import itertools
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import numpy as np
@@ -25,6 +25,7 @@ from inspectd.bank.build_spec import (
     judged_patches,
     rows_of,
 )
+from inspectd.bank.built import BankSize, BuildReport, Built, rare_sizes
 from inspectd.bank.collect import (
     BuildMemory,
     Collection,
@@ -38,15 +39,13 @@ from inspectd.bank.collect import (
 from inspectd.bank.coreset_workers import CoresetWorkers
 from inspectd.bank.file import (
     GOOD_SCORES,
-    IMAGE_DIGESTS,
-    OUTLIER_HEATMAPS,
     Manifest,
     Outlier,
-    Taught,
     write_bank,
 )
 from inspectd.bank.fit import CrossFit, Features, FeaturesHere, FitSpec, Fitted, cross_fit
 from inspectd.bank.foreground import learn_foreground
+from inspectd.bank.image_records import arrays_of, taught_images, taught_rows, unlike_the_rest
 from inspectd.bank.images import NamedFrame, named_image, pixel_digest
 from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
@@ -68,7 +67,6 @@ from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import Scoring
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
 from inspectd.quality.learn import QualityLearner
-from inspectd.quality.learnt import LearntQuality
 
 if TYPE_CHECKING:
     from inspectd.bank.ray_workers import RayWorkers
@@ -77,74 +75,6 @@ if TYPE_CHECKING:
 FEWEST_IMAGES: Final = 10
 _LOOKED_AT: Final = 100
 """Images that tell which values a backbone has, before the first is used."""
-
-
-class BankSize(msgspec.Struct, frozen=True):
-    """Entries of a bank and their dimensions."""
-
-    rows: int
-    dims: int
-
-
-class BuildReport(msgspec.Struct, frozen=True):
-    """The bank that was built, notes on its images, and the time of each step."""
-
-    images: int
-    patches: int
-    bank: BankSize
-    threshold: float
-    extract_s: float
-    coreset_s: float
-    fit_s: float
-    """Fitting everything, the cross-fit for the threshold included."""
-    sha256: str
-    unreadable: dict[str, str]
-    """Images that cannot be used, each with the reason."""
-    duplicates: list[str]
-    rare_sizes: list[str] = msgspec.field(name="odd_sizes")
-    """Image sizes that fewer than one image in twenty has."""
-    outliers: list[str] = msgspec.field(name="unlike_the_rest")
-    """Images that score far above the others: look whether they show good parts."""
-    outliers_count: bool
-    """Whether these took part in finding the threshold."""
-    threshold_with_outliers: float | None
-    """The threshold if they counted; None: there are none, or they do."""
-    quality: LearntQuality | None = None
-    """How its images were taken; None: they are too few to learn it."""
-    radius: float | None = None
-    """Of PatchCore's coreset: the largest distance of a patch of these images to the nearest that is kept. No
-    choice of as many patches has less than half of it. None: there is no coreset."""
-    workers_lost: int = 0
-    """Processes that were lost while they chose it, and made anew."""
-    left_out: dict[str, int] = {}
-    """Other files of the folder: the reason for passing them over, and their number."""
-
-
-@dataclass(frozen=True)
-class Built:
-    """A bank that no file holds yet.
-
-    Attributes:
-        arrays: its tensors, by their names in the file.
-        images: what it was built from.
-        seconds: features, coreset, and the whole fit.
-        radius: of the coreset; None: there is none.
-        workers_lost: processes that were lost while they chose it.
-        held_out: scores as this bank would if it had been built without `held_out_images`.
-        held_out_images: names.
-        taught_rows: by the sha256 of each taught image's pixels: rows of the bank that come from it, in
-            ascending order; None: its detector has no such rows.
-    """
-
-    manifest: Manifest
-    arrays: dict[str, NDArray[Any]]
-    images: Collection
-    seconds: tuple[float, float, float]
-    radius: float | None
-    workers_lost: int
-    held_out: Scoring
-    held_out_images: list[str]
-    taught_rows: dict[str, list[int]] | None = None
 
 
 class BankBuilder:
@@ -279,7 +209,7 @@ class BankBuilder:
             sha256=write_bank(out, manifest, built.arrays),
             unreadable=images.unreadable,
             duplicates=images.duplicates,
-            rare_sizes=_rare_sizes(images),
+            rare_sizes=rare_sizes(images),
             outliers=[images.names[row] for row in own[outliers(built.arrays[GOOD_SCORES])]],
             outliers_count=self._spec.keep_outliers and bool(manifest.outliers),
             threshold_with_outliers=manifest.threshold_with_outliers,
@@ -368,16 +298,16 @@ class BankBuilder:
             lost = 0 if workers is None else workers.lost
         finished = time.perf_counter()
         own_scores = held_out.scores[~taught]
-        unlike, aside = self._unlike_the_rest(images, np.flatnonzero(~taught), own_scores)
+        unlike, aside = unlike_the_rest(self._spec, images, np.flatnonzero(~taught), own_scores)
         threshold = find_threshold(own_scores, aside)
         learnt = learner.learn() if aligned is None else aligned.learnt
         manifest = self._manifest(images, fitted.detector, unlike, threshold, made.precision)
         manifest = msgspec.structs.replace(
             manifest,
             images=len(own_scores),
-            taught=_taught(images, np.flatnonzero(taught), held_out.scores, outlier_limit(own_scores)),
+            taught=taught_images(images, np.flatnonzero(taught), held_out.scores, outlier_limit(own_scores)),
         )
-        arrays = _arrays(fitted.detector, held_out, images, taught) | dict(made.tensors)
+        arrays = arrays_of(fitted.detector, held_out, images, taught) | dict(made.tensors)
         if learnt is not None:
             manifest = msgspec.structs.replace(manifest, quality=learnt.quality)
             arrays |= learnt.tensors
@@ -389,7 +319,7 @@ class BankBuilder:
         return Built(
             manifest, arrays, images, seconds, fitted.radius, lost, pipeline,
             [images.names[row] for row in left_out.rows],
-            _taught_rows(images, np.flatnonzero(taught), fitted.row_images),
+            taught_rows(images, np.flatnonzero(taught), fitted.row_images),
         )  # fmt: skip
 
     def _room(self, total: int, shared: SharedFeatures | None) -> torch.Tensor:
@@ -448,19 +378,6 @@ class BankBuilder:
         pixels = [frame for _, frame in first if not isinstance(frame, str) and not _is_among(frame, taught)]
         made = self._prepare(self._extractor, self._spec.precision, pixels)
         return made, itertools.chain(first, all_frames)
-
-    def _unlike_the_rest(
-        self, images: Collection, own: NDArray[np.int64], scores: NDArray[np.float64]
-    ) -> tuple[list[Outlier], NDArray[np.bool_]]:
-        """The outliers, and the mask (n,) of those that do not count; `scores` (n,) are of the rows `own`."""
-        spec, aside, unlike = self._spec, outliers(scores), []
-        for row in np.flatnonzero(aside):
-            sha256 = images.digests[own[row]].tobytes().hex()
-            is_accepted = spec.keep_outliers or sha256 in spec.accepted
-            status: Literal["open", "accepted"] = "accepted" if is_accepted else "open"
-            unlike.append(Outlier(file_name(images.names[own[row]]), sha256, float(scores[row]), status))
-            aside[row] = not is_accepted
-        return unlike, aside
 
     def _dtype(self, images: int) -> torch.dtype:
         height, width, dims = self._shape
@@ -571,59 +488,3 @@ def _check_enough(images: Collection, count: int, *, strict: bool) -> None:
             f"{count} images of good parts ({left_out}{first}), "
             f"expected at least {FEWEST_IMAGES}; 100 to 500 serve well"
         )
-
-
-def file_name(name: str) -> str:
-    """An image's name as a bank records it: in UTF-8, without its folder, which differs between builds."""
-    return Path(name).name.encode(errors="backslashreplace").decode()
-
-
-def _taught(
-    images: Collection, rows: NDArray[np.int64], scores: NDArray[np.float64], limit: float
-) -> tuple[Taught, ...]:
-    """The taught images, by their rows; those that score above a limit are unlike the rest."""
-    return tuple(
-        Taught(
-            file_name(images.names[row]),
-            images.digests[row].tobytes().hex(),
-            float(scores[row]),
-            unlike_the_rest=bool(scores[row] > limit),
-        )
-        for row in rows
-    )
-
-
-def _taught_rows(
-    images: Collection, taught: NDArray[np.int64], row_images: NDArray[np.int64] | None
-) -> dict[str, list[int]] | None:
-    """Rows of the bank by the sha256 of each taught image."""
-    if row_images is None:
-        return None
-    return {
-        images.digests[image].tobytes().hex(): np.flatnonzero(row_images == image).tolist()
-        for image in taught
-    }
-
-
-def _arrays(
-    detector: Detector, held_out: CrossFit, images: Collection, taught: NDArray[np.bool_]
-) -> dict[str, NDArray[Any]]:
-    """Tensors of the bank file, by name."""
-    tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
-    tensors |= {f"head.{name}": tensor for name, tensor in held_out.head.tensors().items()}
-    arrays: dict[str, NDArray[Any]] = {
-        name: (tensor.float() if tensor.is_floating_point() else tensor).cpu().numpy()
-        for name, tensor in tensors.items()
-    }
-    scores = held_out.scores[~taught]
-    arrays |= {GOOD_SCORES: scores, IMAGE_DIGESTS: images.digests[~taught]}
-    unlike = outliers(scores)
-    return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[~taught][unlike]} if unlike.any() else arrays
-
-
-def _rare_sizes(images: Collection) -> list[str]:
-    total = sum(images.sizes.values())
-    rare = [(size, count) for size, count in sorted(images.sizes.items()) if count * 20 < total]
-    if sum(count for _, count in rare) * 2 > total:  # every size is rare: parts are cut out one by one
-        return []
-    return [f"{height}x{width} ({count})" for (height, width), count in rare]

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from inspectd.bank.answers import SHORT, digests_of, outliers_of
 from inspectd.bank.blind import refuse_blind
-from inspectd.bank.build import BankBuilder, Built, file_name
+from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec, Prepare
+from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
+from inspectd.bank.image_records import file_name
 from inspectd.bank.images import named_image, pixel_digest
 from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of

@@ -16,8 +16,9 @@ from inspectd.backends.cuda.device import choose_device
 from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.blind import refuse_blind
-from inspectd.bank.build import BankBuilder, BuildReport, Built
+from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
+from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames
 from inspectd.bank.polygons import JudgedArea, read_polygons

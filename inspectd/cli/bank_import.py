@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.blind import refuse_blind
-from inspectd.bank.build import FEWEST_IMAGES, BankBuilder, BuildReport, Built
+from inspectd.bank.build import FEWEST_IMAGES, BankBuilder
 from inspectd.bank.build_spec import BuildSpec, Prepared
+from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import NETWORK, ONNX, read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from inspectd.bank.build import Built
+from inspectd.bank.built import Built
 from inspectd.bank.file import BankFile, Manifest
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import write_if_agreed

@@ -10,7 +10,7 @@ import msgspec
 
 from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.build import Built
+from inspectd.bank.built import Built
 from inspectd.bank.file import BankFile, Manifest, write_bank
 from inspectd.bank.progress import Progress
 from inspectd.bank.rebuild import rebuild

@@ -10,7 +10,7 @@ import numpy as np
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
-from inspectd.bank.build import Built
+from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.threshold import find_threshold, outliers
