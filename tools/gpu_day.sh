@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A day on a GPU in three calls of ten minutes at most: what the CUDA path does there, how fast it is and where the
-# time goes; one table at the end. The steps are tools/gpu/steps.py.
+# time goes; one table at the end. The steps are in tools/gpu, and steps.py runs them.
 #
 #   once, where pip works:     tools/gpu_day.sh prepare     fills .gpuday/ (left out of git): 2 minutes
 #   on the GPU machine, each in at most ten minutes, with the checkout and the folder named:
