@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import zmq
+from support.command import inspectd
 from support.ports import free_port
 
 from inspectd import cli, key_files
@@ -16,11 +15,6 @@ from inspectd.endpoint import Users
 from inspectd.publish.access import keys
 from inspectd.recipes import audit
 from tests.support.daemon import camera_table, settings
-
-
-def inspectd(*words: object, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "inspectd", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, input=stdin, check=False)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from support.daemon import Daemon
+from support.daemon import Daemon, camera_table, settings
 
 from inspectd.client import RecipeAck, RecipeAction, RecipeRefusal, RecipeRequest, RecipeState, ask_recipe
 from inspectd.ipc.child import take_part
@@ -43,6 +43,16 @@ def add_recipe(
         banks[bank] = state_dir / "stub.bank"
     draft = RecipeDraft(id=name, number=number, cameras=judged, banks=banks, who="anna")
     return store.add(draft)
+
+
+def line_with_a_recipe(folder: Path, bank_file: Path, good_folder: Path) -> tuple[Path, Path]:
+    """The settings of a line and its state, whose store has the recipe `a`."""
+    file, state = folder / "line.toml", folder / "state"
+    text = settings(bank_file, camera_table("cam", good_folder))
+    file.write_text(text.replace("[line]", '[line]\nstate_dir = "state"\nruntime_dir = "run"'))
+    (state / "recipes").mkdir(parents=True)
+    add_recipe(state, "a", 1, {"cam": 5.0})
+    return file, state
 
 
 def ask(
