@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from inspectd import config
-from inspectd.errors import ConfigError
+from inspectd.config.program_files import socket_problems
 from inspectd.fleet.names import LineNames
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayMetricsSettings, ReadLine
@@ -146,22 +146,13 @@ def load(path: Path) -> ForwardConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, ForwardConfig, LINK_PATHS)
-    found = [*_line_problems(settings), *_server_problems(settings.servers)]
-    if found:
-        raise ConfigError(str(path), found)
-    return settings
+    return common.load(path, ForwardConfig, LINK_PATHS, _problems)
 
 
-def _line_problems(settings: ForwardConfig) -> Iterator[str]:
-    line, forward = settings.line, settings.forward
-    is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
-    for name, is_wanted in (("heatmaps", forward.heatmaps), ("previews", forward.thumbnails)):
-        given = getattr(line, name)
-        if not given and not is_local and is_wanted:
-            yield f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one"
-        if given and not given.startswith(("ipc://", "tcp://")):
-            yield f"line.{name}: got {given!r}, expected ipc:///PATH or tcp://HOST:PORT"
+def _problems(settings: ForwardConfig) -> Iterator[str]:
+    forward = settings.forward
+    yield from socket_problems(settings.line, {"heatmaps": forward.heatmaps, "previews": forward.thumbnails})
+    yield from _server_problems(settings.servers)
 
 
 def link_problems(servers: ServersLink) -> Iterator[str]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
-import msgspec
 from msgspec import Meta
 
 from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Name, Settings
 from inspectd.config.places import other_line_problems
-from inspectd.errors import ConfigError
+from inspectd.config.program_files import line_problems, load_program
 
 _Config = TypeVar("_Config", bound="GatewayConfig")
-_Settings = TypeVar("_Settings", bound=Settings)
 
 RecipeNumber = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,2}\Z", examples=["12"])]
 
@@ -149,7 +147,10 @@ _PATHS: Final = {
 
 
 def load(
-    path: Path, kind: type[_Config], own_paths: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    path: Path,
+    kind: type[_Config],
+    own_paths: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    own_problems: Callable[[_Config], Iterable[str]] = lambda _: (),
 ) -> _Config:
     """Read a gateway's file; relative paths in it become absolute, from the file's own folder.
 
@@ -157,49 +158,22 @@ def load(
         path: the file.
         kind: all its tables.
         own_paths: settings of this gateway's own tables that name files or folders, by table.
+        own_problems: what does not fit together in them, in words.
 
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    data = config.read_toml(path)
-    found = [*config.problems(data, kind, "")]
-    if not found:
-        settings = msgspec.convert(data, kind)
-        found = [*settings_problems(settings), *other_line_problems(settings.line.name)]
-    if found:
-        raise ConfigError(str(path), found)
-    return with_absolute_paths(settings, {**_PATHS, **own_paths}, path)
 
+    def found(settings: _Config) -> Iterator[str]:
+        sockets = ("sync", "control") if isinstance(settings.line, GatewayLine) else ("sync",)
+        yield from line_problems(settings.line, sockets)
+        yield from other_line_problems(settings.line.name)
+        yield from own_problems(settings)
 
-def with_absolute_paths(settings: _Settings, paths: Mapping[str, tuple[str, ...]], file: Path) -> _Settings:
-    """The settings of a file, with relative paths in these tables as from the file's own folder."""
-    base = file.resolve().parent
-    tables = {name: _absolute(getattr(settings, name), given, base) for name, given in paths.items()}
-    return msgspec.structs.replace(settings, **tables)
-
-
-def settings_problems(settings: GatewayConfig) -> list[str]:
-    """What does not fit together."""
-    line = settings.line
-    found = []
-    is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
-    for name in ("sync", "control") if isinstance(line, GatewayLine) else ("sync",):
-        endpoint = getattr(line, name)
-        if not endpoint and not is_local:
-            found.append(f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one")
-        if endpoint and not endpoint.startswith(("ipc://", "tcp://")):
-            found.append(f"line.{name}: got {endpoint!r}, expected ipc:///PATH or tcp://HOST:PORT")
-    if (line.server_key is None) != (line.client_key is None):
-        found.append("line.server_key, line.client_key: one is missing, expected both or neither")
-    return found
+    return load_program(path, kind, {**_PATHS, **own_paths}, found)
 
 
 def endpoints(line: GatewayLine) -> tuple[str, str, str]:
     """The endpoints of verdicts, sync and control."""
     beside = line.verdicts.removesuffix("verdicts.sock")
     return line.verdicts, line.sync or f"{beside}sync.sock", line.control or f"{beside}control.sock"
-
-
-def _absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
-    given = {name: getattr(table, name) for name in names}
-    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v})

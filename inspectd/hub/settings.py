@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
-import msgspec
 from msgspec import Meta
 
 from inspectd import config
 from inspectd.config import Name, Settings
 from inspectd.config.places import systemd_directory
-from inspectd.errors import ConfigError, InputError
+from inspectd.config.program_files import load_program
+from inspectd.errors import InputError
 from inspectd.fleet.settings import ServersLink, link_problems
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
-from inspectd.page.settings import PageServer, SiteView, absolute, site_problems, view_problems
+from inspectd.page.settings import PageServer, SiteView, site_problems, view_problems
 
 _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
@@ -133,16 +133,7 @@ def load(path: Path) -> HubConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    data = config.read_toml(path)
-    found = [*config.problems(data, HubConfig, "")]
-    if not found:
-        settings = msgspec.convert(data, HubConfig)
-        found = [*_problems(settings)]
-    if found:
-        raise ConfigError(str(path), found)
-    base = path.resolve().parent
-    tables = {name: absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
-    return msgspec.structs.replace(settings, **tables)
+    return load_program(path, HubConfig, _PATHS, _problems)
 
 
 def _problems(settings: HubConfig) -> Iterator[str]:

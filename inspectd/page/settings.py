@@ -5,17 +5,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import msgspec
 from msgspec import Meta
 
 from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Host, Name, Settings
 from inspectd.config.places import other_line_problems, systemd_directory
-from inspectd.errors import ConfigError, InputError
+from inspectd.config.program_files import line_problems, load_program
+from inspectd.errors import InputError
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 
 _ENDPOINTS: Final = ("sync", "control", "previews")
@@ -211,23 +211,16 @@ def load(path: Path) -> PageConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    data = config.read_toml(path)
-    found = [*config.problems(data, PageConfig, "")]
-    if not found:
-        settings = msgspec.convert(data, PageConfig)
-        found = [
-            *site_problems(settings.server),
-            *proxy_problems(settings.proxy),
-            *oidc_problems(settings.oidc, settings.proxy),
-            *_line_problems(settings.line),
-            *view_problems(settings.view),
-            *other_line_problems(settings.line.name),
-        ]
-    if found:
-        raise ConfigError(str(path), found)
-    base = path.resolve().parent
-    tables = {name: absolute(getattr(settings, name), paths, base) for name, paths in _PATHS.items()}
-    return msgspec.structs.replace(settings, **tables)
+    return load_program(path, PageConfig, _PATHS, _problems)
+
+
+def _problems(settings: PageConfig) -> Iterator[str]:
+    yield from site_problems(settings.server)
+    yield from proxy_problems(settings.proxy)
+    yield from oidc_problems(settings.oidc, settings.proxy)
+    yield from line_problems(settings.line, _ENDPOINTS)
+    yield from view_problems(settings.view)
+    yield from other_line_problems(settings.line.name)
 
 
 def is_loopback(host: str) -> bool:
@@ -249,27 +242,9 @@ def site_problems(server: PageServer) -> Iterator[str]:
         )
 
 
-def _line_problems(line: PageLine) -> Iterator[str]:
-    is_local = line.verdicts.startswith("ipc://") and line.verdicts.endswith("/verdicts.sock")
-    for name in _ENDPOINTS:
-        endpoint = getattr(line, name)
-        if not endpoint and not is_local:
-            yield f"line.{name}: is empty, expected an endpoint: line.verdicts is no local one"
-        if endpoint and not endpoint.startswith(("ipc://", "tcp://")):
-            yield f"line.{name}: got {endpoint!r}, expected ipc:///PATH or tcp://HOST:PORT"
-    if (line.server_key is None) != (line.client_key is None):
-        yield "line.server_key, line.client_key: one is missing, expected both or neither"
-
-
 def view_problems(view: SiteView) -> Iterator[str]:
     """What is wrong with how it is shown, in words."""
     try:
         ZoneInfo(view.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         yield f"view.zone: got {view.zone!r}, expected a time zone such as Europe/Berlin, Asia/Seoul or UTC"
-
-
-def absolute(table: Any, names: tuple[str, ...], base: Path) -> Any:
-    """A table whose relative paths, of the settings `names`, begin at the folder `base`."""
-    given = {name: getattr(table, name) for name in names}
-    return msgspec.structs.replace(table, **{k: str(base / v) for k, v in given.items() if v})

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from inspectd import config
 from inspectd.config import Name
+from inspectd.config.program_files import load_program
 from inspectd.errors import ConfigError
 from inspectd.fleet.agent.order import (
     Band,
@@ -86,12 +87,7 @@ def load_plan(path: Path) -> RolloutFile:
     Raises:
         ConfigError: it cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    data = config.read_toml(path)
-    if found := [*config.problems(data, RolloutFile, "")]:
-        raise ConfigError(str(path), found)
-    plan = msgspec.convert(data, RolloutFile)
-    archive = str(path.resolve().parent / plan.order.archive)
-    return msgspec.structs.replace(plan, order=msgspec.structs.replace(plan.order, archive=archive))
+    return load_program(path, RolloutFile, {"order": ("archive",)}, lambda _: ())
 
 
 def order_text(plan: RolloutFile, recipe: OrderedRecipe, utc_ns: int, file: Path) -> str:

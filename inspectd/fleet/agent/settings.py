@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta
 
 from inspectd import config
 from inspectd.config import Name
-from inspectd.errors import ConfigError
+from inspectd.config.program_files import load_program
 from inspectd.fleet.agent.signing import problems_of_people
 from inspectd.fleet.names import LineNames
 from inspectd.fleet.settings import LINK_PATHS, ServersLink, link_problems
@@ -118,11 +117,7 @@ def load(path: Path) -> AgentConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, AgentConfig, _PATHS)
-    found = [*_problems(settings)]
-    if found:
-        raise ConfigError(str(path), found)
-    return settings
+    return common.load(path, AgentConfig, _PATHS, _problems)
 
 
 def load_publisher(path: Path) -> ServersLink:
@@ -131,15 +126,7 @@ def load_publisher(path: Path) -> ServersLink:
     Raises:
         ConfigError: as `load`.
     """
-    data = config.read_toml(path)
-    found = [*config.problems(data, PublisherConfig, "")]
-    if not found:
-        settings = msgspec.convert(data, PublisherConfig)
-        link = common.with_absolute_paths(settings, LINK_PATHS, path).servers
-        found = [*link_problems(link)]
-        if not found:
-            return link
-    raise ConfigError(str(path), found)
+    return load_program(path, PublisherConfig, LINK_PATHS, lambda found: link_problems(found.servers)).servers
 
 
 def _problems(settings: AgentConfig) -> Iterator[str]:

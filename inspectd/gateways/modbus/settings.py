@@ -10,7 +10,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from inspectd.config import Host, Settings
-from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import HandshakeConfig
 
@@ -50,11 +49,7 @@ def load(path: Path) -> ModbusConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, ModbusConfig)
-    found = [*_address_problems(settings.modbus)]
-    if found:
-        raise ConfigError(str(path), found)
-    return settings
+    return common.load(path, ModbusConfig, own_problems=lambda found: _address_problems(found.modbus))
 
 
 def _address_problems(modbus: ModbusSettings) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Annotated
 from msgspec import Meta
 
 from inspectd.config import Host, Settings
-from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayMetricsSettings, HandshakeConfig
 
@@ -70,11 +69,7 @@ def load(path: Path) -> S7Config:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, S7Config)
-    found = [*_problems(settings)]
-    if found:
-        raise ConfigError(str(path), found)
-    return settings
+    return common.load(path, S7Config, own_problems=_problems)
 
 
 def _problems(settings: S7Config) -> Iterator[str]:

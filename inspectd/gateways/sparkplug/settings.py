@@ -10,7 +10,6 @@ from msgspec import Meta
 
 from inspectd import config
 from inspectd.config.places import default_state_dir
-from inspectd.errors import ConfigError
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayMetricsSettings
 
@@ -122,11 +121,7 @@ def load(path: Path) -> SparkplugConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or has problems; all of them are listed.
     """
-    settings = common.load(path, SparkplugConfig, _PATHS)
-    found = [*_broker_problems(settings.broker)]
-    if found:
-        raise ConfigError(str(path), found)
-    return settings
+    return common.load(path, SparkplugConfig, _PATHS, lambda found: _broker_problems(found.broker))
 
 
 def _broker_problems(broker: BrokerLink) -> Iterator[str]:
