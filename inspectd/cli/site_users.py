@@ -15,7 +15,7 @@ from typing import Any
 from inspectd.cli.person import user_name
 from inspectd.errors import ExitCode, InputError, InspectdError
 from inspectd.page.accounts.roles import Role
-from inspectd.page.accounts.store import AccountStore, User
+from inspectd.page.accounts.store import AccountStore, User, described
 from inspectd.page.accounts.trail import PageTrail
 from inspectd.recipes.audit import BEGUN, AuditAction, AuditFault, read, verify
 from inspectd.text import json_line, printable
@@ -55,7 +55,7 @@ def manage(data_dir: Path, arguments: argparse.Namespace) -> int:
         action, name = arguments.user_action, arguments.name
         record = partial(
             PageTrail(data_dir).record,
-            AuditAction.USER, who, "command", about=f"{action} {name}", old=_described(store.user(name)),
+            AuditAction.USER, who, "command", about=f"{action} {name}", old=described(store.user(name)),
         )  # fmt: skip
         record(result=BEGUN)
         try:
@@ -63,7 +63,7 @@ def manage(data_dir: Path, arguments: argparse.Namespace) -> int:
         except InspectdError as error:
             record(result=f"refused: {error}")
             raise
-        record(new=_described(store.user(name)))
+        record(new=described(store.user(name)))
     after = "can log in" if action == "add" else "done; what was logged in under this name is logged out"
     print(f"{name}: {after}")
     return ExitCode.OK
@@ -128,9 +128,3 @@ def print_audit(data_dir: Path) -> int:
         print(json_line(record))
     print(f"{path}: {found.records} records, none altered or missing", file=sys.stderr)
     return ExitCode.OK
-
-
-def _described(user: User | None) -> str | None:
-    if user is None:
-        return None
-    return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from inspectd import log
 from inspectd.errors import InputError
+from inspectd.fleet.program import until_signalled
 from inspectd.fleet.servers import ServersDoor
 from inspectd.fleet.together import together
 from inspectd.hub import metrics
@@ -47,26 +46,12 @@ def run(settings: HubConfig) -> None:
         InputError: a key, a certificate, the database's address or what it holds cannot be used.
         UnavailableError: a port is taken, or what the hub keeps cannot be written.
     """
-    asyncio.run(_until_signalled(settings))
+    asyncio.run(_run(settings))
 
 
-async def _until_signalled(settings: HubConfig) -> None:
-    loop = asyncio.get_running_loop()
-    working = loop.create_task(_work(settings))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, working.cancel)
-    loop.set_exception_handler(_left_behind)
-    with contextlib.suppress(asyncio.CancelledError):
-        await working
+async def _run(settings: HubConfig) -> None:
+    await until_signalled(_work(settings))
     log.event(_log, logging.INFO, "stopped")
-
-
-def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a task of the NATS library ended with that nobody waits for: its session has ended already."""
-    error = context.get("exception")
-    log.event(
-        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
-    )
 
 
 async def _work(settings: HubConfig) -> None:

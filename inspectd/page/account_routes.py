@@ -20,7 +20,7 @@ from inspectd.page.accounts.names import LONGEST_NAME
 from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
-from inspectd.page.accounts.store import User, UserChangedError
+from inspectd.page.accounts.store import User, UserChangedError, described
 from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body
 from inspectd.page.guard import Account, Guard, address_of
@@ -268,14 +268,14 @@ class AccountRoutes:
         """Add a user, or change one; whatever is logged in as that person is logged out."""
         account, wanted = await self._guard.take(request, Act.USERS, _UserChange)
         before = self._store.user(wanted.name)
-        old = _described(before)
+        old = described(before)
         await self._record_change(account, wanted, old, None, BEGUN)
         try:
             await self._change_user(wanted, network_of(account.address))
         except (InputError, ApiError) as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
             raise error if isinstance(error, ApiError) else ApiError(400, "user", str(error)) from error
-        await self._record_change(account, wanted, old, _described(self._store.user(wanted.name)), DONE)
+        await self._record_change(account, wanted, old, described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 
     async def _change_user(self, wanted: _UserChange, place: str) -> None:
@@ -383,9 +383,3 @@ def _shown_user(user: User) -> ToldUser:
         "name": user.name, "role": user.role, "is_disabled": user.is_disabled, "language": user.language,
         "created_ms": user.created_ms, "login": user.login.value,
     }  # fmt: skip
-
-
-def _described(user: User | None) -> str | None:
-    if user is None:
-        return None
-    return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"

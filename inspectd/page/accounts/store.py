@@ -106,6 +106,13 @@ class Session(msgspec.Struct, frozen=True):
         return allowed if is_in_use else allowed & {Act.VIEW}
 
 
+def described(user: User | None) -> str | None:
+    """A person as the audit file has it; None: there is none of that name."""
+    if user is None:
+        return None
+    return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"
+
+
 class UserChangedError(Exception):
     """A person changed while being logged in: the password that was checked may be that person's no more."""
 

@@ -13,7 +13,6 @@ from inspectd.client import (
     Event,
     Heartbeat,
     LiveReader,
-    Lost,
     Message,
     PartVerdict,
     Position,
@@ -24,6 +23,7 @@ from inspectd.client import (
     VerdictReader,
     ask_status,
 )
+from inspectd.client.session import position_of
 from inspectd.errors import InputError
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
@@ -151,7 +151,7 @@ class LineThreads:
                 item = reader.receive(_TURN_SECONDS)
                 # One that connected anew is given all again.
                 is_other = isinstance(item, Verdict | PartVerdict) and not self._is_own(item.plant, item.line)
-                if item is not None and not is_other and (position := _position_of(item)) > self._counted:
+                if item is not None and not is_other and (position := position_of(item)) > self._counted:
                     self._counted = position
                     self._counts.take(item, time.time_ns() // 1_000_000)
 
@@ -178,10 +178,3 @@ class LineThreads:
             except UnavailableError as error:  # the heartbeats say it to people
                 _log.debug("%s", error)
             self._stopping.wait(_STATUS_SECONDS)
-
-
-def _position_of(item: Verdict | PartVerdict | Lost) -> Position:
-    """A verdict's name, or that of the last one that is lost."""
-    if isinstance(item, Lost):
-        return Position(item.before.epoch, item.before.seq - 1)
-    return Position(item.epoch, item.seq)
