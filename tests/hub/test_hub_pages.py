@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
-from support.glass import ARGUMENTS, CHROMIUM, PANEL, TABLET, Glass
+from playwright.sync_api import Browser
+from support.glass import PANEL, TABLET, Glass, launched
 from support.hub_lines import send, send_raw, some, until
 from support.hub_process import HubProcess
 from support.nats_cluster import NatsCluster
@@ -126,10 +126,8 @@ def test_a_verdict_has_every_number(hub) -> None:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("size", [TABLET, PANEL], ids=["tablet", "panel"])

@@ -13,18 +13,16 @@ from typing import Any
 
 import pytest
 from support.daemon import WELL, Daemon, camera_table, settings
+from support.page_keys import with_keys
 from support.page_process import PageProcess
 from support.page_tab import Tab
 from support.ports import free_ports
 from websockets.exceptions import InvalidStatus
 
-from inspectd import key_files
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.page.accounts.roles import Role
 from inspectd.publish.access import keys
-from inspectd.publish.access.keys import Client
 from inspectd.scoring.stub import Behaviour
-from inspectd.wire.sockets import Role as KeyRole
 
 STUB = Path(__file__).parents[1] / "support" / "stub_daemon.py"
 
@@ -46,11 +44,7 @@ def tabs() -> Iterator[Callable[..., Tab]]:
 
 @pytest.fixture(scope="module")
 def keys_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    key_files.new_pair(folder / "server")
-    public, _ = key_files.new_pair(folder / "page1")
-    keys.write_allowed(folder, [Client(key_files.read_public(public), "page1", (KeyRole.READ,))])
-    return folder
+    return with_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")

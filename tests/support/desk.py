@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+from support.program import ProgramProcess
 
-class DeskProcess:
+
+class DeskProcess(ProgramProcess):
     """The teaching desk of a line.
 
     Args:
@@ -17,6 +18,8 @@ class DeskProcess:
         runtime_dir: for its socket; a short path.
         environment: of the process; None: this one's.
     """
+
+    stop_seconds = 20
 
     def __init__(self, config: Path, runtime_dir: Path, environment: dict[str, str] | None = None) -> None:
         self.socket = runtime_dir / "teach.sock"
@@ -39,16 +42,3 @@ class DeskProcess:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < end, "the desk does not listen"
             time.sleep(0.02)
-
-    def kill(self) -> None:
-        """Kill it, as when the power goes."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """End it as systemd would; its exit code."""
-        return self._end(signal.SIGTERM)
-
-    def _end(self, signum: int) -> int:
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-        return self.process.wait(20)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
-import re
-import signal
 import struct
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from pymodbus.client import ModbusTcpClient
 from support.ports import free_port
-from support.structured_text import FunctionBlock
+from support.program import ProgramProcess
+from support.structured_text import FunctionBlock, block_of_page
 
 from inspectd.gateways.registers import FORMATS, STATUS
 
@@ -24,7 +20,7 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what fails is seen b
 PAGE = Path(__file__).parents[2] / "docs" / "gateways" / "modbus.md"
 
 
-class GatewayProcess:
+class GatewayProcess(ProgramProcess):
     """A gateway on a free port of the loopback interface.
 
     Args:
@@ -53,46 +49,11 @@ class GatewayProcess:
             f'[line]\nplant = "test"\nname = "line"\n{line or local}\n'
             f"[modbus]\nport = {self.port}\n{modbus}\n[metrics]\nport = {metrics_port}\n{tables}\n"
         )
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     def start(self) -> None:
         """Start it, and wait until it serves."""
-        with self.log.open("ab") as log:
-            began = log.tell()
-            command = [sys.executable, "-m", "inspectd", "gateway", self.kind, "--config", str(self._file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 20
-        while self.ready not in self.log.read_bytes()[began:]:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, "the gateway does not start"
-            time.sleep(0.02)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """End it as systemd would; its exit code."""
-        return self._end(signal.SIGTERM)
-
-    def rss_mb(self) -> float:
-        """Memory it has."""
-        assert self.process is not None
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    def cpu_seconds(self) -> float:
-        """Processor time it took so far."""
-        assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _end(self, signum: int) -> int:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-        return self.process.wait(10)
+        self.begin("gateway", self.kind, "--config", self._file, ready=self.ready)
 
 
 class PlcLink:
@@ -129,8 +90,7 @@ def value_in(status: list[int], name: str) -> Any:
 
 def function_block(**values: Any) -> FunctionBlock:
     """The function block of the page, with its arrays."""
-    (text,) = re.findall(r"```iecst\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return FunctionBlock(text, Control=[0] * 34, Status=[0] * 40, **values)
+    return block_of_page(PAGE, **values)
 
 
 def now_ms() -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from support.page_process import PageProcess
 
 CHROMIUM = "/usr/bin/chromium"
@@ -16,6 +18,15 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking",
              "--disable-sync", "--disable-quic"]  # fmt: skip
 TABLET = {"width": 1280, "height": 800}
 PANEL = {"width": 1920, "height": 1080}
+
+
+@contextmanager
+def launched(more: Sequence[str] = ()) -> Iterator[Browser]:
+    """Chromium, for as long as it is open; nothing else in this process can run an event loop then."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
+        yield browser
+        browser.close()
 
 
 class Glass:

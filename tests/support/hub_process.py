@@ -5,13 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 from support.nats_cluster import NatsCluster
 from support.page_process import CHEAP, PASSWORD
 from support.ports import free_port
+from support.program import ProgramProcess
 
 from inspectd.page.accounts.roles import Role
 from inspectd.page.accounts.store import AccountStore
@@ -19,7 +19,7 @@ from inspectd.page.accounts.store import AccountStore
 COOKIE = "inspectd-plain.test+hub"
 
 
-class HubProcess:
+class HubProcess(ProgramProcess):
     """A hub of the plant `test` on a free port of the loopback interface; made is not started.
 
     Args:
@@ -51,7 +51,6 @@ class HubProcess:
         for role in Role:
             if self.store.user(role.value) is None:
                 self.store.add_user(role.value, role, CHEAP.hash(PASSWORD))
-        self.process: subprocess.Popen[bytes] | None = None
         self._browsers: list[httpx.Client] = []
 
     @property
@@ -61,15 +60,7 @@ class HubProcess:
 
     def start(self) -> HubProcess:
         """Start it, and wait until it listens."""
-        with self.log.open("ab") as log:
-            began = log.tell()
-            command = [sys.executable, "-m", "inspectd", "hub", "--config", str(self.file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 30
-        while b" listening " not in self.log.read_bytes()[began:]:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, "the hub does not listen"
-            time.sleep(0.02)
+        self.begin("hub", "--config", self.file)
         return self
 
     def command(self, *more: str) -> subprocess.CompletedProcess[str]:

@@ -6,11 +6,8 @@ import asyncio
 import logging
 import os
 import re
-import signal
 import socket
 import struct
-import subprocess
-import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +24,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from support.ports import free_port
+from support.program import ProgramProcess
 
 from inspectd import endpoint
 from inspectd.gateways.opcua.certificates import CertificateFolder
@@ -71,7 +69,7 @@ def _expired(made: x509.Certificate, key: Any) -> x509.Certificate:
     return builder.sign(key, made.signature_hash_algorithm)
 
 
-class OpcUaGateway:
+class OpcUaGateway(ProgramProcess):
     """A gateway on a free port of the loopback interface, which trusts `pki`.
 
     Args:
@@ -81,6 +79,8 @@ class OpcUaGateway:
         line: the line's name.
         metrics_port: of its metrics.
     """
+
+    stop_seconds = 15  # as long as the unit gives it
 
     def __init__(
         self, folder: Path, runtime_dir: Path, opcua: str = "", *, line: str = LINE, metrics_port: int = 0
@@ -100,7 +100,6 @@ class OpcUaGateway:
             f"[opcua]\nport = {self.port}\nusers = {{ {users} }}\n{opcua}\n"
             f"[metrics]\nport = {metrics_port}\n"
         )
-        self.process: subprocess.Popen[bytes] | None = None
         self.start()
 
     @property
@@ -109,23 +108,7 @@ class OpcUaGateway:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        with self.log.open("ab") as log:
-            began = log.tell()
-            command = [sys.executable, "-m", "inspectd", "gateway", "opcua", "--config", str(self.file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 60
-        while b" listening " not in self.log.read_bytes()[began:]:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, "the gateway does not listen"
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        """Kill it."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """End it as systemd would; its exit code."""
-        return self._end(signal.SIGTERM)
+        self.begin("gateway", "opcua", "--config", self.file)
 
     def audited(self, **wanted: str) -> bool:
         """Whether its log comes to say so of somebody."""
@@ -137,24 +120,6 @@ class OpcUaGateway:
                 return True
             time.sleep(0.02)
         return False
-
-    def rss_mb(self) -> float:
-        """Memory it has."""
-        assert self.process is not None
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-    def cpu_seconds(self) -> float:
-        """Processor time it took so far."""
-        assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-    def _end(self, signum: int) -> int:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-        return self.process.wait(15)  # as long as the unit gives it
 
     async def client(self, user: str | None = "anna", password: str | None = None,
         pki: ClientPki | None = None, port: int | None = None,

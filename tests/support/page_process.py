@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 from argon2 import PasswordHasher
 from support.ports import free_port
+from support.program import ProgramProcess
 
 from inspectd.page.accounts.roles import Role
 from inspectd.page.accounts.store import AccountStore
@@ -24,7 +21,7 @@ COOKIE = "inspectd-plain.test.line"
 """Of a session on a page over plain loopback."""
 
 
-class PageProcess:
+class PageProcess(ProgramProcess):
     """A page on a free port of the loopback interface.
 
     Args:
@@ -58,7 +55,6 @@ class PageProcess:
         self.store = AccountStore(folder / "store")
         for role in Role:
             self.store.add_user(role.value, role, CHEAP.hash(PASSWORD))
-        self.process: subprocess.Popen[bytes] | None = None
         self._browsers: list[httpx.Client] = []
         if start:
             self.start()
@@ -70,15 +66,7 @@ class PageProcess:
 
     def start(self) -> None:
         """Start it, and wait until it listens."""
-        with self.log.open("ab") as log:
-            began = log.tell()
-            command = [sys.executable, "-m", "inspectd", "page", "--config", str(self.file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-        end = time.monotonic() + 20
-        while b" listening " not in self.log.read_bytes()[began:]:
-            assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < end, "the page does not listen"
-            time.sleep(0.02)
+        self.begin("page", "--config", self.file)
 
     def token(self, role: Role | str) -> str:
         """Of a new session of the user of that role."""
@@ -110,22 +98,8 @@ class PageProcess:
         path = self.folder / "store" / "page-audit.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
-    def kill(self) -> None:
-        """Kill it."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> int:
-        """End it as systemd would; its exit code."""
-        return self._end(signal.SIGTERM)
-
     def close(self) -> None:
         """Kill it, and let go of its store and of every browser."""
         self.kill()
         self.close_browsers()
         self.store.close()
-
-    def _end(self, signum: int) -> int:
-        assert self.process is not None
-        if self.process.poll() is None:
-            self.process.send_signal(signum)
-        return self.process.wait(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import sys
 import time
@@ -13,7 +12,7 @@ from typing import Any
 from snap7 import Server, SrvArea
 from support.gateway import GatewayProcess, now_ms, value_in
 from support.ports import free_port
-from support.structured_text import FunctionBlock
+from support.structured_text import FunctionBlock, block_of_page
 
 PAGE = Path(__file__).parents[2] / "docs" / "gateways" / "s7.md"
 CONTROL_DB, STATUS_DB = 100, 101
@@ -96,14 +95,12 @@ class S7Gateway(GatewayProcess):
             f'[line]\nplant = "test"\nname = "line"\nverdicts = "ipc://{runtime_dir}/verdicts.sock"\n'
             f'[s7]\nhost = "127.0.0.1"\nport = {port}\n[metrics]\nport = {metrics_port}\n{tables}\n'
         )
-        self.process = None
         self.start()
 
 
 def function_block(**values: Any) -> FunctionBlock:
     """The function block of the page, with its arrays."""
-    (text,) = re.findall(r"```iecst\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return FunctionBlock(text, Control=[0] * 34, Status=[0] * 40, **values)
+    return block_of_page(PAGE, **values)
 
 
 if __name__ == "__main__":  # a PLC that can be killed; its program counts the heartbeat alone

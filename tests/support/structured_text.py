@@ -6,6 +6,7 @@ One statement a line; IF, CASE with numbers, assignments; BOOL, whole numbers, a
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,6 +31,12 @@ class FunctionBlock:
         vars(self.vars).update(inputs)
         exec(self._code, {"v": self.vars})
         return self.vars
+
+
+def block_of_page(page: Path, **values: Any) -> FunctionBlock:
+    """The function block of a page of the handbook, with the arrays of a gateway's registers."""
+    (text,) = re.findall(r"```iecst\n(.+?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    return FunctionBlock(text, Control=[0] * 34, Status=[0] * 40, **values)
 
 
 def _python(body: str) -> list[str]:

@@ -11,8 +11,8 @@ import json
 import sys
 from typing import Final
 
-from playwright.sync_api import Page, sync_playwright
-from support.glass import ARGUMENTS, CHROMIUM
+from playwright.sync_api import Page
+from support.glass import launched
 
 SLOWED: Final = 4
 """Lighthouse slows the processor so many times for a mid-range tablet."""
@@ -108,8 +108,7 @@ def main() -> int:
     parser.add_argument("cookie", help="NAME=VALUE of a session")
     arguments = parser.parse_args()
     name, _, value = arguments.cookie.partition("=")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launched() as browser:
         context = browser.new_context(ignore_https_errors=True)
         context.add_cookies([{"name": name, "value": value, "url": arguments.address}])
         found = best(context.new_page(), arguments.address, "main#content")

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from support.cells import cells
 from support.daemon import Daemon, camera_table, settings
-from support.glass import ARGUMENTS, CHROMIUM, Glass
+from support.glass import Glass, launched
 from support.page_process import PageProcess
 from support.triggers import Plant
 
@@ -24,10 +24,8 @@ ZONE = '[view]\nzone = "Asia/Seoul"\n'
 
 @pytest.fixture(scope="module")  # while it is open, nothing else in this process can run an event loop
 def chromium() -> Iterator[Browser]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -15,21 +15,18 @@ from pathlib import Path
 
 import pytest
 from faults import clock
-from playwright.sync_api import sync_playwright
 from support.crowd import crowd
 from support.daemon import Daemon, camera_table, settings
-from support.glass import ARGUMENTS, CHROMIUM
+from support.glass import launched
 from support.lone_network import lone_network
+from support.page_keys import with_keys
 from support.page_process import PageProcess
 from support.ports import free_ports
 from support.promises import within
 from support.relay import Relay
 
-from inspectd import key_files
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.publish.access import keys
-from inspectd.publish.access.keys import Client
-from inspectd.wire.sockets import Role as KeyRole
 
 pytestmark = [pytest.mark.system, pytest.mark.timed]
 
@@ -46,19 +43,13 @@ def alone() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def chromium(alone) -> Iterator[object]:
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
 def keys_folder(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    key_files.new_pair(folder / "server")
-    public, _ = key_files.new_pair(folder / "page1")
-    keys.write_allowed(folder, [Client(key_files.read_public(public), "page1", (KeyRole.READ,))])
-    return folder
+    return with_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="module")
