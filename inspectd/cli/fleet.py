@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
-import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from inspectd import log
+from inspectd.cli.beside_line import run_check, run_program
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.numbers import positive
 from inspectd.cli.outcome_files import file_to_write
 from inspectd.errors import ExitCode, InputError
-from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the agent of one line (docs/fleet.md). Every setting is listed with its meaning
@@ -127,16 +124,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError("--config FILE: is missing; `inspectd fleet init DIR` writes an example")
     settings = _needed("inspectd.fleet.agent.settings").load(arguments.config)
     if arguments.check:
-        check = _needed("inspectd.fleet.agent.check").AgentCheck(settings, print)
-        asyncio.run(check.run())
-        print("no problem" if not check.problems else f"problems: {check.problems}")
-        return ExitCode.FAILED if check.problems else ExitCode.OK
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    program = _needed("inspectd.fleet.agent.run")
-    log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
-    program.run(settings)
-    return ExitCode.OK
+        return run_check(_needed("inspectd.fleet.agent.check").AgentCheck(settings, print))
+    return run_program(lambda: _needed("inspectd.fleet.agent.run"), settings)
 
 
 def examples() -> dict[str, str]:

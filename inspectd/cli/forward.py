@@ -5,19 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import importlib
-import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from inspectd import log
+from inspectd.cli.beside_line import run_check, run_program
 from inspectd.cli.extras import FLEET_PACKAGES, needing
-from inspectd.cli.init import as_table, write_example
+from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.numbers import positive
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet import settings as forward_settings
 from inspectd.fleet.settings import ForwardConfig
-from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the forwarder of one line (docs/fleet.md). Every setting is listed with its
@@ -83,27 +81,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.action == "make-streams":
         return _make_streams(settings, arguments)
     if arguments.check:
-        return _check(settings)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    program = _needed("inspectd.fleet.forward.run")
-    log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
-    program.run(settings)
-    return ExitCode.OK
+        return run_check(_needed("inspectd.fleet.forward.check").ForwardCheck(settings, print))
+    return run_program(lambda: _needed("inspectd.fleet.forward.run"), settings)
 
 
 def example() -> str:
     """The commented example of the forwarder's file."""
-    default = ForwardConfig()
-    tables = {table: type(getattr(default, table)) for table in _TABLES}
-    return "\n".join([_HEAD, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
-
-
-def _check(settings: ForwardConfig) -> int:
-    check = _needed("inspectd.fleet.forward.check").ForwardCheck(settings, print)
-    asyncio.run(check.run())
-    print("no problem" if not check.problems else f"problems: {check.problems}")
-    return ExitCode.FAILED if check.problems else ExitCode.OK
+    return as_tables(_HEAD, ForwardConfig(), _TABLES)
 
 
 def _make_streams(settings: ForwardConfig, arguments: argparse.Namespace) -> int:

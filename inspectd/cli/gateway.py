@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from inspectd import log
+from inspectd.cli.beside_line import run_program
 from inspectd.cli.extras import needing
-from inspectd.cli.init import as_table, write_example
+from inspectd.cli.init import as_tables, write_example
 from inspectd.errors import ExitCode
 from inspectd.gateways.modbus import settings as modbus
 from inspectd.gateways.opcua import settings as opcua
 from inspectd.gateways.s7 import settings as s7
 from inspectd.gateways.sparkplug import settings as sparkplug
-from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the {title} of one line (docs/gateways/{name}.md). Every setting is listed with its
@@ -126,18 +125,15 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.check:
         print(f"{arguments.config}: no problem")
         return ExitCode.OK
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    with needing(f"gateway {arguments.action}", **{gateway.extra: gateway.packages}):
-        program = importlib.import_module(gateway.program)
-    log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
-    program.run(settings)
-    return ExitCode.OK
+
+    def load() -> ModuleType:
+        with needing(f"gateway {arguments.action}", **{gateway.extra: gateway.packages}):
+            return importlib.import_module(gateway.program)
+
+    return run_program(load, settings)
 
 
 def example(name: str = "modbus") -> str:
     """The commented example of a gateway's file."""
     gateway = GATEWAYS[name]
-    tables = {table: type(getattr(gateway.default, table)) for table in gateway.tables}
-    head = _HEAD.format(name=name, title=gateway.title)
-    return "\n".join([head, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
+    return as_tables(_HEAD.format(name=name, title=gateway.title), gateway.default, gateway.tables)

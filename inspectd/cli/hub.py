@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import importlib
-import signal
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from inspectd import log
 from inspectd.cli import site_users
+from inspectd.cli.beside_line import run_check, run_program
 from inspectd.cli.extras import FLEET_PACKAGES, needing
-from inspectd.cli.init import as_table, write_example
+from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
 from inspectd.errors import ExitCode, InputError
 from inspectd.hub import settings as hub_settings
 from inspectd.hub.settings import HubConfig
-from inspectd.struct_types import prepare_struct_types
 
 _HEAD: Final = """\
 # inspectd, the hub of a plant (docs/hub.md). Every setting is listed with its meaning
@@ -70,27 +67,13 @@ def main(arguments: argparse.Namespace) -> int:
         _needed("inspectd.page.accounts.passwords")
         return site_users.manage(settings.data_dir, arguments)
     if arguments.check:
-        return _check(settings)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-    program = _needed("inspectd.hub.run")
-    log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
-    program.run(settings)
-    return ExitCode.OK
+        return run_check(_needed("inspectd.hub.check").HubCheck(settings, print))
+    return run_program(lambda: _needed("inspectd.hub.run"), settings)
 
 
 def example() -> str:
     """The commented example of the hub's file."""
-    default = HubConfig()
-    tables = {name: type(getattr(default, name)) for name in HubConfig.__struct_fields__}
-    return "\n".join([_HEAD, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
-
-
-def _check(settings: HubConfig) -> int:
-    check = _needed("inspectd.hub.check").HubCheck(settings, print)
-    asyncio.run(check.run())
-    print("no problem" if not check.problems else f"problems: {check.problems}")
-    return ExitCode.FAILED if check.problems else ExitCode.OK
+    return as_tables(_HEAD, HubConfig(), HubConfig.__struct_fields__)
 
 
 def _needed(name: str) -> ModuleType:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
@@ -135,6 +135,11 @@ def _camera(kind: type[config.CameraBase]) -> str:
 def _as_comment(text: str) -> str:
     """So that the example is one working line, with one camera."""
     return "".join(f"#{line}" if line.strip() else line for line in text.splitlines(keepends=True))
+
+
+def as_tables(head: str, default: config.Settings, names: Iterable[str]) -> str:
+    """The commented example of a program's file: its first lines, and these tables of its settings."""
+    return "\n".join([head, *(as_table(f"[{name}]", type(getattr(default, name))) for name in names)])
 
 
 def as_table(header: str, kind: type[config.Settings]) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import signal
 from pathlib import Path
 from typing import Final
 
-from inspectd import log
 from inspectd.cli import site_users
+from inspectd.cli.beside_line import run_program
 from inspectd.cli.extras import needing
-from inspectd.cli.init import as_table, write_example
+from inspectd.cli.init import as_tables, write_example
 from inspectd.errors import ExitCode, InputError
 from inspectd.page.settings import PageConfig, load
-from inspectd.struct_types import prepare_struct_types
 
 PACKAGES: Final = {
     "argon2": "argon2-cffi",
@@ -70,16 +68,9 @@ def main(arguments: argparse.Namespace) -> int:
     with needing("page", page=PACKAGES, oidc=_OIDC_PACKAGES):
         if arguments.action == "user":
             return site_users.manage(settings.data_dir, arguments)
-        program = importlib.import_module("inspectd.page.run")
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
-        log.setup(settings.log.level, settings.log.format)
-        prepare_struct_types()
-        program.run(settings)
-    return ExitCode.OK
+        return run_program(lambda: importlib.import_module("inspectd.page.run"), settings)
 
 
 def example() -> str:
     """The commented example of the page's file."""
-    default = PageConfig()
-    tables = {name: type(getattr(default, name)) for name in PageConfig.__struct_fields__}
-    return "\n".join([_HEAD, *(as_table(f"[{table}]", kind) for table, kind in tables.items())])
+    return as_tables(_HEAD, PageConfig(), PageConfig.__struct_fields__)

@@ -1,0 +1,35 @@
+"""What commands share whose program works beside a line: how it is run, and how it is tried out."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from inspectd import log
+from inspectd.errors import ExitCode
+from inspectd.struct_types import prepare_struct_types
+
+
+def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
+    """Run a program until SIGTERM or SIGINT.
+
+    Args:
+        load: gives the module whose `run` it is.
+        settings: its whole file.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
+    program = load()
+    log.setup(settings.log.level, settings.log.format)
+    prepare_struct_types()
+    program.run(settings)
+    return ExitCode.OK
+
+
+def run_check(check: Any) -> int:
+    """Have a check ask all that it asks, and print whether it found problems."""
+    asyncio.run(check.run())
+    print("no problem" if not check.problems else f"problems: {check.problems}")
+    return ExitCode.FAILED if check.problems else ExitCode.OK
