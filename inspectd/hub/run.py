@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from inspectd import log
-from inspectd.errors import InputError
 from inspectd.fleet.program import until_signalled
 from inspectd.fleet.servers import ServersDoor
 from inspectd.fleet.together import together
@@ -99,9 +98,5 @@ async def _keep(notifier: Notifier, listener: PageListener) -> None:
     """Show the service manager that the loop goes round, and look after the certificate."""
     while True:
         notifier.watchdog()
-        try:
-            if listener.renew_certificate():
-                log.event(_log, logging.INFO, "certificate_renewed")
-        except InputError as error:
-            log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
+        listener.renew_certificate()
         await asyncio.sleep(_KEEP_ALIVE_SECONDS)

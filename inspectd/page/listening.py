@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections import Counter
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
+from inspectd import log
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import PeerMark
@@ -33,6 +35,8 @@ MOST_MESSAGE_BYTES: Final = 1024
 """Of a message that a tab sends over its WebSocket."""
 _MOST_CONNECTIONS: Final = 1000
 _PING_SECONDS: Final = 10.0
+
+_log: Final = logging.getLogger(__name__)
 
 
 class ConnectionBook:
@@ -238,19 +242,19 @@ class PageListener:
         number: int = self._servers[0].sockets[0].getsockname()[1]
         return number
 
-    def renew_certificate(self) -> bool:
-        """Use the certificate as it lies there now, if it changed; True if that was done.
-
-        Raises:
-            InputError: the new one cannot be used; the one before it stays in use.
-        """
+    def renew_certificate(self) -> None:
+        """Use the certificate as it lies there now, if it changed; one that cannot be used is logged."""
         found = self._certificate_ns()
         if self._tls is None or found == self._certificate:
-            return False
+            return
         self._certificate = found
-        self._new_tls()  # refused before it is taken
-        self._load(self._tls)
-        return True
+        try:
+            self._new_tls()  # refused before it is taken
+            self._load(self._tls)
+        except InputError as error:
+            log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
+        else:
+            log.event(_log, logging.INFO, "certificate_renewed")
 
     async def close(self) -> None:
         """Listen no longer, and end every connection."""

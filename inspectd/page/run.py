@@ -14,7 +14,6 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from inspectd import log
-from inspectd.errors import InputError
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 from inspectd.page import metrics
@@ -146,11 +145,7 @@ async def _keep(notifier: Notifier, listener: PageListener, hub: LiveHub) -> Non
             said = hub.line.state
             notifier.status(f"line {said}")
             log.event(_log, logging.INFO, "line", state=said)
-        try:
-            if listener.renew_certificate():
-                log.event(_log, logging.INFO, "certificate_renewed")
-        except InputError as error:
-            log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
+        listener.renew_certificate()
         await asyncio.sleep(_KEEP_ALIVE_SECONDS)
 
 

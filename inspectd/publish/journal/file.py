@@ -27,6 +27,7 @@ from inspectd.files import open_regular
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk, Row, Stored
 from inspectd.publish.journal.sqlite import (
     BELIEVED,
+    SEQ_BITS,
     CorruptError,
     check_structure,
     checksum_of,
@@ -35,6 +36,7 @@ from inspectd.publish.journal.sqlite import (
     forget_oldest,
     integer,
     named,
+    position_of,
     set_aside,
     transaction,
 )
@@ -44,7 +46,6 @@ from inspectd.wire.sync import Position
 NAME: Final = "journal.sqlite"
 MARK_NAME: Final = "journal.mark"
 
-SEQ_BITS: Final = 40
 _CHECK_SECONDS: Final = 1.0  # for each of the two checks at the start; the rest is checked while it runs
 _TRIM_ROWS: Final = 200
 _SCRUB_ROWS: Final = 200
@@ -424,10 +425,7 @@ class JournalFile:
             raise named(error) from error
         found = []
         for row_id, topic, header, checksum in rows:
-            epoch, seq = epochs.get(row_id >> SEQ_BITS, 0), row_id & ((1 << SEQ_BITS) - 1)
-            if checksum_of(epoch, seq, topic, header) != checksum:
-                raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
-            found.append(Stored(Position(epoch, seq), topic, header))
+            found.append(Stored(position_of(row_id, epochs, topic, header, checksum), topic, header))
         return found
 
     def _first_id(self, position: Position) -> int:

@@ -12,8 +12,8 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file, is_folder, temporary_folder
-from inspectd.publish.journal.file import NAME, SEQ_BITS
-from inspectd.publish.journal.sqlite import CorruptError, check_structure, checksum_of, named
+from inspectd.publish.journal.file import NAME
+from inspectd.publish.journal.sqlite import CorruptError, check_structure, named, position_of
 from inspectd.wire import Verdict
 
 _TRIES: Final = 10
@@ -95,8 +95,6 @@ def _verdicts(
     epochs = dict(connection.execute("SELECT ordinal, epoch FROM epoch").fetchall())
     query = "SELECT id, topic, header, checksum FROM verdict WHERE utc_ns >= ? ORDER BY id "
     for row_id, topic, header, checksum in connection.execute(query + order, (since_utc_ns,)):
-        epoch, seq = epochs.get(row_id >> SEQ_BITS, 0), row_id & ((1 << SEQ_BITS) - 1)
-        if checksum_of(epoch, seq, topic, header) != checksum:
-            raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
+        position_of(row_id, epochs, topic, header, checksum)  # or it is not what was written
         if topic.endswith(b"/v/"):
             yield msgspec.json.decode(header, type=Verdict)

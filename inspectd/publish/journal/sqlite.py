@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,10 @@ from typing import Final
 from inspectd.errors import InputError
 from inspectd.files import open_regular
 from inspectd.log import event
+from inspectd.wire.sync import Position
+
+SEQ_BITS: Final = 40
+"""Of a row's id: the number of its verdict; above it the ordinal of its epoch."""
 
 _log: Final = logging.getLogger("inspectd.publish")
 
@@ -198,6 +202,27 @@ def checksum_of(epoch: int, seq: int, topic: bytes, header: bytes) -> int:
     if not (isinstance(topic, bytes) and isinstance(header, bytes)):
         raise CorruptError(f"verdict {epoch}:{seq} is not of the type that was written")
     return zlib.crc32(header, zlib.crc32(topic, zlib.crc32(b"%d:%d:" % (epoch, seq))))
+
+
+def position_of(
+    row_id: int, epochs: Mapping[int, int], topic: bytes, header: bytes, checksum: int
+) -> Position:
+    """The position of a row of verdicts, which is what was written.
+
+    Args:
+        row_id: of the row.
+        epochs: by their ordinals in this file.
+        topic: the row's, and `header` and `checksum` too.
+        header: see `topic`.
+        checksum: see `topic`.
+
+    Raises:
+        CorruptError: the row is not what was written.
+    """
+    epoch, seq = epochs.get(row_id >> SEQ_BITS, 0), row_id & ((1 << SEQ_BITS) - 1)
+    if checksum_of(epoch, seq, topic, header) != checksum:
+        raise CorruptError(f"verdict {epoch}:{seq} is not what was written")
+    return Position(epoch, seq)
 
 
 def integer(value: object, what: str) -> int:
