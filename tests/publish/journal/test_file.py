@@ -16,9 +16,10 @@ import pytest
 
 from inspectd.config import JournalSettings as Settings
 from inspectd.errors import InputError
-from inspectd.publish.journal.file import MARK_NAME, NAME, SEQ_BITS, JournalFile, Mark, refuse_other_line
+from inspectd.publish.journal.file import MARK_NAME, NAME, JournalFile, Mark, refuse_other_line
 from inspectd.publish.journal.records import Group, Row
 from inspectd.publish.journal.sqlite import (
+    SEQ_BITS,
     CorruptError,
     LaterVersionError,
     forget_oldest,
