@@ -198,6 +198,11 @@ class Guard:
 
         await to_thread.run_sync(write)
 
+    async def record_end(self, account: Account, act: Act, about: str, why: str, result: str) -> None:
+        """Write how an act ended that was begun, and count it; raises as `record`."""
+        self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
+        await self.record(account, act, about=about, why=why, result=result)
+
     def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
         """Begin a session of that browser, under a token that nobody knew before, and end the one it had.
 

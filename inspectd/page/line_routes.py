@@ -341,17 +341,15 @@ class LineRoutes:
         try:
             answer = await self._asked(ask)
         except RefusedError as error:
-            await self._record_end(account, act, about, reason, f"refused: {error.reason}: {error.detail}")
+            await self._guard.record_end(
+                account, act, about, reason, f"refused: {error.reason}: {error.detail}"
+            )
             raise ApiError(409, error.reason, error.detail) from error
         except (UnavailableError, InputError) as error:
-            await self._record_end(account, act, about, reason, f"not known: {error}")
+            await self._guard.record_end(account, act, about, reason, f"not known: {error}")
             raise ApiError(503, "unavailable", str(error)) from error
-        await self._record_end(account, act, about, reason, "done")
+        await self._guard.record_end(account, act, about, reason, "done")
         return json_answer({"ok": True, "answer": answer})
-
-    async def _record_end(self, account: Account, act: Act, about: str, reason: str, result: str) -> None:
-        self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
-        await self._guard.record(account, act, about=about, why=reason, result=result)
 
     async def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         return await to_thread.run_sync(ask, limiter=self._limiter)

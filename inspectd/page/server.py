@@ -62,7 +62,7 @@ def make_app(
     of_line = LineRoutes(
         settings, guard, hub=parts.hub, asker=LineAsker(line), orders=parts.orders, counts=counts
     )
-    desk = TeachingDesk(line.teach_socket, f"{line.plant}/{line.name}", guard, counts)
+    desk = TeachingDesk(line.teach_socket, f"{line.plant}/{line.name}", guard)
     taught = TeachRoutes(guard, desk, site.accounts.refuse_wrong_password)
     sockets = LiveSockets(parts.hub, guard, counts)
     return site.app([*of_line.routes, *taught.routes, *sockets.routes, *more_routes])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -27,12 +26,11 @@ class TeachingDesk:
     Args:
         socket: of the desk; None: there is none on this host.
         line: `PLANT/LINE` that it has to be of.
-        guard: writes the records.
-        counts: where acts are counted.
+        guard: writes the records, and counts acts.
     """
 
-    def __init__(self, socket: str | None, line: str, guard: Guard, counts: Counter[tuple[str, str]]) -> None:
-        self._socket, self._line, self._guard, self._counts = socket, line, guard, counts
+    def __init__(self, socket: str | None, line: str, guard: Guard) -> None:
+        self._socket, self._line, self._guard = socket, line, guard
         # Who waits for the desk must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
 
@@ -57,17 +55,13 @@ class TeachingDesk:
         try:
             value, _ = await self._asked(request)
         except ApiError as error:
-            await self._end(account, act, about, reason, f"refused: {error.sentence}")
+            await self._guard.record_end(account, act, about, reason, f"refused: {error.sentence}")
             raise
         except UnavailableError as error:
-            await self._end(account, act, about, reason, f"not known: {error}")
+            await self._guard.record_end(account, act, about, reason, f"not known: {error}")
             raise ApiError(503, "no_desk", str(error)) from error
-        await self._end(account, act, about, reason, "done")
+        await self._guard.record_end(account, act, about, reason, "done")
         return value
-
-    async def _end(self, account: Account, act: Act, about: str, reason: str, result: str) -> None:
-        self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
-        await self._guard.record(account, act, about=about, why=reason, result=result)
 
     async def _asked(self, request: DeskRequest) -> tuple[Any, bytes]:
         socket = self._socket
