@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from inspectd.config.settings import GoldenSettings
-from inspectd.golden.shifts import next_shift_utc_ns
+from inspectd.shifts import next_shift_utc_ns
 from inspectd.wire.golden import GoldenState
 from inspectd.wire.verdicts import Reason
 

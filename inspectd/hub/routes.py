@@ -32,9 +32,9 @@ from inspectd.page.history import csv_export
 from inspectd.page.history.filters import FilterError, PagePlace, milliseconds
 from inspectd.page.history.rows import every_field, unpack
 from inspectd.page.history.turns import QuestionTurns
-from inspectd.page.line.shifts import shifts_around_ms
 from inspectd.page.rows import row_of
 from inspectd.page.told import ToldLineFacts, ToldShift
+from inspectd.shifts import shifts_around_ms
 from inspectd.wire import PartVerdict
 
 COLUMNS: Final = ("line", *(name for name in csv_export.COLUMNS if name != "evidence"))

@@ -24,7 +24,6 @@ from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.guard import Account, Guard
 from inspectd.page.line.asking import LineAsker, RefusedError
 from inspectd.page.line.orders import Order, OrderFile, OtherOrderError
-from inspectd.page.line.shifts import shifts_around_ms
 from inspectd.page.live.hub import LiveHub
 from inspectd.page.settings import PageConfig
 from inspectd.page.told import ToldLineFacts, ToldShift
@@ -38,6 +37,7 @@ from inspectd.page.told_pages import (
 )
 from inspectd.recipes.audit import BEGUN, DONE
 from inspectd.recipes.reading import ListedVersion, RecipeReader
+from inspectd.shifts import shifts_around_ms
 from inspectd.text import printable
 from inspectd.wire.golden import GoldenAction
 from inspectd.wire.shadow import ShadowStatus

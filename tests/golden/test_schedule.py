@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from inspectd.config import GoldenPart, GoldenSettings
 from inspectd.golden.results import CheckDue, CheckResult, past_of
 from inspectd.golden.schedule import GoldenPast, GoldenSchedule, GoldenSubject
-from inspectd.golden.shifts import next_shift_utc_ns
+from inspectd.shifts import next_shift_utc_ns
 from inspectd.wire.golden import GoldenOutcome, GoldenState
 from inspectd.wire.verdicts import Reason
 

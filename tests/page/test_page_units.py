@@ -35,11 +35,11 @@ from inspectd.page.accounts.store import AccountStore
 from inspectd.page.addresses import network_of
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
-from inspectd.page.line.shifts import shift_began_ms, shifts_around_ms
 from inspectd.page.line.state import LineNow
 from inspectd.page.live.hub import Told
 from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
 from inspectd.page.settings import load
+from inspectd.shifts import shift_began_ms, shifts_around_ms
 
 
 class Clock:

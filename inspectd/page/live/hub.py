@@ -15,7 +15,6 @@ from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.link import Live
 from inspectd.page.line.orders import OrderFile
-from inspectd.page.line.shifts import shift_began_ms
 from inspectd.page.line.state import LineNow
 from inspectd.page.live.pictures import LivePicture, Strip, TabPictures
 from inspectd.page.rows import row_of
@@ -28,6 +27,7 @@ from inspectd.page.told import (
     ToldLineState,
     ToldRow,
 )
+from inspectd.shifts import shift_began_ms
 
 MOST_ROWS: Final = 50
 MOST_TABS: Final = 100
