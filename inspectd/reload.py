@@ -87,7 +87,6 @@ class Reload:
         notifier: tells the service manager.
         metrics: counts.
         emit: publishes events.
-        clock: monotonic, in nanoseconds.
     """
 
     def __init__(
@@ -104,7 +103,6 @@ class Reload:
         notifier: Notifier,
         metrics: ReloadMetrics,
         emit: EmitEvent,
-        clock: Callable[[], int],
     ) -> None:
         self._file = file
         self._config = config
@@ -119,7 +117,6 @@ class Reload:
         self._notifier = notifier
         self._metrics = metrics
         self._emit = emit
-        self._clock = clock
         self._version = 0
         self._readings = 0
         self._is_asked = False

@@ -235,7 +235,7 @@ class Service:
                 self._cameras, self._supervisor, self._batching.triggering, config.triggers,
                 holders=(self._evidence, self._previews, self._shadow),
             ),
-            line=self, notifier=notifier, metrics=self._metrics, emit=plant.emit, clock=clock,
+            line=self, notifier=notifier, metrics=self._metrics, emit=plant.emit,
         )  # fmt: skip
         self._is_open = True
 
