@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gpu_run import OUT
+from gpu_run import OUT, words
 
 GOALS = {  # what, batch -> (images a second at least, p50 ms at most)
     ("wrn50 fine", 32): (8800.0, None),
@@ -79,11 +79,4 @@ def table(folders: list[str] | None = None) -> None:
         "left out",
     ):
         for line in (line for line in lines if line["kind"] == kind):
-            print(
-                f"{kind}: "
-                + ", ".join(
-                    f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}"
-                    for k, v in line.items()
-                    if k not in ("part", "kind")
-                )
-            )
+            print(f"{kind}: {words(line, ' ')}")

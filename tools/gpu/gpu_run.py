@@ -54,14 +54,15 @@ def put(kind: str, **facts: object) -> None:
     facts = {"part": PART, "kind": kind, **facts}
     with (OUT / f"part{PART}.jsonl").open("a") as file:
         file.write(json.dumps(facts, default=str) + "\n")
-    print(
-        f"  {kind}: "
-        + ", ".join(
-            f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}"
-            for k, v in facts.items()
-            if k not in ("part", "kind")
-        ),
-        flush=True,
+    print(f"  {kind}: {words(facts, '=')}", flush=True)
+
+
+def words(facts: dict[str, object], between: str) -> str:
+    """Facts in one line, for people."""
+    told = {name: value for name, value in facts.items() if name not in ("part", "kind")}
+    return ", ".join(
+        f"{name}{between}{value:.4g}" if isinstance(value, float) else f"{name}{between}{value}"
+        for name, value in told.items()
     )
 
 
