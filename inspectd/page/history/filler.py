@@ -8,7 +8,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from inspectd.page.history.gap_reader import GapReader
 from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.rows import decided_ms
 from inspectd.page.history.store import Batch, HistoryStore
+from inspectd.page.history.time_order import TimeOrder
 
 _log: Final = logging.getLogger("inspectd.page.history")
 
@@ -89,7 +90,7 @@ class FillerState(msgspec.Struct):
         gaps: gaps reported by the reader since the start.
         filled: verdicts of gaps that the line gave later.
         repeated: verdicts that were there already.
-        too_old: verdicts that were older than is kept when they came, so that they soon go again.
+        too_old: verdicts that a clock which was behind had dated, older than is kept, so that they soon go.
         unreadable: messages that are not in this format.
         dropped: events and samples that had to be dropped while nothing could be added.
         set_aside: files set aside since the start, as damaged or of another version.
@@ -226,6 +227,7 @@ class HistoryFiller:
     def _copy(self, reader: VerdictReader, gap_reader: GapReader, store: HistoryStore) -> None:
         heard_at, prune_at, unreadable = -_HEARD_SECONDS, 0.0, self.state.unreadable
         alive_at = time.monotonic()
+        order = TimeOrder(self._kept_ms, store.newest_ms(self._now_ms(store)))
         while not self._stop.is_set():
             items = self._receive(reader)
             now = time.monotonic()
@@ -248,9 +250,9 @@ class HistoryFiller:
                 )
                 heard_at = now
                 self._count(items, added, store)
-                self._count_too_old(items, added, store)
+                self._count_too_old(items, added, order, self._now_ms(store))
                 self.state.unreadable = unreadable + reader.unreadable
-            self.state.filled += gap_reader.fill(store, _MOST_ITEMS)
+            self._fill_gap(gap_reader, store)
             self._say("", "")
             if not store.is_there:
                 event(_log, logging.WARNING, "history_deleted", path=str(self._path))
@@ -280,25 +282,37 @@ class HistoryFiller:
         self.state.repeated += len(items) - gaps - added
         self.state.last_ms = store.last_ms
 
-    def _count_too_old(self, items: list[Item], added: int, store: HistoryStore) -> None:
-        """Tell what goes as soon as it has come: it is removed by its own time, as all else is."""
-        now_ms = store.believed[0] // 1_000_000 if store.believed else self._clock()
-        oldest_ms = now_ms - self._limits.days * _DAY_MS
-        came = sum(not isinstance(item, Lost) and decided_ms(item) < oldest_ms for item in items)
+    def _fill_gap(self, gap_reader: GapReader, store: HistoryStore) -> None:
+        """Write what has come of a gap."""
+        filled = gap_reader.fill(store, _MOST_ITEMS, self._kept_ms)
+        if filled is not None:
+            self.state.filled += filled.added
+            self._count_too_old(filled.items, filled.added, filled.order, self._now_ms(store))
+
+    @property
+    def _kept_ms(self) -> float:
+        return self._limits.days * _DAY_MS
+
+    def _now_ms(self, store: HistoryStore) -> int:
+        return store.believed[0] // 1_000_000 if store.believed else self._clock()
+
+    def _count_too_old(self, items: Sequence[Item], added: int, order: TimeOrder, now_ms: int) -> None:
+        """Tell what goes soon because of its time alone: it is removed by that, as all else is."""
+        came = order.dated_back((decided_ms(item), now_ms) for item in items if not isinstance(item, Lost))
         self.state.too_old += min(added, came)
         if self.state.too_old and self.state.too_old >= 2 * self._said_too_old:
             self._said_too_old = self.state.too_old  # a clock that is behind is so for long
             event(
                 _log, logging.WARNING, "verdicts_too_old", path=str(self._path), n=self.state.too_old,
-                detail="older than the days that are kept when they came, so they are removed: the clock of "
-                "the line is behind",
+                detail="dated before those that came before them, and older than the days that are kept, so "
+                "they are removed: the clock of the line was behind when they were decided",
             )  # fmt: skip
 
     def _prune(self, store: HistoryStore) -> bool:
         """Remove a little of what is too old or too much; True if there may be more."""
         # Neither the page's clock nor the line's may remove everything by being ahead.
         now = min(self._believed_ms(store, store.last_ms), store.last_ms) if store.last_ms else 0
-        before = int(now - self._limits.days * _DAY_MS)
+        before = int(now - self._kept_ms)
         removed = store.prune(before, self._limits.max_bytes, _PRUNE_ROWS)
         store.give_back(_GIVE_BACK_PAGES)
         self.state.used_bytes = store.used_bytes

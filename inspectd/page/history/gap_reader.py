@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from inspectd.client import ClientKeys, Item, Lost, Position, VerdictReader
 from inspectd.page.history.store import Gap, HistoryStore
+from inspectd.page.history.time_order import TimeOrder
 
 _PATIENCE_SECONDS: Final = 86_400.0
 """What is asked for again holds up nothing: the history goes on with what comes live."""
+
+
+class Filled(NamedTuple):
+    """What was written of a gap.
+
+    Attributes:
+        items: verdicts and losses, in order.
+        added: how many verdicts of it were new.
+        order: of the times in this gap, up to them.
+    """
+
+    items: Sequence[Item]
+    added: int
+    order: TimeOrder
 
 
 class GapReader:
@@ -26,27 +42,30 @@ class GapReader:
         self._verdicts, self._sync, self._keys = verdicts, sync, keys
         self._reader: VerdictReader | None = None
         self._gap: Gap | None = None
+        self._order: TimeOrder | None = None
 
     def close(self) -> None:
         """Disconnect; a gap that was being filled is gone on with later."""
         if self._reader is not None:
             self._reader.close()
-        self._reader = self._gap = None
+        self._reader = self._gap = self._order = None
 
-    def fill(self, store: HistoryStore, most: int) -> int:
-        """Write what has come of a gap, without waiting; how many verdicts it were.
+    def fill(self, store: HistoryStore, most: int, kept_ms: float) -> Filled | None:
+        """Write what has come of a gap, without waiting; None: there is none, or nothing has.
 
         Args:
             store: the history.
             most: verdicts and losses to take in.
+            kept_ms: so long verdicts are kept.
 
         Raises:
             InputError: an endpoint or a key cannot be used, or it is another line.
         """
-        if self._reader is None or self._gap is None:
+        if self._reader is None or self._gap is None or self._order is None:
             self._gap = store.unanswered()
             if self._gap is None or store.cursor is None:
-                return 0
+                return None
+            self._order = TimeOrder(kept_ms, self._gap.from_ms)
             self._reader = VerdictReader(
                 self._verdicts, self._sync, cursor=replace(store.cursor, position=self._gap.after),
                 keys=self._keys, patience_seconds=_PATIENCE_SECONDS,
@@ -56,10 +75,12 @@ class GapReader:
         while not is_done and len(items) < most and (item := self._reader.receive(0)) is not None:
             found, is_done = _within(item, self._gap)
             items += found
-        added = store.fill(self._gap, items, is_done=is_done) if items or is_done else 0
+        if not items and not is_done:
+            return None
+        filled = Filled(items, store.fill(self._gap, items, is_done=is_done), self._order)
         if is_done:
             self.close()
-        return added
+        return filled
 
 
 def _within(item: Item, gap: Gap) -> tuple[list[Item], bool]:

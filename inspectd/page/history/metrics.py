@@ -27,7 +27,7 @@ class HistoryCollector(Collector):
             ("repeated", "Verdicts that the history had already.", state.repeated),
             ("gaps", "Times that verdicts could not be had any more.", state.gaps),
             ("filled", "Verdicts of a gap that the line gave later.", state.filled),
-            ("too_old", "Verdicts that were older than is kept when they came.", state.too_old),
+            ("too_old", "Verdicts that a clock which was behind dated, older than is kept.", state.too_old),
             ("unreadable", "Messages that are not in this format.", state.unreadable),
             ("dropped", "Events and samples dropped while nothing could be added.", state.dropped),
             ("failures", "Times that nothing could be added, and it was tried again.", state.failures),

@@ -140,6 +140,14 @@ class HistoryStore:
             )
         return (pages - free) * size
 
+    def newest_ms(self, until_ms: int) -> int | None:
+        """When the newest verdict in it up to that time was decided; None: there is none."""
+        with _naming():
+            newest: int | None = self._connection.execute(
+                "SELECT max(decided_ms) FROM verdict WHERE decided_ms <= ?", (until_ms,)
+            ).fetchone()[0]
+        return newest
+
     def write(self, batch: Batch) -> int:
         """Write a batch and the cursor after it, or nothing of either; how many verdicts were new."""
         added = 0

@@ -12,7 +12,7 @@ import pytest
 from support.messages import EPOCH
 from support.page_history import START_MS, Filled, cursor, made
 
-from inspectd.client import LossReason, Lost, Position
+from inspectd.client import LossReason, Lost, Position, Verdict
 from inspectd.errors import UnavailableError
 from inspectd.page.history import queries
 from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError
@@ -22,6 +22,7 @@ from inspectd.page.history.history import History
 from inspectd.page.history.metrics import HistoryCollector
 from inspectd.page.history.schema import FILE, HistoryDamagedError
 from inspectd.page.history.store import Batch, HistoryStore
+from inspectd.page.history.time_order import TimeOrder
 
 DAY_MS = 86_400_000
 
@@ -157,14 +158,32 @@ def test_verdicts_that_come_older_than_is_kept_are_counted_and_told_as_they_doub
     filled: Filled, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By a line whose clock is behind."""
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
-    filler = HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: START_MS)
+    filler, order = seven_days(filled, tmp_path), TimeOrder(7 * DAY_MS, None)
+
+    def come(items: list[Verdict], added: int) -> None:
+        filler._count_too_old(items, added, order, START_MS)
+
     for first in (1, 11, 21):
-        items = [made(first + i, START_MS - 500 * DAY_MS) for i in range(9)] + [made(first + 9, START_MS)]
-        filler._count_too_old(items, filled.store.write(Batch(items, cursor(first + 9))), filled.store)
-    filler._count_too_old(items, 0, filled.store)  # read again
+        items = [made(first, START_MS)] + [made(first + i, START_MS - 300 * DAY_MS) for i in range(1, 10)]
+        come(items, filled.store.write(Batch(items, cursor(first + 9))))
+    come(items, 0)  # read again
     assert filler.state.too_old == 27
     assert [record.getMessage() for record in caplog.records].count("verdicts_too_old") == 2  # of 9, 18
+
+
+def test_what_a_page_that_begins_reads_of_a_longer_journal_is_laid_to_no_clock(
+    filled: Filled, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    filler, order = seven_days(filled, tmp_path), TimeOrder(7 * DAY_MS, None)
+    items = [made(day + 1, START_MS - (30 - day) * DAY_MS) for day in range(30)]
+    filler._count_too_old(items, filled.store.write(Batch(items, cursor(30))), order, START_MS)
+    assert (filler.state.too_old, caplog.records) == (0, [])
+    assert filled.store.newest_ms(START_MS - 3 * DAY_MS) == START_MS - 3 * DAY_MS
+
+
+def seven_days(filled: Filled, folder: Path) -> HistoryFiller:
+    source = HistorySource(f"ipc://{folder}/verdicts.sock", f"ipc://{folder}/sync.sock")
+    return HistoryFiller(filled.path, source, HistoryLimits(days=7), clock=lambda: START_MS)
 
 
 def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
