@@ -36,6 +36,7 @@ class StoredLine(msgspec.Struct, frozen=True):
         place: up to where its stream was read.
         report_sequence: of the last report that was kept; None: there is none.
         received_ms: when the servers got its newest verdict; None: there is none.
+        newest_ms: when, by its own clock, the newest was decided, but not later than that.
     """
 
     id: int
@@ -43,6 +44,7 @@ class StoredLine(msgspec.Struct, frozen=True):
     place: StreamPlace
     report_sequence: int | None = None
     received_ms: int | None = None
+    newest_ms: int | None = None
 
 
 class LineBatch(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ class LineBatch(msgspec.Struct, frozen=True):
         received_ms: when the servers got the newest of them, by their clock; None: there is none.
         arrived_ms: the same of each of the items; empty: each at its own time.
         repaired: of each of the items, whether the forwarder added it later; empty: none.
-        misdated: verdicts whose own time cannot be right, by when the servers got them.
+        misdated: verdicts whose own time cannot be right, by when the servers got them and what came before.
     """
 
     items: Sequence[Numbered]

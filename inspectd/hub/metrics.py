@@ -59,7 +59,7 @@ class HubCollector(Collector):
                 ("stored", "Verdicts added to the database."),
                 ("foreign", "Messages in a line's streams that are none of its verdicts or reports."),
                 ("passed_over", "Messages that were gone before they could be read."),
-                ("misdated", "Verdicts whose own time cannot be right, by when the servers got them."),
+                ("misdated", "Verdicts whose own time cannot be right, by when they came."),
             )
         }
         behind = GaugeMetricFamily(

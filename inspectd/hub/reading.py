@@ -29,6 +29,7 @@ from inspectd.hub.reading_state import LineReading, ReadingState
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
 from inspectd.page.history.rows import decided_ms
+from inspectd.page.history.time_order import TimeOrder
 
 _FETCHED: Final = 25
 """At a time: the client library keeps 128 MB, and a message of anybody's has up to 4 MB."""
@@ -164,6 +165,7 @@ class HubSession:
             log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
         start = place.sequence if is_same else 0
         self._read_up_to[line.names] = start
+        order = TimeOrder(self._kept_ms, line.newest_ms if is_same else None)
         config = api.ConsumerConfig(
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=start + 1,
@@ -181,7 +183,7 @@ class HubSession:
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
             given += len(messages)
-            batch = _batch(line.names, place, StreamPlace(created(info), start), messages, self._kept_ms)
+            batch = _batch(line.names, place, StreamPlace(created(info), start), messages, order)
             await self._write(line, batch)
             place = batch.after
             start = place.sequence
@@ -235,8 +237,8 @@ class HubSession:
         self._said[names] = count
         log.event(
             _log, logging.WARNING, "verdicts_misdated", line=names.line, n=count,
-            detail="their own time is older than database.days or ahead of the servers' clock, and they are "
-            "shown under it, kept as long as all others: set the line's clock",
+            detail="their own time is ahead of the servers' clock, or older than database.days and than what "
+            "came before them, and they are shown under it, kept as long as all others: set the line's clock",
         )  # fmt: skip
 
 
@@ -283,9 +285,12 @@ async def _fetched(pull: StreamPull) -> list[Msg]:
 
 
 def _batch(
-    names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg], kept_ms: int
+    names: LineNames, before: StreamPlace, start: StreamPlace, messages: list[Msg], order: TimeOrder
 ) -> LineBatch:
-    """What a stretch of the stream is, from after `start`; `before` is what the database has."""
+    """What a stretch of the stream is, from after `start`; `before` is what the database has.
+
+    `order`: of the line's times, which goes on with these.
+    """
     found = [verdict_of(names, message.subject, message.headers, message.data) for message in messages]
     last = messages[-1].metadata.sequence.stream
     # Of its verdicts alone: what others wrote into its stream does not show that a line runs.
@@ -293,6 +298,11 @@ def _batch(
     received_ms = None if newest is None else _received_ms(newest)
     own = [(item, _received_ms(m)) for m, item in zip(messages, found, strict=True) if item is not None]
     subjects = [m.subject for m, item in zip(messages, found, strict=True) if item is not None]
+    repaired = [is_of_repairs(names, subject) for subject in subjects]
+    times = [(decided_ms(item), ms) for item, ms in own]
+    # What the forwarder added later stands at the stream's end, out of its order.
+    in_order = [each for each, is_repair in zip(times, repaired, strict=True) if not is_repair]
+    ahead = sum(decided > ms + _AHEAD_MS for decided, ms in times)
     return LineBatch(
         items=[item for item, _ in own],
         before=before,
@@ -302,8 +312,8 @@ def _batch(
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
         received_ms=received_ms,
         arrived_ms=[ms for _, ms in own],
-        repaired=[is_of_repairs(names, subject) for subject in subjects],
-        misdated=sum(not ms - kept_ms <= decided_ms(item) <= ms + _AHEAD_MS for item, ms in own),
+        repaired=repaired,
+        misdated=ahead + order.dated_back(in_order),
     )
 
 

@@ -109,10 +109,13 @@ class HubStore:
             row = connection.execute(
                 sa.select(
                     table.c.id, table.c.stream_created, table.c.last_sequence, table.c.report_sequence,
-                    table.c.received_ms,
+                    table.c.received_ms, table.c.newest_ms,
                 ).where(table.c.plant == names.plant, table.c.name == names.line)
             ).one()  # fmt: skip
-            return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3], row[4])
+            newest_ms = (
+                None if row.newest_ms is None else min(row.newest_ms, row.received_ms or row.newest_ms)
+            )
+            return StoredLine(row.id, names, StreamPlace(row[1], row[2]), row[3], row[4], newest_ms)
 
     def write(self, line: StoredLine, batch: LineBatch) -> int:
         """Add a batch and move the line's place, or neither; how many verdicts were new.

@@ -11,6 +11,7 @@ from support.hub_lines import NOW_MS, counts_in, rows_in, send, send_raw, some, 
 from support.nats_cluster import NatsCluster
 
 from inspectd import wire
+from inspectd.hub.schema import DAY_MS
 
 pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
 
@@ -66,11 +67,15 @@ def test_verdicts_of_a_wrong_clock_are_counted_told_and_none_of_the_last_hour(
     new_cluster, new_hub, tmp_path
 ) -> None:
     cluster: NatsCluster = new_cluster("line")
-    send(cluster, "line", some("line", 5))
-    send(cluster, "line", some("line", 7, first=6, at_ms=NOW_MS - 16 * 365 * 86_400_000))
-    send(cluster, "line", some("line", 3, first=13, at_ms=NOW_MS + 86_400_000))
-    hub = new_hub(cluster, f"sqlite:///{tmp_path / 'hub.sqlite'}").start()
-    until(lambda: hub.metrics().get('inspectd_hub_misdated_total{line="line"}') == 10)
+    # What a forwarder that begins sends of the line's journal, and what one adds later, is only old.
+    send(cluster, "line", some("line", 4, at_ms=NOW_MS - 20 * DAY_MS))
+    send(cluster, "line", some("line", 5, first=5))
+    send(cluster, "line", some("line", 7, first=10, at_ms=NOW_MS - 300 * DAY_MS))
+    send(cluster, "line", some("line", 3, first=17, at_ms=NOW_MS + DAY_MS))
+    send(cluster, "line", some("line", 2, first=30, at_ms=NOW_MS - 20 * DAY_MS), is_repair=True)
+    hub = new_hub(cluster, f"sqlite:///{tmp_path / 'hub.sqlite'}", days=14).start()
+    until(lambda: hub.metrics().get('inspectd_hub_stored_total{line="line"}') == 21)
+    assert hub.metrics()['inspectd_hub_misdated_total{line="line"}'] == 10
     assert "verdicts_misdated line=line n=" in hub.log.read_text()
     told = hub.browser("viewer").get("/api/fleet").json()
     assert (told["lines"][0]["hour"]["n"], told["lines"][0]["day"]["n"]) == (5, 5)

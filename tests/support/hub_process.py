@@ -28,13 +28,15 @@ class HubProcess(ProgramProcess):
         url: of its database.
         tables: more TOML.
         silent: seconds after which a line stands still.
+        days: so long its database keeps verdicts.
     """
 
     cookie = COOKIE
 
     def __init__(
-        self, folder: Path, cluster: NatsCluster, url: str, tables: str = "", *, silent: float = 5
-    ) -> None:
+        self, folder: Path, cluster: NatsCluster, url: str, tables: str = "", *, silent: float = 5,
+        days: float = 400,
+    ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self.metrics_port = free_port(), free_port()
         self.url = url
@@ -44,7 +46,7 @@ class HubProcess(ProgramProcess):
             f'[plant]\nname = "test"\nsilent_seconds = {silent}\n'
             f"[servers]\naddresses = {list(servers.addresses)}\n"
             f'ca_file = "{servers.ca_file}"\nseed_file = "{servers.seed_file}"\n'
-            f'[database]\nurl = "{url}"\n[server]\nport = {self.port}\n'
+            f'[database]\nurl = "{url}"\ndays = {days}\n[server]\nport = {self.port}\n'
             f'[store]\ndir = "{folder / "store"}"\n[metrics]\nport = {self.metrics_port}\n{tables}\n'
         )
         self.store = AccountStore(folder / "store")
