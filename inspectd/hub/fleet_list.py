@@ -75,34 +75,62 @@ class FleetList:
             "lines": [self._line(row, hour, day, now_ms) for row in rows],
         }
 
-    def lacking(self, connection: sa.Connection, lines: Sequence[str]) -> list[Lack]:
-        """What is certainly not in the database of what `lines` sent, by line; empty: of all lines."""
-        now_ms, wanted = self._clock_ms(), sa.select(schema.line).order_by(schema.line.c.name)
+    def lacking(
+        self, connection: sa.Connection, lines: Sequence[str], from_ms: int, to_ms: int
+    ) -> list[Lack]:
+        """What is certainly not in the database of what lines sent of a time, by line.
+
+        Args:
+            connection: to the database.
+            lines: their names; empty: all.
+            from_ms: the first millisecond.
+            to_ms: the first millisecond after the last.
+        """
+        wanted = sa.select(schema.line).order_by(schema.line.c.name)
         if lines:
             wanted = wanted.where(schema.line.c.name.in_(lines))
+        gone: dict[int, list[Any]] = {}
+        for row in connection.execute(sa.select(schema.gone).order_by(schema.gone.c.hour_ms)):
+            gone.setdefault(row.line_id, []).append(row)
         found: list[Lack] = []
-        for row in connection.execute(wanted):
-            names = LineNames(row.plant, row.name)
-            word, _ = self._word(names, row.received_ms, now_ms)
-            reading = self._state.lines.get(names)
-            if word != "not_read" and reading is not None and reading.behind:
-                word = "catching_up"  # a file lacks what waits, however little it is
-            if word in {"not_read", "catching_up"}:
-                found.append(
-                    {
-                        "line": row.name,
-                        "verdict": "not_read",
-                        "why": word,
-                        "from_ms": row.received_ms,
-                        "to_ms": now_ms,
-                    }
-                )
-            if row.passed_over:
-                why = f"passed_over: {row.passed_over}"
-                found.append(
-                    {"line": row.name, "verdict": "lost", "why": why, "from_ms": None, "to_ms": None}
-                )
+        for line in connection.execute(wanted).all():
+            of_line = gone.get(line.id, [])
+            # Of what was lost before its time was noted only the number is known.
+            ever = line.passed_over - sum(row.n for row in of_line)
+            lacks = [
+                *self._not_read(line),
+                *(_lost(line.name, row.n, row.from_ms or None, row.to_ms) for row in of_line),
+                *([_lost(line.name, ever, None, None)] if ever > 0 else []),
+            ]
+            found += [
+                lack
+                for lack in lacks
+                if (lack["from_ms"] or 0) < to_ms and (lack["to_ms"] is None or lack["to_ms"] >= from_ms)
+            ]
         return found
+
+    def _not_read(self, line: Any) -> list[Lack]:
+        """What waits in a line's stream, or may: by its own time, which rows are asked for by."""
+        now_ms, names = self._clock_ms(), LineNames(line.plant, line.name)
+        word, _ = self._word(names, line.received_ms, now_ms)
+        reading = self._state.lines.get(names)
+        if word != "not_read" and reading is not None and reading.behind:
+            word = "catching_up"  # a file lacks what waits, however little it is
+        if word not in {"not_read", "catching_up"}:
+            return []
+        since_ms = line.received_ms if line.newest_ms is None else _newest_ms(line, now_ms)
+        # A stream that was taken away, as of a line that is scrapped, gets no more. Whether all that it had
+        # was read, nobody knows: that concerns its last moment, and no time after that.
+        is_gone = reading is None and self._state.trouble is None
+        until_ms = since_ms if is_gone else now_ms
+        if until_ms is None:
+            return []
+        return [
+            {
+                "line": line.name, "verdict": "not_read", "why": word,
+                "from_ms": since_ms, "to_ms": until_ms,
+            }
+        ]  # fmt: skip
 
     def _line(self, row: Any, hour: Counted, day: Counted, now_ms: int) -> ToldFleetLine:
         names = LineNames(row.plant, row.name)
@@ -112,8 +140,7 @@ class FleetList:
             "line": row.name,
             "state": word,
             "since_ms": since_ms,
-            # By its own time, but never later than the servers got it: the line's clock may be ahead.
-            "newest_ms": None if row.newest_ms is None else min(row.newest_ms, row.received_ms or now_ms),
+            "newest_ms": None if row.newest_ms is None else _newest_ms(row, now_ms),
             "behind": None if reading is None else reading.behind,
             "hour": _share(row.id, hour, day),
             "day": _share(row.id, day, day),
@@ -164,6 +191,16 @@ class FleetList:
         is_read_now = reading.arrived is not None and self._clock() - reading.arrived <= self._silent_seconds
         is_of_now = now_ms - received_ms <= 1000 * self._silent_seconds
         return ("running" if is_read_now and is_of_now else "silent"), received_ms
+
+
+def _newest_ms(row: Any, now_ms: int) -> int:
+    """By its own time, but never later than the servers got it: the line's clock may be ahead."""
+    newest: int = min(row.newest_ms, row.received_ms or now_ms)
+    return newest
+
+
+def _lost(line: str, n: int, from_ms: int | None, to_ms: int | None) -> Lack:
+    return {"line": line, "verdict": "lost", "why": f"passed_over: {n}", "from_ms": from_ms, "to_ms": to_ms}
 
 
 def names_known(connection: sa.Connection, kept_days: float) -> ToldHubNames:

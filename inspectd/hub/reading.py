@@ -28,7 +28,7 @@ from inspectd.hub.messages import is_of_repairs, report_of, verdict_of
 from inspectd.hub.reading_state import LineReading, ReadingState
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
-from inspectd.page.history.rows import decided_ms
+from inspectd.page.history.rows import Numbered, decided_ms
 from inspectd.page.history.time_order import TimeOrder
 
 _FETCHED: Final = 25
@@ -302,6 +302,7 @@ def _batch(
     times = [(decided_ms(item), ms) for item, ms in own]
     # What the forwarder added later stands at the stream's end, out of its order.
     in_order = [each for each, is_repair in zip(times, repaired, strict=True) if not is_repair]
+    before_ms = order.newest_ms
     ahead = sum(decided > ms + _AHEAD_MS for decided, ms in times)
     return LineBatch(
         items=[item for item, _ in own],
@@ -310,11 +311,32 @@ def _batch(
         foreign=sum(item is None for item in found),
         # What was gone before the hub ever read this stream is none of its losses.
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
+        passed_over_ms=_gone_ms(start.sequence, before_ms, messages, found),
         received_ms=received_ms,
         arrived_ms=[ms for _, ms in own],
         repaired=repaired,
         misdated=ahead + order.dated_back(in_order),
     )
+
+
+def _gone_ms(
+    sequence: int, before_ms: int | None, messages: list[Msg], found: list[Numbered | None]
+) -> tuple[int, int]:
+    """From when to when messages are gone of a stretch after `sequence`, before which it was `before_ms`."""
+    holes: list[int] = []
+    at_ms = before_ms or 0
+    is_in_hole = False
+    for message, item in zip(messages, found, strict=True):
+        if message.metadata.sequence.stream != sequence + 1:
+            holes.append(at_ms)
+            is_in_hole = True
+        sequence = message.metadata.sequence.stream
+        ms = _received_ms(message)
+        at_ms = ms if item is None else min(ms, decided_ms(item))
+        if is_in_hole:
+            holes.append(at_ms)
+            is_in_hole = item is None
+    return (min(holes), max(holes)) if holes else (0, 0)
 
 
 def _received_ms(message: Msg) -> int:

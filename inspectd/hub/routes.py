@@ -113,9 +113,10 @@ class HubRoutes:
         account = await self._guard.allow(request, Act.EXPORT)
         wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
         # Before the rows: what is read meanwhile is said to be missing, and nothing that is looks there.
+        span = wanted.filter.from_ms, wanted.filter.to_ms
         async with self._export_turn:
             lacking = await self._questions.ask(
-                lambda connection: self._fleet.lacking(connection, wanted.lines)
+                lambda connection: self._fleet.lacking(connection, wanted.lines, *span)
             )
         first = await self._exported(wanted)
         await self._guard.record(account, Act.EXPORT, about=f"verdicts.csv?{request.url.query}"[:500])

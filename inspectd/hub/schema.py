@@ -52,6 +52,18 @@ line: Final = sa.Table(
     sa.UniqueConstraint("plant", "name"),
 )  # fmt: skip
 
+# Messages that were gone before they could be read, by the hour that they were lost from. Of what was lost
+# before there was this table, `line.passed_over` has the number alone.
+gone: Final = sa.Table(
+    "gone", METADATA,
+    sa.Column("line_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("hour_ms", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("from_ms", sa.BigInteger, nullable=False),
+    sa.Column("to_ms", sa.BigInteger, nullable=False),
+    sa.Column("n", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
 grp: Final = sa.Table(
     "grp", METADATA,
     _id(),

@@ -137,6 +137,8 @@ class HubStore:
             self._add_rows(connection, line.id, added, groups, arrivals(batch))
             counts = BatchCounts((item, groups[name]) for name, item in added.items())
             self._add_counts(connection, line.id, counts)
+            if batch.passed_over and batch.passed_over_ms[1]:
+                self._add_gone(connection, line.id, batch)
         self._groups |= new
         return len(added)
 
@@ -313,6 +315,25 @@ class HubStore:
             "DO UPDATE SET n = tally.n + excluded.n, late = tally.late + excluded.late",
         )
         self._add_latencies(connection, line_id, counts)
+
+    def _add_gone(self, connection: sa.Connection, line_id: int, batch: LineBatch) -> None:
+        """Note of when messages are gone; what goes batch by batch for hours is a row for each hour."""
+        from_ms, to_ms = batch.passed_over_ms
+        adding = self._insert(schema.gone).values(
+            line_id=line_id, hour_ms=from_ms - from_ms % schema.HOUR_MS, from_ms=from_ms, to_ms=to_ms,
+            n=batch.passed_over,
+        )  # fmt: skip
+        there, new = schema.gone.c, adding.excluded
+        connection.execute(
+            adding.on_conflict_do_update(
+                index_elements=["line_id", "hour_ms"],
+                set_={
+                    "from_ms": sa.case((there.from_ms < new.from_ms, there.from_ms), else_=new.from_ms),
+                    "to_ms": sa.case((there.to_ms > new.to_ms, there.to_ms), else_=new.to_ms),
+                    "n": there.n + new.n,
+                },
+            )
+        )
 
     def _add_latencies(self, connection: sa.Connection, line_id: int, counts: BatchCounts) -> None:
         table = schema.latency.c

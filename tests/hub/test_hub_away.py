@@ -10,6 +10,8 @@ from support.hub_lines import send, some, stored, until
 from support.nats_cluster import NatsCluster
 from support.postgresql import PostgresServer
 
+from inspectd.page.history.rows import decided_ms
+
 pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
 
 
@@ -39,6 +41,33 @@ def test_the_database_stops_and_starts(new_cluster, new_hub) -> None:
         assert "Traceback" not in hub.log.read_text()
     finally:
         server.close()
+
+
+def test_what_streams_gave_up_before_it_was_read_is_missing_from_its_time_and_no_other(
+    new_cluster, new_hub, tmp_path: Path
+) -> None:
+    cluster: NatsCluster = new_cluster("line")
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    items = some("line", 10)  # a second apart
+    send(cluster, "line", items[:5])
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) == 5)
+    assert hub.end() == 0
+    send(cluster, "line", items[5:])
+
+    smaller = cluster.info("V+test+line").config.evolve(max_msgs=3)  # up to the seventh all go
+    cluster.as_user("administrator", lambda servers: servers.js.update_stream(smaller))
+    hub.start()
+    until(lambda: stored(url) == 8)
+    inspector, at = hub.browser("inspector"), [decided_ms(item) for item in items]
+
+    def lost(from_ms: int, to_ms: int) -> bool:
+        span = {"from_ms": from_ms, "to_ms": to_ms}
+        return "lost,passed_over: 2" in inspector.get("/api/verdicts.csv", params=span).text
+
+    assert lost(at[5], at[6])
+    assert not lost(at[0], at[4])
+    assert not lost(at[7] + 1, at[9])
 
 
 def test_a_line_that_comes_later_is_found(new_cluster, new_hub, tmp_path: Path) -> None:

@@ -302,9 +302,7 @@ def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
     questions, told = HubQuestions(url_of(url)), FleetList(state, 60, lambda: 0.0, lambda: END_MS)
 
     def said(*lines: str) -> list[str]:
-        found = questions.answer(lambda connection: told.lacking(connection, lines))
-        rows = csv_export.gap_lines(found, ZoneInfo("UTC"), COLUMNS).decode().splitlines()
-        return [",".join(cell for cell in row.split(",") if cell) for row in rows]
+        return told_to_lack(questions, told, 0, END_MS, *lines)
 
     since = "2027-01-15T07:59:59.991+00:00,2027-01-15T08:00:00.000+00:00"
     assert said("a") == [f"a,{since},gap,not_read,not_read"]  # the servers do not answer
@@ -316,6 +314,53 @@ def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
     state.of(LineNames("test", "a")).behind = 0
     assert said("a") == []
     questions.close()
+
+
+def test_what_an_export_lacks_is_of_the_time_that_was_asked_for(url) -> None:
+    store, state = HubStore(url_of(url), "test"), ReadingState(0)
+    store.prepare()
+    for name, days in {"busy": 0, "once": 0, "filled": 0, "scrapped": 200}.items():
+        at, came = END_MS - days * DAY_MS, END_MS - days * DAY_MS
+        # A forwarder that is new has sent of weeks, and what it sent waits from 20 days ago on.
+        at -= 20 * DAY_MS if name == "filled" else 0
+        line = store.line(LineNames("test", name))
+        place = StreamPlace("now", 1)
+        item = made(1, at, plant="test", line=name)
+        store.write(line, LineBatch([item], line.place, place, received_ms=came, arrived_ms=[came]))
+        if name == "once":
+            spring = END_MS - 90 * DAY_MS
+            for n in (4, 8):  # of one hour
+                lost = spring + n, spring + 60_000 * n
+                after = StreamPlace("now", n)
+                store.write(line, LineBatch([], place, after, passed_over=n, passed_over_ms=lost))
+                place = after
+    store.close()
+    state.reads(0)
+    for name, behind in {"busy": 3, "once": 0, "filled": 5000}.items():
+        state.of(LineNames("test", name)).behind = behind
+    questions, told = HubQuestions(url_of(url)), FleetList(state, 60, lambda: 0.0, lambda: END_MS)
+
+    def lines_of(from_day: float, to_day: float) -> list[str]:
+        span = END_MS - round(from_day * DAY_MS), END_MS - round(to_day * DAY_MS)
+        return [row.split(",")[0] for row in told_to_lack(questions, told, *span)]
+
+    assert lines_of(30, 25) == []
+    assert lines_of(15, 1) == ["filled"]
+    assert lines_of(0.1, -1) == ["busy", "filled"]
+    assert lines_of(201, 199) == ["scrapped"]  # whether its last verdicts were read, nobody knows
+    span = END_MS - 91 * DAY_MS, END_MS - 89 * DAY_MS
+    assert told_to_lack(questions, told, *span) == [
+        "once,2026-10-17T08:00:00.004+00:00,2026-10-17T08:08:00.000+00:00,gap,lost,passed_over: 12"
+    ]
+    questions.close()
+
+
+def told_to_lack(
+    questions: HubQuestions, told: FleetList, from_ms: int, to_ms: int, *lines: str
+) -> list[str]:
+    found = questions.answer(lambda connection: told.lacking(connection, lines, from_ms, to_ms))
+    rows = csv_export.gap_lines(found, ZoneInfo("UTC"), COLUMNS).decode().splitlines()
+    return [",".join(cell for cell in row.split(",") if cell) for row in rows]
 
 
 def test_before_its_tables_are_made_the_hub_is_said_to_start(url) -> None:

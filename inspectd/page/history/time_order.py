@@ -27,14 +27,16 @@ class TimeOrder:
             kept_ms: so long verdicts are kept.
             newest_ms: when the newest of those that came before was decided; None: none came.
         """
-        self._kept_ms, self._newest_ms = kept_ms, newest_ms
+        self._kept_ms = kept_ms
+        self.newest_ms = newest_ms
+        """When the newest so far was decided, but not later than it came; None: none came."""
 
     def dated_back(self, times: Iterable[tuple[int, int]]) -> int:
         """How many of the next verdicts are such; `times`: when each was decided, and when it came."""
         found = 0
         for decided_ms, came_ms in times:
-            before_ms = _FIRST_MS if self._newest_ms is None else max(_FIRST_MS, self._newest_ms - _SLACK_MS)
+            before_ms = _FIRST_MS if self.newest_ms is None else max(_FIRST_MS, self.newest_ms - _SLACK_MS)
             found += decided_ms < min(came_ms - self._kept_ms, before_ms)
             # One that is dated ahead must not make all that come after it look old.
-            self._newest_ms = max(self._newest_ms or 0, min(decided_ms, came_ms))
+            self.newest_ms = max(self.newest_ms or 0, min(decided_ms, came_ms))
         return found
