@@ -18,7 +18,7 @@ import msgspec
 from inspectd.errors import InspectdError
 
 _ANSWER_SECONDS: Final = 3.0
-"""For all that a server is asked, at whatever pace its bytes come."""
+"""For each of the two answers, at whatever pace its bytes come: a busy disk is behind the second."""
 _MAX_ANSWER_BYTES: Final = 1_000_000
 _READ_BYTES: Final = 65_536
 
@@ -67,19 +67,21 @@ class UnsafeServersError(InspectdError):
     """Servers may lose what they acknowledge, or too few of them say that they do not."""
 
 
-async def ask(monitor: str, tls: ssl.SSLContext) -> ServerState:
+async def ask(monitor: str, tls: ssl.SSLContext, seconds: float = _ANSWER_SECONDS) -> ServerState:
     """What a server says of itself; takes a few seconds at most.
 
     Args:
         monitor: its monitoring endpoint, `https://HOST:PORT`.
         tls: what its certificate is checked by.
+        seconds: for each of the two answers.
     """
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
+        async with asyncio.timeout(seconds):
             server = _SERVER.decode(await _get(monitor, "/varz", tls))
+        async with asyncio.timeout(seconds):
             store = _STORE.decode(await _get(monitor, "/jsz", tls))
     except (OSError, ValueError, RecursionError) as error:
-        why = str(error) or f"no whole answer within {_ANSWER_SECONDS:g} s"
+        why = str(error) or f"no whole answer within {seconds:g} s"
         return ServerState(monitor, "", "", None, f"does not say how it stores: {why}")
     name, version, config = server.server_name, server.version, store.config
     if store.disabled or config is None or not (config.sync_always or config.sync_interval):

@@ -160,6 +160,24 @@ def test_a_server_that_drips_its_answer_does_not_say() -> None:
         assert found.detail == "does not say how it stores: no whole answer within 3 s"
 
 
+def test_each_of_the_two_answers_has_its_time() -> None:
+    async def ask_slow(pause: float) -> ServerState:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            try:
+                await asyncio.sleep(pause)
+                writer.write(HEAD + b'{"server_name":"nats1","config":{"sync_always":true}}')
+            finally:
+                writer.close()
+
+        async with await asyncio.start_server(serve, "127.0.0.1") as server:
+            port = server.sockets[0].getsockname()[1]
+            return await ask(f"http://127.0.0.1:{port}", ssl.create_default_context(), seconds=1)
+
+    assert asyncio.run(ask_slow(0.6)).detail == "flushes every message"
+    assert asyncio.run(ask_slow(1.4)).detail == "does not say how it stores: no whole answer within 1 s"
+
+
 def test_a_question_is_given_up_at_once() -> None:
     async def give_up() -> None:
         with pytest.raises(TimeoutError):
