@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import mmap
 import os
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from io import BufferedReader
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
-import safetensors
 import safetensors.numpy
 from msgspec import Meta, field
 from numpy.typing import NDArray
@@ -169,9 +170,27 @@ _KEY: Final = "inspectd"
 Tensors = Mapping[str, NDArray[Any]]
 
 
+_DTYPES: Final = {
+    **{f"F{8 * size}": f"<f{size}" for size in (2, 4, 8)},
+    **{f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)},
+    "BOOL": "|b1",
+}
+"""Of safetensors, as numpy names them."""
+_LOOKED_AT: Final = 1 << 20
+"""Values at once: what is known of each takes memory too."""
+
+
 class _Label(msgspec.Struct, frozen=True):
     manifest: msgspec.Raw
     sha256: str
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """A tensor by a safetensors header."""
+
+    dtype: str
+    shape: tuple[Annotated[int, Meta(ge=0)], ...]
+    data_offsets: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -234,8 +253,13 @@ def _text(manifest: Manifest) -> bytes:
     return msgspec.json.encode(manifest, order="deterministic")
 
 
-def read_bank(path: Path) -> BankFile:
+def read_bank(path: Path, *, is_ours: bool = False) -> BankFile:
     """Read a bank and verify it.
+
+    Args:
+        path: the file.
+        is_ours: nobody else writes it as long as this is used: so it need not be held in memory, and what the
+            kernel has of it there goes where memory is short. Its tensors cannot be written to.
 
     Raises:
         BankError: it is missing, no file, too large, unreadable, cut short, altered, of another version, or
@@ -243,16 +267,15 @@ def read_bank(path: Path) -> BankFile:
     """
     try:
         with _open(path) as file:
-            label = _label(path, _header(path, file))
+            header = _header(path, file)
+            label = _label(path, header)
             manifest = _manifest(path, label.manifest)
-            file.seek(0)
-            data = file.read()
-        tensors = safetensors.numpy.load(data)
+            tensors = _tensors(file, header, is_mapped=is_ours)
     except OSError as error:
         raise BankError(f"bank {path}: cannot be read: {error.strerror or error}") from error
     except MemoryError as error:
         raise BankError(f"bank {path}: does not fit in this machine's free memory") from error
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise BankError(f"bank {path}: is damaged: {error}; build it again or restore a copy") from error
     sha256 = _digest(bytes(label.manifest), tensors)
     if sha256 != label.sha256:
@@ -284,7 +307,7 @@ def read_manifest(path: Path) -> Manifest:
     return read_bank(path).manifest
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     """Open a regular file and nothing else: a pipe would never end, and a device may act on being opened.
 
     Raises:
@@ -300,7 +323,7 @@ def _open(path: Path) -> BinaryIO:
     raise BankError(f"bank {path}: is not a regular file, expected one made by `inspectd bank build`")
 
 
-def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
+def _header(path: Path, file: BufferedReader) -> dict[str, Any]:
     """The safetensors header: 8 bytes of length, then JSON, which gives the length of the data.
 
     Nothing else is read before the file's length is checked against its header and against this machine's
@@ -327,6 +350,36 @@ def _header(path: Path, file: BinaryIO) -> dict[str, Any]:
             "build it with a smaller --coreset"
         )
     return header
+
+
+def _tensors(file: BufferedReader, header: dict[str, Any], *, is_mapped: bool) -> dict[str, NDArray[Any]]:
+    """What lies behind a header, up to which the file was read; each tensor once in memory, or not at all.
+
+    Raises:
+        ValueError: the header is not of what lies there.
+        KeyError: a tensor's kind is none of numpy's.
+        OSError: it cannot be read.
+    """
+    places = msgspec.convert(
+        {name: place for name, place in header.items() if name != _METADATA}, dict[str, _Place]
+    )
+    end = start = file.tell()
+    whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if is_mapped else None
+    tensors: dict[str, NDArray[Any]] = {}
+    for name, place in sorted(places.items(), key=lambda item: item[1].data_offsets):
+        dtype, count = np.dtype(_DTYPES[place.dtype]), math.prod(place.shape)
+        here = start + place.data_offsets[0], start + place.data_offsets[1]
+        if here != (end, end + count * dtype.itemsize):
+            raise ValueError(f"{name[:100]!r} does not lie where its header says")
+        if whole is None:
+            array = np.empty(place.shape, dtype)
+            if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+                raise ValueError("it was cut short")
+        else:
+            array = np.frombuffer(whole, dtype, count, end).reshape(place.shape)
+        tensors[name] = array
+        end = here[1]
+    return tensors
 
 
 def _label(path: Path, header: dict[str, Any]) -> _Label:
@@ -370,8 +423,7 @@ def _manifest(path: Path, text: msgspec.Raw) -> Manifest:
 
 def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     """Refuse what does not fit the manifest; what banks of earlier versions lack may be missing."""
-    is_finite = all(np.isfinite(array).all() for array in tensors.values())
-    if not (is_finite and math.isfinite(manifest.threshold)):
+    if not (all(map(_is_finite, tensors.values())) and math.isfinite(manifest.threshold)):
         raise BankError(f"bank {path}: holds values that are not finite; build it again")
     expected = {
         GOOD_SCORES: (np.float64, (manifest.images,), 1),
@@ -404,6 +456,13 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     is_table = lists.ndim == 2 and lists.size and np.issubdtype(lists.dtype, np.integer)
     if not (is_table and lists.min() >= 0 and lists.max() < manifest.rows):
         raise BankError(f"bank {path}: its lists of rows do not fit the bank; build it again")
+
+
+def _is_finite(array: NDArray[Any]) -> bool:
+    values = array.reshape(-1)
+    return all(
+        np.isfinite(values[first : first + _LOOKED_AT]).all() for first in range(0, values.size, _LOOKED_AT)
+    )
 
 
 def _check_quality(path: Path, manifest: Manifest, tensors: Tensors) -> None:

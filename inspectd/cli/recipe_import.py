@@ -117,7 +117,7 @@ class _Admission:
         """
         self.refuse_what_does_not_fit(recipe.cameras)
         for name in recipe.files:
-            bank = read_bank(folder / name)
+            bank = read_bank(folder / name, is_ours=True)
             for camera, settings in recipe.cameras.items():
                 if settings.bank != name:
                     continue

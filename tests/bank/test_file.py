@@ -1,6 +1,7 @@
 import json
 import os
 import random
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -370,3 +371,19 @@ def test_pictures_that_do_not_fit_the_manifest_are_refused(quality, pictures, tm
     )
     with pytest.raises(BankError, match="its pictures of good images do not fit"):
         read_bank(tmp_path / "odd.bank")
+
+
+def test_a_bank_is_in_memory_once_and_one_that_nobody_else_writes_not_at_all(tmp_path: Path) -> None:
+    path, size = tmp_path / "large.bank", 32_000_000
+    write_bank(path, MANIFEST, TENSORS | {"detector.bank": np.ones((1000, size // 4000), np.float32)})
+
+    def peak(*, is_ours: bool) -> float:
+        tracemalloc.start()
+        try:
+            assert read_bank(path, is_ours=is_ours).tensors["detector.bank"].shape == (1000, size // 4000)
+            return tracemalloc.get_traced_memory()[1] / size
+        finally:
+            tracemalloc.stop()
+
+    assert 1 <= peak(is_ours=False) < 1.2
+    assert peak(is_ours=True) < 0.2

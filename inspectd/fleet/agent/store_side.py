@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
@@ -180,10 +181,21 @@ class LineStore:
         if process.returncode == ExitCode.BAD_INPUT:
             raise RefusedOrderError(Refusal.STORE, f"is refused by the line's store: {detail}")
         if process.returncode != ExitCode.OK:
-            raise UnavailableError(
-                f"`inspectd recipe {words[0]}` ended with {process.returncode}: {detail[-300:]}"
-            )
+            raise UnavailableError(f"`inspectd recipe {words[0]}` {_ended(process.returncode, detail)}")
         return said
+
+
+def _ended(code: int | None, detail: str) -> str:
+    """How a command ended that did not do what it was to do; one that was killed says nothing itself."""
+    if code is None or code >= 0:
+        return f"ended with {code}: {detail[-300:]}"
+    if -code != signal.SIGKILL:
+        known = {each.value: each.name for each in signal.Signals}
+        return f"was ended by {known.get(-code, f'signal {-code}')}: {detail[-300:]}"
+    return (
+        "was killed (SIGKILL), as a rule because memory ran out: that of the agent's unit (MemoryMax=) or "
+        "the host's; `journalctl -k` says which; raise MemoryMax in a drop-in, or give the host more memory"
+    )
 
 
 def _version_in(listing: list[_Listed], recipe: OrderedRecipe) -> int | None:

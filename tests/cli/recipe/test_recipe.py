@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 import pwd
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from support.recipes import RECIPE_FILE, resealed, tree, zipped
 
-from inspectd.bank.file import read_bank
+from inspectd.bank.file import read_bank, write_bank
 from inspectd.cli import recipe_common
 from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force
 from inspectd.recipes.store import RecipeStore
@@ -152,6 +154,20 @@ def test_mistakes_are_told_in_words(folder, recipe, words, said, monkeypatch):
     assert done.code in {2, 3}
     assert said in done.err
     assert tree(folder) == before
+
+
+def test_an_import_of_an_archive_holds_no_bank_in_memory(folder, recipe):
+    path, size = folder / "banks" / "a.safetensors", 16_000_000
+    bank = read_bank(path)
+    write_bank(path, bank.manifest, {**bank.tensors, "more": np.ones(size // 4, np.float32)})
+    assert recipe("import", folder / "cells.toml").code == 0
+    assert recipe("export", "cells", "--out", folder / "cells.zip").code == 0
+    tracemalloc.start()
+    try:
+        assert recipe("import", folder / "cells.zip", "--id", "others", "--number", "13").code == 0
+        assert tracemalloc.get_traced_memory()[1] < size / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_archive_whose_banks_a_line_cannot_judge_by_is_refused(folder, recipe):
