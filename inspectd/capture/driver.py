@@ -38,12 +38,12 @@ class Frame:
         captured_ns: the earliest moment it can have reached the driver, CLOCK_MONOTONIC: when it was
             obtained, less `age_ms`.
         captured_utc_ns: the same moment, since the Unix epoch.
-        age_ms: how long a live stream held the frame back; 0 where nothing can.
+        age_ms: how long a live stream may have held the frame back; 0 where nothing can.
         label: ground truth of a replayed image, for evaluation only.
         source: the replayed image's path inside its folder, or the recording's frame.
         never_repeats: True where every row has the noise of a sensor, uncompressed: neither a picture nor a
             row of it ever comes again.
-        doubt_ns: how much later than `captured_ns` it may have been; 0 where the source dates its frames.
+        doubt_ns: how much later than `captured_ns` it may have been; 0 where nothing held the frame up.
         may_repeat: True where an encoder may give exactly the same picture of a still scene again.
         flaw: what the driver itself found wrong with it: not received whole, or of an unknown time.
         remark: what the driver noticed about the source's clock since the frame before, for a person.

@@ -382,14 +382,14 @@ def _why_not_opened(error: Exception) -> str:
 
 
 def _frame(picture: Picture, span_ns: tuple[int, int], *, age_ms: float | None) -> Frame:
-    """A picture that arrived within `span_ns`, with its age by the stream's own clock where it has one."""
+    """A picture that arrived within `span_ns`, and may be `age_ms` old by the stream's own clock, or less."""
     now_ns, utc_ns = time.monotonic_ns(), time.time_ns()
     earliest_ns, latest_ns = span_ns
     flaw = Quality.OK if picture.whole else Quality.PARTIAL
     if age_ms is None:
         earliest_ns, age_ms, flaw = latest_ns - _UNKNOWN_AGE_NS, _UNKNOWN_AGE_NS / 1e6, Quality.STALE
     elif earliest_ns == latest_ns:
-        earliest_ns = latest_ns = latest_ns - int(age_ms * 1e6)
+        earliest_ns = latest_ns - int(age_ms * 1e6)
     return Frame(
         picture.pixels,
         earliest_ns,
