@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inspectd.capture.genicam.device_clock import MOST_DRIFT
+from inspectd.capture.genicam.device_clock import MOST_DRIFT, FrameSpan
 
 EVERY_NS: Final = 2_000_000_000
 """So long afterwards it is asked again: until then the clocks drift apart by a millisecond."""
@@ -124,6 +124,21 @@ class AskedTime:
         since_ns = device_ns - device_then_ns
         return asked_ns + since_ns - int(MOST_DRIFT * abs(since_ns))
 
+    def narrowed(self, span: FrameSpan, device_ns: int, latest_ns: int) -> FrameSpan:
+        """What the camera's own time leaves of the span by which its quickest frames date a frame.
+
+        Args:
+            span: the frame's.
+            device_ns: the frame's stamp.
+            latest_ns: of it, by `latest_ns`.
+        """
+        earliest_ns = self.earliest_ns(device_ns)
+        last_ns = span.captured_ns + span.doubt_ns
+        if last_ns < earliest_ns:  # the clock went back by less than shows in how frames come
+            return FrameSpan(earliest_ns, latest_ns - earliest_ns)
+        first_ns = max(span.captured_ns, earliest_ns)
+        return FrameSpan(first_ns, last_ns - first_ns)
+
     def take_remark(self) -> str:
         """What a person should know since the last call; empty: nothing."""
         remark, self._remark = self._remark, ""
@@ -141,5 +156,6 @@ class AskedTime:
             self._remark = (
                 f"by the camera's own time its frames come {late_ns / 1e6:.0f} ms late, expected "
                 f"{self._usual_ns / 1e6:.0f} ms at most: the camera or the network holds them back, or it "
-                "stamps them by another clock than it says (then ask_time = false; docs/cameras.md)"
+                "stamps them by another clock than it says. Only where its manual says that of its clocks: "
+                "ask_time = false; then nothing shows that it holds frames back (docs/cameras.md)"
             )

@@ -28,9 +28,12 @@ _SLACK_NS: Final = 400_000
 """What the envelope may be wrong by: the quickest frames of a bucket are not all equally quick."""
 _AHEAD_NS: Final = 20_000_000
 """A frame so much quicker than all before it shows that the clock jumped ahead."""
-_BEHIND_NS: Final = 20_000_000
+_BEHIND_NS: Final = 5_000_000
+"""A frame that comes so much later than the envelope allows was held up, or the clock went back."""
 _WITNESSES: Final = 8
-"""So many frames in a row that were waited for, and look equally late, show that the clock went back."""
+"""So many frames in a row that were waited for are late for good. Of a camera that says its time, which shows
+how old each is, and that are equally late, the clock went back."""
+_SAID_EVERY_NS: Final = 60_000_000_000
 _AGREE_NS: Final = 5_000_000
 _QUICKER_NS: Final = 5_000_000
 """A frame so much quicker than all before it shows that they were old, and nothing of itself."""
@@ -48,6 +51,10 @@ class DeviceClock:
 
     A frame that is the quickest so far may have been held up itself, by anything up to the time since the
     camera was started: it is dated only once another one came no quicker.
+
+    Frames that come late were held up, by the camera too, which may give each at the next signal only; or its
+    clock went back. Only its own time tells these apart. Without it such a frame may be as old as its stamp
+    says or as young as its arrival, and that stays so as long as they come late.
     """
 
     def __init__(self) -> None:
@@ -55,9 +62,14 @@ class DeviceClock:
         """Of each bucket the device's time and the offset of its quickest frame, oldest first."""
         self._line: tuple[int, int, float] | None = None
         """A point of the envelope and its slope; None: to be fitted anew."""
-        self._last_device_ns: int | None = None
-        self._late = 0
-        self._late_ns = 0
+        self._last: tuple[int, int] | None = None
+        """Stamp and offset of the last frame."""
+        self._late = self._alike = self._overdue = 0
+        """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
+        self._late_ns = self._usual_ns = 0
+        """How late the last one was, and what the envelope may have been wrong by then, at the most."""
+        self._say_ns = 0
+        self._is_lost = False
         self._has_waited = False
         self._remark = ""
 
@@ -75,20 +87,32 @@ class DeviceClock:
         if device_ns == 0:
             return None
         offset_ns = arrival_ns - device_ns
-        last_ns, self._last_device_ns = self._last_device_ns, device_ns
-        if last_ns is not None and device_ns <= last_ns:
-            self._restart(f"the camera's clock went back by {(last_ns - device_ns) / 1e6:.0f} ms")
+        last, self._last = self._last, (device_ns, offset_ns)
+        is_late = False
+        if last is not None and device_ns <= last[0]:
+            back_ms = (offset_ns - last[1]) / 1e6
+            self._restart(f"the camera's clock went back by {back_ms:.0f} ms", is_bounded=is_bounded)
         elif self._has_waited and offset_ns < self._baseline(device_ns) - self._slack(device_ns) - _AHEAD_NS:
             ahead_ms = (self._baseline(device_ns) - offset_ns) / 1e6
-            self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms")
-        elif self._has_waited and waited and self._is_behind(device_ns, offset_ns):
-            self._restart(f"the camera's clock went back by {self._late_ns / 1e6:.0f} ms")
+            self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
+        elif self._has_waited:
+            is_late = self._looks_late(device_ns, offset_ns)
+            if waited:
+                self._count_late(device_ns, offset_ns, is_late=is_late)
+            if is_bounded and self._alike >= _WITNESSES:
+                late_ms = f"{self._late_ns / 1e6:.0f} ms"
+                what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
+                self._restart(what, is_bounded=True)
+                is_late = False
+            elif not is_bounded:
+                self._say_late(device_ns)
         self._has_waited = self._has_waited or waited
         is_quickest = self._is_quickest(device_ns, offset_ns)
-        self._remember(device_ns, offset_ns)
+        if not is_late and not self._late:  # nobody knows what one shows that is late
+            self._remember(device_ns, offset_ns)
         if not self._has_waited:
             return None  # every frame so far may have lain here, for nobody knows how long
-        if is_quickest and not is_bounded:
+        if (is_quickest or self._is_lost) and not is_bounded:
             return None
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
         first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns)
@@ -101,25 +125,48 @@ class DeviceClock:
         remark, self._remark = self._remark, ""
         return remark
 
-    def _restart(self, what: str) -> None:
-        self._remark = f"{what}; synchronised again"
+    def _restart(self, what: str, *, is_bounded: bool) -> None:
+        # How late frames come that are measured anew is not known any more.
+        self._is_lost = self._is_lost or (self._late >= _WITNESSES and not is_bounded)
+        self._remark = f"{what}; " + (
+            "its frames came late before, so none is dated until it is opened anew"
+            if self._is_lost and not is_bounded
+            else "synchronised again"
+        )
         self._points.clear()
         self._line = None
-        self._late = 0
+        self._late = self._alike = self._overdue = 0
         self._has_waited = False
 
-    def _is_behind(self, device_ns: int, offset_ns: int) -> bool:
-        """True when enough frames in a row look equally late that were waited for.
+    def _looks_late(self, device_ns: int, offset_ns: int) -> bool:
+        """Note whether a frame is later than the envelope allows, wherever that may lie.
 
-        Nothing delays them all by the same time; frames that lay somewhere come closer and closer together.
+        What the clocks may drift while frames are late for good makes none punctual.
         """
+        slack_ns = self._slack(device_ns)
+        if self._overdue < _WITNESSES:
+            self._usual_ns = slack_ns
+        is_late = offset_ns - self._baseline(device_ns) + slack_ns > _BEHIND_NS + 2 * self._usual_ns
+        self._overdue = self._overdue + 1 if is_late else 0
+        return is_late
+
+    def _count_late(self, device_ns: int, offset_ns: int, *, is_late: bool) -> None:
+        if not is_late:
+            self._late = self._alike = self._say_ns = 0
+            return
         late_ns = offset_ns - self._baseline(device_ns)
-        if late_ns < _BEHIND_NS:
-            self._late = 0
-            return False
         agrees = self._late > 0 and abs(late_ns - self._late_ns) <= _AGREE_NS
-        self._late, self._late_ns = (self._late + 1 if agrees else 1), late_ns
-        return self._late >= _WITNESSES
+        self._alike = self._alike + 1 if agrees else 1
+        self._late, self._late_ns = self._late + 1, late_ns
+
+    def _say_late(self, device_ns: int) -> None:
+        if self._late >= _WITNESSES and device_ns >= self._say_ns:
+            self._say_ns = device_ns + _SAID_EVERY_NS
+            self._remark = (
+                f"the last {self._late} frames came late, now by {self._late_ns / 1e6:.0f} ms: the camera or "
+                "the network holds them back, or its clock went back; its own time would tell, and is not "
+                "known to 5 ms. Each may be that old until the camera is opened anew (docs/cameras.md)"
+            )
 
     def _is_quickest(self, device_ns: int, offset_ns: int) -> bool:
         """Whether it came that much quicker than all before it, or is the first."""
@@ -129,8 +176,6 @@ class DeviceClock:
 
     def _remember(self, device_ns: int, offset_ns: int) -> None:
         points = self._points
-        if self._late:
-            return  # nobody knows yet what it shows
         if points and device_ns // _BUCKET_NS == points[-1][0] // _BUCKET_NS:
             if offset_ns < points[-1][1]:
                 points[-1] = (device_ns, offset_ns)

@@ -223,6 +223,7 @@ class GenicamDriver:
         since_ns, until_ns = max(self._earliest_ns, raw.since_ns), raw.arrival_ns
         if latest_ns is not None and is_bounded:  # it may have lain here: its own clock shows for how long
             since_ns, until_ns = max(since_ns, self._asked.earliest_ns(raw.device_ns)), latest_ns
+            placed = placed and self._asked.narrowed(placed, raw.device_ns, latest_ns)
         span = placed or FrameSpan(since_ns, max(0, until_ns - since_ns))
         # A camera sends frames in the order it took them, and none from before it was started.
         captured_ns = max(span.captured_ns, self._earliest_ns)

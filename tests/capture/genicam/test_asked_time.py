@@ -5,6 +5,7 @@ import random
 import pytest
 
 from inspectd.capture.genicam.asked_time import EVERY_NS, AskedTime
+from inspectd.capture.genicam.device_clock import FrameSpan
 
 SECOND, MS = 1_000_000_000, 1_000_000
 
@@ -122,3 +123,22 @@ def test_one_frame_that_is_late_is_not_worth_a_word():
         late_ns = 5 * SECOND if second % 3 == 0 else 0
         time.latest_ns((51 + second) * SECOND - late_ns, (901 + second) * SECOND)
     assert not time.take_remark()
+
+
+def test_of_the_span_that_its_frames_show_it_leaves_what_it_says_itself():
+    time, stamp_ns = asked(), 51 * SECOND  # within a millisecond from 901 s on, and what clocks drift
+    from_ns, until_ns = 901 * SECOND - MS, 901 * SECOND + 2 * MS
+    latest_ns = time.latest_ns(stamp_ns, 902 * SECOND)
+
+    def narrowed(first_ns, last_ns):
+        span = time.narrowed(FrameSpan(first_ns, last_ns - first_ns), stamp_ns, latest_ns)
+        return span.captured_ns, span.captured_ns + span.doubt_ns
+
+    assert narrowed(901 * SECOND + 5 * MS, 901 * SECOND + 6 * MS) == (
+        901 * SECOND + 5 * MS,
+        901 * SECOND + 6 * MS,
+    )
+    first_ns, last_ns = narrowed(900 * SECOND, 902 * SECOND)  # it came late
+    assert (from_ns < first_ns <= 901 * SECOND, last_ns) == (True, 902 * SECOND)
+    first_ns, last_ns = narrowed(901 * SECOND - 9 * MS, 901 * SECOND - 8 * MS)  # its clock went back
+    assert from_ns < first_ns <= 901 * SECOND < last_ns < until_ns

@@ -44,12 +44,13 @@ def test_a_clock_that_is_500_ppm_fast_for_an_hour():
     assert abs(span.captured_ns - 3700 * SECOND) < MS
 
 
-@pytest.mark.parametrize("jump_ms", [-5000, -200, -30, 200, 5000])
+@pytest.mark.parametrize("jump_ms", [-5000, -200, -30, -10, 200, 5000])
 def test_a_clock_that_jumps_is_noticed_and_never_dates_a_frame_wrongly_without_doubt(jump_ms):
+    """By less than the time between two frames it may also have held them back, unless it says its time."""
     clock, remarks, jumped_ns = DeviceClock(), [], 130 * SECOND
     for true_ns, stamp_ns, arrival_ns in frames(50, 20, 60, seed=3, begins_ns=70 * SECOND):
         shift_ns = jump_ms * MS if true_ns >= jumped_ns else 0
-        span = clock.place(stamp_ns + shift_ns, arrival_ns, waited=True)
+        span = clock.place(stamp_ns + shift_ns, arrival_ns, waited=True, is_bounded=jump_ms in (-30, -10))
         remarks += [clock.take_remark()]
         if span is not None:
             assert span.captured_ns - MS < true_ns < span.captured_ns + span.doubt_ns + MS
@@ -58,6 +59,49 @@ def test_a_clock_that_jumps_is_noticed_and_never_dates_a_frame_wrongly_without_d
     said = [remark for remark in remarks if remark]
     assert len(said) == 1
     assert ("ahead" if jump_ms > 0 else "back") in said[0]
+    assert float(said[0].split(" by ")[1].split(" ms")[0]) == pytest.approx(abs(jump_ms), abs=2)
+
+
+@pytest.mark.parametrize("late_ms", [10, 19, 30, 500])
+@pytest.mark.parametrize("waited", [True, False])
+def test_frames_that_come_late_for_good_are_never_dated_anew_where_the_camera_does_not_say_its_time(
+    late_ms, waited
+):
+    """It gives each at the next signal only, say: that looks like a clock that went back."""
+    clock, said = DeviceClock(), []
+    for number in range(1, 40_000):
+        stamp_ns = number * 500 * MS
+        late_ns = late_ms * MS if number > 30 else 0
+        arrival_ns = 100 * SECOND + stamp_ns + late_ns
+        span = clock.place(stamp_ns, arrival_ns, waited=waited or number <= 30)
+        said.append(clock.take_remark())
+        if number > 30:
+            assert span.captured_ns <= 100 * SECOND + stamp_ns
+            assert not waited or span.captured_ns + span.doubt_ns == arrival_ns
+    assert f"the last 8 frames came late, now by {late_ms} ms" in said[37] or not waited
+    assert len([text for text in said if text]) < (40_000 / 100 if waited else 1)
+
+
+def test_frames_that_came_late_for_a_while_are_dated_again_when_they_come_as_before():
+    clock = DeviceClock()
+    for number in range(1, 500):
+        stamp_ns = number * 100 * MS
+        arrival_ns = 100 * SECOND + stamp_ns + (40 * MS if 200 <= number < 300 else 0)
+        span = clock.place(stamp_ns, arrival_ns, waited=True)
+    assert span.doubt_ns < MS
+
+
+def test_a_clock_that_is_set_while_frames_come_late_dates_none_until_the_camera_says_its_time():
+    clock = DeviceClock()
+    for number in range(1, 100):
+        stamp_ns = number * 500 * MS
+        late_ns, back_ns = (500 * MS if number > 30 else 0), (5 * SECOND if number > 60 else 0)
+        arrival_ns = 100 * SECOND + stamp_ns + late_ns
+        span = clock.place(stamp_ns - back_ns, arrival_ns, waited=True)
+        if number == 61:
+            assert "went back by 5000 ms; its frames came late before, so none is" in clock.take_remark()
+        assert number <= 60 or span is None
+    assert clock.place(stamp_ns, arrival_ns + 500 * MS, waited=True, is_bounded=True) is not None
 
 
 def test_nothing_is_known_before_a_frame_was_waited_for():

@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import threading
 import time
 import zipfile
 
@@ -148,6 +149,29 @@ def test_a_camera_that_gives_each_frame_at_the_next_trigger_dates_none_as_new(ca
         frame = fired(camera, driver, tag)
         np.testing.assert_array_equal(frame.pixels, picture(tag - 1))
         assert frame.captured_ns <= next_ns
+
+
+def test_a_camera_that_begins_to_give_each_frame_at_the_next_trigger_dates_none_as_new_though_not_asked(
+    camera,
+):
+    driver = make_driver(camera.settings(**EYE, chunks=False, ask_time=False))
+    driver.open(lambda: None)
+    for tag in range(1, 7):
+        waited_for(camera, driver, tag)
+    camera.tell("lag", 1)
+    camera.tell("fire", 7)
+    remarks = []
+    for tag in range(8, 22):
+        next_ns = time.monotonic_ns()
+        signal = threading.Timer(0.03, camera.tell, ("fire", tag))
+        signal.start()
+        frame = driver.read()
+        signal.join()
+        np.testing.assert_array_equal(frame.pixels, picture(tag - 1))
+        assert frame.captured_ns <= next_ns < frame.captured_ns + frame.doubt_ns
+        remarks.append(frame.remark)
+    driver.close()
+    assert any("until the camera is opened anew" in remark for remark in remarks)
 
 
 def test_of_a_camera_that_does_not_say_its_time_nothing_is_judged_before_a_frame_came_no_quicker(camera):
