@@ -114,6 +114,20 @@ class DeviceClock:
             return None  # every frame so far may have lain here, for nobody knows how long
         if (is_quickest or self._is_lost) and not is_bounded:
             return None
+        return self._span(device_ns, arrival_ns)
+
+    def glance(self, device_ns: int, arrival_ns: int) -> FrameSpan | None:
+        """When a frame was stamped that is not whole; nothing is learnt of it: its stamp may be another's.
+
+        Args:
+            device_ns: its stamp, on the device's clock.
+            arrival_ns: when it was there, CLOCK_MONOTONIC.
+        """
+        if device_ns == 0 or not self._has_waited or self._is_lost:
+            return None
+        return self._span(device_ns, arrival_ns)
+
+    def _span(self, device_ns: int, arrival_ns: int) -> FrameSpan:
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
         first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns)
         # One that looks late was held up, or the clock went back: it may be as young as its arrival.

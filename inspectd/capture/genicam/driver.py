@@ -183,12 +183,16 @@ class GenicamDriver:
             raise CameraError(f"{self._settings.device}: gave no frame")
         self._await_frame(raw.arrival_ns)
         self._has_just_come = True
-        # What is not whole never passes; its number and stamp may be those of what the buffer held before.
-        old = "" if raw.problem else self._order.problem(raw.frame_id, raw.device_ns)
-        if old:
-            raise CameraError(f"{self._settings.device}: {old}")
-        lost = self._ids.lost_before(raw.frame_id)
-        span, is_dated = self._span(raw)
+        if raw.problem:
+            # It never passes, and its number and stamp may be those of what the buffer held before.
+            lost = self._ids.lost_before(0)
+            span, is_dated = self._damaged_span(raw), False
+        else:
+            old = self._order.problem(raw.frame_id, raw.device_ns)
+            if old:
+                raise CameraError(f"{self._settings.device}: {old}")
+            lost = self._ids.lost_before(raw.frame_id)
+            span, is_dated = self._span(raw)
         remarks = [self._remark, raw.remark, self._ids.take_remark()]
         self._remark = ""
         if raw.problem:
@@ -217,7 +221,7 @@ class GenicamDriver:
         placed = self._clock.place(
             raw.device_ns,
             raw.arrival_ns,
-            waited=raw.waited and not raw.problem,
+            waited=raw.waited,
             is_bounded=is_bounded,
         )
         since_ns, until_ns = max(self._earliest_ns, raw.since_ns), raw.arrival_ns
@@ -233,6 +237,15 @@ class GenicamDriver:
         doubt_ns = max(0, span.captured_ns + span.doubt_ns - captured_ns)
         is_dated = placed is not None or is_bounded or raw.since_ns > 0
         return FrameSpan(captured_ns, doubt_ns), is_dated
+
+    def _damaged_span(self, raw: StreamedFrame) -> FrameSpan:
+        """When a frame that is not whole was stamped; the ones after it are dated as if it had not come."""
+        placed = self._clock.glance(raw.device_ns, raw.arrival_ns)
+        if placed is None or placed.captured_ns + placed.doubt_ns < self._earliest_ns:
+            # Its stamp is that of an older one: it came after the frame before, which is all that is known.
+            return FrameSpan(self._earliest_ns, max(0, raw.arrival_ns - self._earliest_ns))
+        captured_ns = max(placed.captured_ns, self._earliest_ns)
+        return FrameSpan(captured_ns, placed.captured_ns + placed.doubt_ns - captured_ns)
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of its frames, which are all of one size."""

@@ -230,6 +230,28 @@ def test_a_frame_that_is_written_over_while_it_is_read_is_partial(camera, driver
     assert frame.pixels.max() == 0
 
 
+@pytest.mark.parametrize("ask_time", [True, False])
+def test_the_number_and_stamp_of_a_frame_that_is_not_whole_are_no_news_of_those_after_it(camera, ask_time):
+    """They may be those of what its buffer held before."""
+    driver = make_driver(camera.settings(**EYE, chunks=False, ask_time=ask_time))
+    driver.open(lambda: None)
+    for tag in range(1, 21):
+        before = waited_for(camera, driver, tag)
+    say(camera, FRAMEID, 4)
+    say(camera, TIMESTAMP_NS, 5_000_000)
+    camera.tell("incomplete", 1)
+    torn = waited_for(camera, driver, 21)
+    say(camera, FRAMEID, "any")
+    say(camera, TIMESTAMP_NS, "any")
+    after = waited_for(camera, driver, 22)
+    driver.close()
+    assert torn.flaw is Quality.PARTIAL
+    assert before.captured_ns <= torn.captured_ns
+    assert (after.flaw, torn.lost_before, after.lost_before) == (Quality.OK, 0, 0)
+    assert f"{torn.remark}{after.remark}{after.transfer_remark}" == ""
+    assert after.captured_ns > torn.captured_ns + torn.doubt_ns
+
+
 @pytest.mark.parametrize(
     ("said", "value", "why"),
     [
