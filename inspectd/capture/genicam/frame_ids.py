@@ -19,15 +19,23 @@ class FrameOrder:
     """Whether each frame is newer than those before it, as its number and its stamp show.
 
     Libraries give a frame again, or an old one late. Dated by its arrival it would be the next part's.
+
+    Where a camera's clock begins anew with every start, stamps of before come again. What was left over of
+    before is given once. So a first frame with a stamp of before is refused, and when a start begins with it
+    once more, that is where the clock begins.
     """
 
     def __init__(self) -> None:
         self._number = self._stamp_ns = 0
         self._stamps: deque[int] = deque(maxlen=_STAMPS)
+        self._is_first = False
+        self._refused: deque[int] = deque(maxlen=_STAMPS)
+        """Stamps with which starts began that were refused, since the last that was not."""
 
     def reopened(self) -> None:
         """Its numbers and its clock may have begun anew; no frame that was there before comes again."""
         self._number = self._stamp_ns = 0
+        self._is_first = True
 
     def problem(self, number: int, stamp_ns: int) -> str:
         """Why nothing shows that a frame is a new one; empty: it is, or says neither number nor stamp.
@@ -38,7 +46,7 @@ class FrameOrder:
         """
         before, self._number = self._number, number or self._number
         before_ns, self._stamp_ns = self._stamp_ns, stamp_ns or self._stamp_ns
-        was_seen = stamp_ns in self._stamps
+        was_seen = self._was_seen(stamp_ns)
         if stamp_ns:
             self._stamps.append(stamp_ns)
         steps = []
@@ -52,6 +60,19 @@ class FrameOrder:
             f"gave a frame again, or an old one: number {number}, stamped {stamp_ns}, after number {before}, "
             f"stamped {before_ns}"
         )
+
+    def _was_seen(self, stamp_ns: int) -> bool:
+        was_seen = stamp_ns in self._stamps
+        is_first, self._is_first = self._is_first, False
+        if is_first and was_seen and stamp_ns not in self._refused:
+            self._refused.append(stamp_ns)
+            return True
+        if is_first and was_seen:  # begun with it twice
+            self._stamps.clear()
+            was_seen = False
+        if is_first:
+            self._refused.clear()
+        return was_seen
 
 
 def _step(before: int, number: int) -> int:

@@ -74,3 +74,25 @@ def test_opened_anew_all_may_begin_again_but_no_stamp_comes_twice():
     order.reopened()
     assert not order.problem(1, 100)
     assert order.problem(2, 900)
+
+
+def test_a_clock_that_begins_anew_with_every_start_costs_one_start_more():
+    order, refused = FrameOrder(), []
+    for start in range(5):
+        order.reopened()
+        for number in range(1, 20):
+            if order.problem(number, 1_000 + 40 * number):
+                refused.append((start, number))
+                break
+    assert refused == [(1, 1), (3, 1)]
+
+
+def test_of_several_frames_that_were_left_over_none_is_new():
+    order = FrameOrder()
+    assert not any(order.problem(number, 100 * number) for number in range(1, 9))
+    for left_over in (5, 6, 7, 8):
+        order.reopened()
+        assert order.problem(left_over, 100 * left_over)
+    order.reopened()
+    assert not order.problem(9, 900)
+    assert order.problem(10, 300)
