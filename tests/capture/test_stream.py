@@ -160,6 +160,31 @@ def test_a_stream_that_says_nothing_of_time_is_refused():
         thread.join()
 
 
+@pytest.mark.parametrize("content_type", ["image/jpeg", "video/x-motion-jpeg"])
+def test_raw_motion_jpeg_over_http_is_dated_by_when_it_came(content_type):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            with listener.accept()[0] as client, contextlib.suppress(OSError):
+                client.sendall(f"HTTP/1.0 200 OK\r\nContent-Type: {content_type}\r\n\r\n".encode())
+                for seed in range(40):
+                    client.sendall(cv2.imencode(".jpg", stamped(seed))[1].tobytes())
+                    time.sleep(0.04)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        driver = make_driver(
+            OpenCvCamera(name="cam", recipe="r", source=f"http://127.0.0.1:{listener.getsockname()[1]}/")
+        )
+        driver.open(lambda: None)
+        frames = [driver.read() for _ in range(8)]
+        driver.close()
+        thread.join()
+    for frame in frames:
+        made_ns = true_ns(frame.pixels)
+        assert frame.captured_ns - CAMERA_NS < made_ns < frame.captured_ns + frame.doubt_ns + 1e6
+
+
 def cut(share, end=b"", fill=None):
     def spoil(seed, jpeg):
         kept = int(len(jpeg) * share)
