@@ -5,8 +5,9 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import cv2
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from support.messages import EPOCH, verdict
 
-from inspectd import __version__, cli, wire
+from inspectd import __version__, wire
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.presets import PRESETS
@@ -35,26 +36,13 @@ from inspectd.model.options import PatchOptions
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Row
 
-
-@dataclass
-class Done:
-    """How a command ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
+Done = CompletedProcess[str]
 
 
 @pytest.fixture
-def inspectd(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Runs `inspectd bank` with the given words."""
-
-    def run(*words: object) -> Done:
-        code = cli.main(["bank", *map(str, words)])
-        out, err = capsys.readouterr()
-        return Done(code, out, err)
-
-    return run
+def inspectd(inspectd: Callable[..., Done]) -> Callable[..., Done]:
+    """Gives `inspectd bank` with more words."""
+    return partial(inspectd, "bank")
 
 
 def test_build_show_evaluate_compare(

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
-from support.command import inspectd
+from support.command import inspectd as process_of
 from support.daemon import camera_table, settings
 
 from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
@@ -19,7 +19,7 @@ from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
 def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_folder):
     file = tmp_path / "line.toml"
     file.write_text(settings(bank_file, camera_table("cam", good_folder)))
-    done = inspectd("check", file)
+    done = process_of("check", file)
     assert done.returncode == 0, done.stderr
     assert "no problems, 1 camera, 1 recipe; banks load, cameras deliver, ports are free" in done.stdout
     assert re.search(
@@ -27,7 +27,7 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     )
 
 
-def test_eight_different_faults_are_eight_lines(tmp_path, bank_file, good_folder):
+def test_eight_different_faults_are_eight_lines(inspectd, tmp_path, bank_file, good_folder):
     other_weights = bank_file.read_bytes()
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(other_weights[: len(other_weights) // 2])
@@ -73,7 +73,9 @@ def far_bank(bank_file: Path, path: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_threshold_nobody_can_mean_is_refused_unless_it_is_accepted(tmp_path, bank_file, good_folder):
+def test_a_threshold_nobody_can_mean_is_refused_unless_it_is_accepted(
+    inspectd, tmp_path, bank_file, good_folder
+):
     file, camera = tmp_path / "line.toml", camera_table("cam", good_folder)
     file.write_text(settings(bank_file, camera, recipe="threshold = 1000.0"))
     done = inspectd("check", file)
@@ -94,7 +96,9 @@ def test_a_threshold_nobody_can_mean_is_refused_unless_it_is_accepted(tmp_path, 
     assert "1 problem\n  recipes[0].bank: recipe cell: bank " in done.stderr
 
 
-def test_a_second_limit_that_is_not_below_the_threshold_is_refused(tmp_path, bank_file, good_folder):
+def test_a_second_limit_that_is_not_below_the_threshold_is_refused(
+    inspectd, tmp_path, bank_file, good_folder
+):
     file, camera = tmp_path / "line.toml", camera_table("cam", good_folder)
     own = read_bank(bank_file).manifest.threshold
     for recipe, expected in (
@@ -107,7 +111,7 @@ def test_a_second_limit_that_is_not_below_the_threshold_is_refused(tmp_path, ban
         assert f"1 problem\n  recipes[0].check_above: recipe cell: {expected}" in done.stderr
 
 
-def test_images_that_nobody_answered_are_warned_of(tmp_path, bank_file, good_folder):
+def test_images_that_nobody_answered_are_warned_of(inspectd, tmp_path, bank_file, good_folder):
     """One warning, and none of a bank that has only images that count; each has one of its frames."""
     bank = read_bank(bank_file)
     scores = np.linspace(0, 2, len(bank.tensors[GOOD_SCORES]))
@@ -126,7 +130,7 @@ def test_images_that_nobody_answered_are_warned_of(tmp_path, bank_file, good_fol
         assert [line.startswith(said) for line in others] == [True] * warned
 
 
-def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):
+def test_a_pipe_as_bank_does_not_hang_the_check(inspectd, tmp_path, good_folder):
     os.mkfifo(tmp_path / "pipe")
     file = tmp_path / "line.toml"
     file.write_text(settings(tmp_path / "pipe", camera_table("cam", good_folder)))
@@ -145,7 +149,7 @@ def test_a_pipe_as_bank_does_not_hang_the_check(tmp_path, good_folder):
     ],
 )
 def test_settings_that_scoring_cannot_work_with_are_found(
-    tmp_path, bank_file, good_folder, setting, complaint
+    inspectd, tmp_path, bank_file, good_folder, *, setting, complaint
 ):
     file = tmp_path / "line.toml"
     file.write_text(settings(bank_file, camera_table("cam", good_folder), extra=f"[scoring]\n{setting}\n"))
@@ -154,7 +158,7 @@ def test_settings_that_scoring_cannot_work_with_are_found(
     assert f"1 problem\n  {complaint}" in done.stderr
 
 
-def test_every_file_in_config_is_sound():
+def test_every_file_in_config_is_sound(inspectd):
     files = list((Path(__file__).parents[2] / "config").glob("*.toml"))
     assert files
     for file in files:
@@ -180,14 +184,14 @@ def test_every_file_in_config_is_sound():
         ["check", "/"],
     ],
 )
-def test_bad_input_is_never_a_traceback(words):
-    done = inspectd(*words)
+def test_bad_input_is_never_a_traceback(inspectd, words):
+    done = process_of(*words) if words[:1] == ["run"] else inspectd(*words)
     assert done.returncode in {2, 3}, done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
 
 
-def test_plain_tcp_is_warned_of_and_keys_are_not(tmp_path):
+def test_plain_tcp_is_warned_of_and_keys_are_not(inspectd, tmp_path):
     file = tmp_path / "line.toml"
     text = settings(
         tmp_path / "b", camera_table("cam", tmp_path), extra='[publish]\ncontrol_tcp = "[::1]:5574"\n'
@@ -202,7 +206,7 @@ def test_plain_tcp_is_warned_of_and_keys_are_not(tmp_path):
     assert not inspectd("check", "--settings-only", file).stderr
 
 
-def test_a_deadline_that_this_machine_cannot_keep_is_warned_of(tmp_path, bank_file, good_folder):
+def test_a_deadline_that_this_machine_cannot_keep_is_warned_of(inspectd, tmp_path, bank_file, good_folder):
     file = tmp_path / "line.toml"
     file.write_text(
         settings(bank_file, camera_table("cam", good_folder), deadline_ms=1, recipe="deadline_ms = 1")

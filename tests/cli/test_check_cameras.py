@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from support.command import inspectd
+from support.command import inspectd as process_of
 from support.daemon import camera_table, settings
 from support.pictures import write_images
 
 
-def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_file):
+def test_a_camera_of_another_size_than_the_banks_images_is_found(inspectd, tmp_path, bank_file):
     write_images(tmp_path / "small", ["1.png"])
     cameras = camera_table("cam", tmp_path / "small") + camera_table("cut", tmp_path / "small")
     for name, width in (("far", 300), ("small", 40)):
@@ -29,7 +29,7 @@ def test_a_camera_of_another_size_than_the_banks_images_is_found(tmp_path, bank_
         assert problem in done.stderr
 
 
-def test_files_that_a_camera_cannot_use_are_found_before_the_line_starts(tmp_path):
+def test_files_that_a_camera_cannot_use_are_found_before_the_line_starts(inspectd, tmp_path):
     write_images(tmp_path / "parts", ["1.png"])
     write_images(tmp_path / "empty", [f"{number}.png" for number in range(10)], [(40, 60)] * 10)
     (tmp_path / "lens.yml").write_text("{}")
@@ -51,7 +51,7 @@ def test_files_that_a_camera_cannot_use_are_found_before_the_line_starts(tmp_pat
 
 
 def test_a_picture_that_the_line_would_leave_out_is_warned_of_and_no_problem(
-    tmp_path, bank_file, good_folder
+    inspectd, tmp_path, bank_file, good_folder
 ):
     shutil.copytree(good_folder, tmp_path / "parts")
     (tmp_path / "parts" / "0.png").write_bytes(b"nothing")
@@ -92,7 +92,7 @@ source = 0
         ("mode = 'free'", "", None),
     ],
 )
-def test_latencies_with_which_parts_go_wrong_are_warned_of(tmp_path, camera, more, warned):
+def test_latencies_with_which_parts_go_wrong_are_warned_of(inspectd, tmp_path, camera, more, warned):
     file = tmp_path / "line.toml"
     file.write_text(f"{LIVE}{camera}\n{more}\n")
     done = inspectd("check", "--settings-only", file)
@@ -100,18 +100,18 @@ def test_latencies_with_which_parts_go_wrong_are_warned_of(tmp_path, camera, mor
     assert done.stderr.startswith(f"warning: {warned}") if warned else not done.stderr
 
 
-def test_a_live_triggered_camera_without_its_latency_is_refused_everywhere(tmp_path):
+def test_a_live_triggered_camera_without_its_latency_is_refused_everywhere(inspectd, tmp_path):
     file = tmp_path / "line.toml"
     file.write_text(f"{LIVE}mode = 'triggered'\n")
-    for words in (("check", "--settings-only", file), ("run", file)):
-        done = inspectd(*words)
+    for give, *words in ((inspectd, "check", "--settings-only", file), (process_of, "run", file)):
+        done = give(*words)
         assert done.returncode == 2
         assert "cameras[0].latency_ms: is missing, expected the longest time from exposure" in done.stderr
         assert "`inspectd camera latency cam --config FILE` measures it" in done.stderr
 
 
 def test_cameras_that_look_at_no_part_or_that_no_gate_hears_of_are_warned_of(
-    tmp_path, bank_file, good_folder
+    inspectd, tmp_path, bank_file, good_folder
 ):
     live = 'kind = "opencv"\nsource = "rtsp://127.0.0.1:1/a"\nrecipe = "cell"\n'
     cameras = (
@@ -132,7 +132,7 @@ def test_cameras_that_look_at_no_part_or_that_no_gate_hears_of_are_warned_of(
     ]
 
 
-def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(tmp_path, bank_file, good_folder):
+def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(inspectd, tmp_path, bank_file, good_folder):
     file = tmp_path / "line.toml"
     (tmp_path / "belt").mkdir()
     for number in range(10):

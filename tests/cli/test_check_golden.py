@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from support.changeovers import add_recipe, line_with_a_recipe
-from support.command import inspectd
 from support.daemon import camera_table, settings
 
 from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force
 from inspectd.recipes.store import RecipeStore
 
 
-def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folder):
+def test_a_golden_part_of_no_recipe_is_warned_of(inspectd, tmp_path, bank_file, good_folder):
     file, state = tmp_path / "line.toml", tmp_path / "state"
     parts = "".join(
         f'[[golden.parts]]\nname = "{name}"\nrecipe = "{name}"\nexpect = "pass"\n'
@@ -28,7 +27,7 @@ def test_a_golden_part_of_no_recipe_is_warned_of(tmp_path, bank_file, good_folde
     assert warning.endswith("these are there: b, cell")
 
 
-def test_what_golden_parts_do_not_prove_is_warned_of(tmp_path, bank_file, good_folder):
+def test_what_golden_parts_do_not_prove_is_warned_of(inspectd, tmp_path, bank_file, good_folder):
     judged_by = {"top": "cell", "side": "cell", "back": "other", "left": "third"}
     cameras = "".join(camera_table(name, good_folder, recipe=recipe) for name, recipe in judged_by.items())
     recipes = "".join(f'[[recipes]]\nname = "{name}"\nbank = "{bank_file}"\n' for name in ("other", "third"))
@@ -62,7 +61,7 @@ def test_what_golden_parts_do_not_prove_is_warned_of(tmp_path, bank_file, good_f
     ]
 
 
-def test_a_band_of_scores_that_no_check_can_pass_by_is_found(tmp_path, bank_file, good_folder):
+def test_a_band_of_scores_that_no_check_can_pass_by_is_found(inspectd, tmp_path, bank_file, good_folder):
     file, _ = line_with_a_recipe(tmp_path, bank_file, good_folder)
     text = file.read_text()
     for expect, band, wrong in (
@@ -76,7 +75,7 @@ def test_a_band_of_scores_that_no_check_can_pass_by_is_found(tmp_path, bank_file
 
 
 def test_evidence_of_another_line_and_a_recipe_in_force_without_golden_parts_are_told(
-    tmp_path, bank_file, good_folder, monkeypatch
+    inspectd, tmp_path, bank_file, good_folder, monkeypatch
 ):
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     part = '[[golden.parts]]\nname = "g"\nrecipe = "cell"\nexpect = "fail"\n'

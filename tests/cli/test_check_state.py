@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from support.changeovers import add_recipe, line_with_a_recipe
-from support.command import inspectd
+from support.command import inspectd as process_of
 from support.daemon import camera_table, settings
 from support.ordinary import run_without_rights
 
@@ -14,7 +14,9 @@ from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_for
 from inspectd.recipes.store import RecipeStore
 
 
-def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_path, bank_file, good_folder):
+def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(
+    inspectd, tmp_path, bank_file, good_folder
+):
     file, state = tmp_path / "line.toml", tmp_path / "state"
     text = settings(bank_file, camera_table("cam", good_folder)).replace(
         "[line]", '[line]\nstate_dir = "state"'
@@ -36,7 +38,9 @@ def test_recipes_of_the_store_that_the_cameras_cannot_be_set_for_are_found(tmp_p
     assert (done.returncode, "recipe a@1 is in force by" in done.stderr) == (2, True)
 
 
-def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_path, bank_file, good_folder):
+def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(
+    inspectd, tmp_path, bank_file, good_folder
+):
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     store = RecipeStore(state / "recipes")
     with AuditLog(state / "audit.jsonl") as log:
@@ -56,12 +60,18 @@ def test_the_recipe_in_force_is_named_and_every_byte_of_its_banks_is_read(tmp_pa
     assert re.search(r"a@1 is in force by .*, and cannot be used: .*altered.*recipe activate", done.stderr)
 
 
-def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, bank_file, good_folder):
+def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(
+    inspectd, tmp_path, bank_file, good_folder
+):
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     assert inspectd("recipe", "activate", "a", "--config", file).returncode == 0
     (state / "audit.jsonl").write_bytes(b"")
-    for words in (("check", file), ("run", file), ("recipe", "list", "--config", file)):
-        done = inspectd(*words)
+    for give, *words in (
+        (inspectd, "check", file),
+        (process_of, "run", file),
+        (inspectd, "recipe", "list", "--config", file),
+    ):
+        done = give(*words)
         assert done.returncode == 2
         assert "record 1, which put a@1 in force, is gone" in done.stderr
         assert "inspectd recipe activate ID@VERSION (or file)" in done.stderr
@@ -75,13 +85,13 @@ def test_an_audit_file_that_was_emptied_puts_no_other_recipe_in_force(tmp_path, 
     assert "record 1 was made where nobody knew what was in force before" in done.stderr
 
 
-def test_the_state_of_another_line_is_refused(tmp_path, bank_file, good_folder):
+def test_the_state_of_another_line_is_refused(inspectd, tmp_path, bank_file, good_folder):
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     mark = Mark(state / MARK_NAME)
     mark.write_line("demo/press6")
     mark.close()
-    for words in (("check", file), ("run", file)):
-        done = inspectd(*words)
+    for give, word in ((inspectd, "check"), (process_of, "run")):
+        done = give(word, file)
         assert done.returncode == 2
         assert re.search(
             "has the journal of line demo/press6, expected that of .*If the line was renamed", done.stderr
@@ -90,7 +100,7 @@ def test_the_state_of_another_line_is_refused(tmp_path, bank_file, good_folder):
     assert inspectd("check", file).returncode == 0
 
 
-def test_a_state_that_the_line_cannot_write_is_found(tmp_path, bank_file, good_folder):
+def test_a_state_that_the_line_cannot_write_is_found(inspectd, tmp_path, bank_file, good_folder):
     file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
     text = file.read_text()
     (tmp_path / "a file").write_text("no directory")

@@ -6,13 +6,11 @@ import os
 import subprocess
 import sys
 
-from support.command import inspectd
-
 from inspectd.bank.file import read_bank
 from inspectd.bank.reach import reach_of
 
 
-def test_init_writes_a_file_once(tmp_path):
+def test_init_writes_a_file_once(inspectd, tmp_path):
     assert inspectd("init", tmp_path / "new").returncode == 0
     written = (tmp_path / "new" / "inspectd.toml").read_text()
     again = inspectd("init", tmp_path / "new")
@@ -23,7 +21,7 @@ def test_init_writes_a_file_once(tmp_path):
     assert (in_file.returncode, "is a file, expected a folder" in in_file.stderr) == (2, True)
 
 
-def test_init_on_a_full_disk_leaves_nothing_that_the_next_one_stops_at(tmp_path):
+def test_init_on_a_full_disk_leaves_nothing_that_the_next_one_stops_at(inspectd, tmp_path):
     command = [sys.executable, "-m", "inspectd", "init", str(tmp_path / "new")]
     full = subprocess.run(
         ["prlimit", "--fsize=1000", *command], capture_output=True, text=True, check=False,
@@ -34,7 +32,7 @@ def test_init_on_a_full_disk_leaves_nothing_that_the_next_one_stops_at(tmp_path)
     assert inspectd("init", tmp_path / "new").returncode == 0
 
 
-def test_inits_example_of_a_threshold_is_no_trap(tmp_path, bank_file, good_folder):
+def test_inits_example_of_a_threshold_is_no_trap(inspectd, tmp_path, bank_file, good_folder):
     """Taken as it stands, it is within the scale that banks have."""
     assert inspectd("init", tmp_path / "new").returncode == 0
     lines = (tmp_path / "new" / "inspectd.toml").read_text().splitlines()
