@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import numpy as np
 
+from inspectd.backends.base import Backend
 from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.file import read_bank
 from inspectd.bench.machine import FOR_IMAGES, missing
@@ -121,23 +122,27 @@ def of_synthetic(spec: Synthetic, device: str, options: ScoringOptions) -> Subje
     """
     with temporary_folder("bench-") as folder:
         path = Path(folder) / "bank.safetensors"
-        write_synthetic(path, spec)
+        write_synthetic(path, spec, device, options.backend)
         subject = of_bank(path, device, options)
     return replace(subject, facts={**subject.facts, "bank": "synthetic"})
 
 
-def write_synthetic(path: Path, spec: Synthetic) -> None:
-    """Write a synthetic bank, in a process of its own.
+def write_synthetic(path: Path, spec: Synthetic, device: str = "auto", backend: Backend = "auto") -> None:
+    """Write a synthetic bank in a process of its own, which also converts it if OpenVINO is to score it.
 
     Torch takes hundreds of megabytes that this process, whose memory is measured, may do without.
 
     Raises:
         InputError: the backbone is unknown, or a package or the weights it needs are missing.
-        UnavailableError: the file cannot be written.
+        UnavailableError: the file cannot be written, or the device or the backend is not there.
     """
-    words = ["-P", "-m", "inspectd.bench.synthetic", str(path), msgspec.json.encode(spec).decode()]
+    words = [str(path), msgspec.json.encode(spec).decode(), device, backend]
     done = subprocess.run(
-        [sys.executable, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "inspectd.bench.synthetic", *words],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         kinds = {int(kind.exit_code): kind for kind in (InputError, UnavailableError)}

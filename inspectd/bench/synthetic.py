@@ -1,7 +1,7 @@
 """Makes a synthetic bank of any size: enough to measure speed, without images of parts.
 
-It is made in a process of its own: `python -m inspectd.bench.synthetic FILE SPECIFICATION`, a `Synthetic` as
-JSON.
+It is made in a process of its own: `python -m inspectd.bench.synthetic FILE SPECIFICATION DEVICE BACKEND`, a
+`Synthetic` as JSON and what is to score it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import msgspec
 import numpy as np
 import torch
 
+from inspectd.backends.base import Backend
 from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.scorer import Scorer, ScoringOptions, computes_on_cuda
 from inspectd.bank.file import GOOD_SCORES, Manifest, write_bank
 from inspectd.bench.machine import missing
 from inspectd.bench.subject import Synthetic
@@ -93,6 +95,17 @@ def write(path: Path, spec: Synthetic) -> None:
     write_bank(path, manifest, arrays | {GOOD_SCORES: np.zeros(_IMAGES)})
 
 
+def convert(path: Path, device: str, backend: Backend) -> None:
+    """Have the bank converted where OpenVINO is to score it: here torch and the network are loaded already.
+
+    Raises:
+        InputError: the bank cannot be scored so.
+        UnavailableError: the device or the backend is not there.
+    """
+    if backend != "torch" and not missing(("openvino",)) and not computes_on_cuda(device):
+        Scorer.load(path, "cpu", ScoringOptions(backend))
+
+
 def _patch_options(spec: Synthetic) -> PatchOptions:
     return converted({"grid": spec.grid, "dimensions": spec.dims}, PatchOptions, "--bank, --grid")
 
@@ -116,6 +129,7 @@ def _detector(spec: Synthetic, extractor: FeatureExtractor) -> PatchCore:
 if __name__ == "__main__":
     try:
         write(Path(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Synthetic))
+        convert(Path(sys.argv[1]), sys.argv[3], msgspec.convert(sys.argv[4], Backend))
     except InspectdError as error:
         print(error, file=sys.stderr)  # noqa: T201
         sys.exit(error.exit_code)

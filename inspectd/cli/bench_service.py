@@ -75,7 +75,7 @@ def _share(load: str) -> float:
 
 def _synthetic_bank(arguments: argparse.Namespace, work: Path) -> Path:
     path = work / "bank.safetensors"
-    write_synthetic(path, synthetic_bank(arguments))
+    write_synthetic(path, synthetic_bank(arguments), arguments.device, arguments.backend)
     return path
 
 
