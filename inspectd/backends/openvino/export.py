@@ -11,6 +11,7 @@ import openvino
 import torch
 from openvino import opset13 as op
 from openvino.frontend.pytorch import ConversionExtension
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from inspectd.backends.openvino.pipeline import Exported
@@ -156,7 +157,11 @@ def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Represent
         # Tracing warns of every shape that becomes a constant, which is meant here.
         warnings.simplefilter("ignore")
         try:
-            model: Any = openvino.convert_model(module, example_input=inputs, extension=[_nan_to_num()])
+            # Not traced once more to compare the two, a fifth of the whole: nothing here is drawn by lot.
+            traced = TorchScriptPythonDecoder(
+                module, example_input=inputs, trace_kwargs={"check_trace": False}
+            )
+            model: Any = openvino.convert_model(traced, example_input=inputs, extension=[_nan_to_num()])
         except RuntimeError as error:
             raise UnconvertibleError(f"OpenVINO cannot convert this pipeline: {error}") from error
     model.reshape({position: list(tensor.shape) for position, tensor in enumerate(inputs)})

@@ -123,7 +123,7 @@ def test_a_bank_with_a_new_threshold_is_not_converted_again(
 @pytest.fixture(scope="module")
 def bank_with_lists(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lists") / "fine.bank"
-    spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.3)
+    spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inspectd.bank.lists.pays", lambda *_: True)
         build_bank(find_images(good_folder)[:14], path, spec, lambda *_: None)
@@ -144,7 +144,7 @@ def test_a_large_bank_is_searched_no_more_than_its_scores_need(
     assert (
         Scorer.load(bank_with_lists, "cpu", ScoringOptions(search="exact")).info.search == whole.info.search
     )
-    frames = [frame for path in find_images(mixed_folder)[12:28] if (frame := read_image(path)) is not None]
+    frames = [frame for path in find_images(mixed_folder)[16:24] if (frame := read_image(path)) is not None]
     for got, want in zip(lazy.score(frames), whole.score(frames), strict=True):
         assert got.image_score == pytest.approx(want.image_score, abs=0.005)
 
