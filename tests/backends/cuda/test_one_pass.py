@@ -205,8 +205,8 @@ def test_a_kernel_that_computes_otherwise_is_found(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def found():
-    return interpreted(Path(__file__).with_name("one_pass_on_cpu.py"))
+def found(tmp_path_factory):
+    return interpreted(Path(__file__).with_name("one_pass_on_cpu.py"), tmp_path_factory)
 
 
 def test_the_kernel_computes_what_torch_computes(found):

@@ -22,8 +22,8 @@ LITE_FINE = ([(40, 32, 32), (112, 16, 16)], PatchOptions(grid="fine", compressio
 
 
 @pytest.fixture(scope="module")
-def found():
-    return interpreted(Path(__file__).with_name("patch_kernel_on_cpu.py"))
+def found(tmp_path_factory):
+    return interpreted(Path(__file__).with_name("patch_kernel_on_cpu.py"), tmp_path_factory)
 
 
 def of_cases(found, what):

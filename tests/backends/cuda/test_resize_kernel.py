@@ -17,8 +17,8 @@ from inspectd.bench.synthetic import synthetic_pipeline
 
 
 @pytest.fixture(scope="module")
-def found():
-    return interpreted(Path(__file__).with_name("resize_on_cpu.py"))
+def found(tmp_path_factory):
+    return interpreted(Path(__file__).with_name("resize_on_cpu.py"), tmp_path_factory)
 
 
 def test_it_resizes_as_torch_does_on_a_cpu(found):

@@ -27,8 +27,8 @@ from inspectd.model.search import ExactSearch
 
 
 @pytest.fixture(scope="module")
-def found():
-    return interpreted(Path(__file__).with_name("kernel_on_cpu.py"))
+def found(tmp_path_factory):
+    return interpreted(Path(__file__).with_name("kernel_on_cpu.py"), tmp_path_factory)
 
 
 @pytest.mark.parametrize(("kind", "farthest"), [("exact-fused", 1.0001), ("exact-float8", 1.05)])
