@@ -84,7 +84,7 @@ def test_the_radius_is_the_largest_distance_that_is_left() -> None:
     assert coreset_of(points, len(points), seed=0).radius == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 3])
 def test_workers_choose_what_one_process_does(shared: SharedFeatures, workers: int) -> None:
     whole = coreset_of(shared.tensor[:IMAGES].flatten(0, 2), 500, seed=3)
     found = by_workers(shared, workers, ALL, None, 500)
@@ -97,7 +97,7 @@ def test_of_some_images_and_places(shared: SharedFeatures) -> None:
     kept = np.setdiff1d(ALL, np.arange(3, IMAGES, 10))
     points = shared.tensor[torch.from_numpy(kept)][:, MASK].flatten(0, 1)
     whole = coreset_of(points, 300, seed=3)
-    found = by_workers(shared, 3, kept, MASK, 300)
+    found = by_workers(shared, 2, kept, MASK, 300)
     assert torch.equal(found.values, whole.values)
 
 
