@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from support.pictures import noise, write_video
 
-from inspectd.backends.scorer import Scorer
+from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.build import BankBuilder, build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, read_bank
@@ -158,7 +158,7 @@ def test_one_image_does_not_set_the_threshold_nor_hide_what_it_shows(
     assert "59 cross-fitted good scores above, 1 unlike the rest set aside" in bank.manifest.threshold_basis
 
     # The bank remembers the defect, but at its place it is not blind to others.
-    scorer = Scorer.load(tmp_path / "x.bank", "cpu")
+    scorer = Scorer.load(tmp_path / "x.bank", "cpu", ScoringOptions("torch"))  # not converted for this
     blots = [
         cv2.circle(plate(seed), place, 6, (20, 20, 20), -1)
         for seed, place in ((100, (65, 65)), (101, (10, 10)))
@@ -213,7 +213,7 @@ def test_only_the_region_and_the_mask_are_judged(images: list[Path], tmp_path: P
     patches = PatchOptions(region=(0.0, 0.0, 0.8, 1.0))
     spec = BuildSpec(height=64, width=64, patches=patches, mask=tmp_path / "mask.png")
     report = build_bank(images, tmp_path / "x.bank", spec, quiet)
-    scorer = Scorer.load(tmp_path / "x.bank", "cpu")
+    scorer = Scorer.load(tmp_path / "x.bank", "cpu", ScoringOptions("torch"))  # not converted for this
     frame = read_image(images[0])
     assert frame is not None
     outside, masked, judged = frame.copy(), frame.copy(), frame.copy()

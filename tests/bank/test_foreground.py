@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from inspectd.backends.precisions import prepare
-from inspectd.backends.scorer import Scorer
+from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.build import BankBuilder, build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank
@@ -82,7 +82,7 @@ def test_a_missing_part_and_a_hole_in_it_fail(folder: Path, bank: Path) -> None:
     assert good is not None
     hole, missing = good.copy(), np.full_like(good, 15)
     hole[50:70, 50:70] = 15
-    scorer = Scorer.load(bank, "cpu")
+    scorer = Scorer.load(bank, "cpu", ScoringOptions("torch"))
     answers = scorer.score([good, hole, missing])
     assert [answer.image_score > scorer.info.threshold for answer in answers] == [False, True, True]
     judged = read_bank(bank).tensors["head.mask"] > 0
