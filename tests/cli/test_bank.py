@@ -13,11 +13,13 @@ import cv2
 import msgspec
 import numpy as np
 import pytest
+from support.cells import link
 from support.messages import EPOCH, verdict
 
 from inspectd import __version__, wire
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, write_bank
+from inspectd.bank.images import find_images
 from inspectd.bank.presets import PRESETS
 from inspectd.cli import bank as bank_command
 from inspectd.cli import bank_build
@@ -156,7 +158,8 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
     good, bank = folder_with_an_odd_one(good_folder, tmp_path), tmp_path / "x.bank"
-    build = inspectd("build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0)
+    small = ("--size", 64, "--pastes", 0, "--tune", "off")
+    build = inspectd("build", "--images", good, "--out", bank, *small)
     assert build.returncode == 0, build.stderr
     assert "unlike the rest, set aside: with them the threshold would be" in build.stdout
     assert f"  {good}/odd.png\n" in build.stdout
@@ -188,9 +191,8 @@ def test_images_unlike_the_rest_are_reviewed_accepted_or_taken_out(
         tmp_path / "x.bank",
         tmp_path / "r.html",
     )
-    build = inspectd(
-        "build", "--images", good, "--out", bank, "--size", 64, "--pastes", 0, "--review", page, "--json"
-    )
+    small = ("--size", 64, "--pastes", 0, "--tune", "off")
+    build = inspectd("build", "--images", good, "--out", bank, *small, "--review", page, "--json")
     choice = json.loads(build.stdout)["choice"]
     assert [row["false_reject_rate"] for row in choice["budgets"] if row["in_force"]] == [0.02]
     unlike = {image["name"]: image for image in choice["unlike_the_rest"]}
@@ -417,7 +419,8 @@ def test_tune_recommends(
 ) -> None:
     sweep = ("--sizes", 64, "--coresets", "0.1,0.3", "--neighbors", 1, "--layers", "blocks.2,blocks.4")
     plot = tmp_path / "plot.svg"
-    done = inspectd("tune", "--data", mixed_folder, "--images", good_folder, *sweep, "--plot", plot, "--json")
+    few = link(find_images(good_folder)[20:34], tmp_path / "few")
+    done = inspectd("tune", "--data", mixed_folder, "--images", few, *sweep, "--plot", plot, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert len(result["trials"]) == 2
