@@ -26,7 +26,7 @@ _RUNS = [  # what, words of `inspectd bench`, batches, seconds
 _DRY_RUNS = [
     (
         "lite0 default",
-        "--backbone resnet18 --size 64 --bank 200,64 --frame 64x64 --device cpu --backend torch",
+        "--backbone resnet18 --size 64 --bank 200,64 --frame 64x64 --device cpu",
         "1,2",
         0.2,
     ),
