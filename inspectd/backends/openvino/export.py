@@ -11,7 +11,6 @@ import openvino
 import torch
 from openvino import opset13 as op
 from openvino.frontend.pytorch import ConversionExtension
-from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import nn
 
 from inspectd.backends.openvino.pipeline import Exported
@@ -158,9 +157,7 @@ def _converted(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Represent
         warnings.simplefilter("ignore")
         try:
             # Not traced once more to compare the two, a fifth of the whole: nothing here is drawn by lot.
-            traced = TorchScriptPythonDecoder(
-                module, example_input=inputs, trace_kwargs={"check_trace": False}
-            )
+            traced = torch.jit.trace(module, inputs, check_trace=False)  # type: ignore[no-untyped-call]
             model: Any = openvino.convert_model(traced, example_input=inputs, extension=[_nan_to_num()])
         except RuntimeError as error:
             raise UnconvertibleError(f"OpenVINO cannot convert this pipeline: {error}") from error
