@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import hypothesis
 import pytest
-from support.cells import cells, link
+from support.cells import cells, link, shrink
 from support.daemon import WELL, Daemon
 from support.once import made_once
 
@@ -54,6 +54,21 @@ def mixed_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("mixed")
     link(cells(defective=False)[1:40:2], root / "good")
     link(cells(defective=True)[:20], root / "defective")
+    return root
+
+
+@pytest.fixture(scope="session")
+def small_good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 small pictures of good cells, for lines on which the stub scores."""
+    return shrink(cells(defective=False)[1:40:2], tmp_path_factory.mktemp("small") / "good")
+
+
+@pytest.fixture(scope="session")
+def small_mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """10 small pictures of good and 10 of defective cells, in a folder for each label; likewise."""
+    root = tmp_path_factory.mktemp("small_mixed")
+    shrink(cells(defective=False)[1:20:2], root / "good")
+    shrink(cells(defective=True)[:10], root / "defective")
     return root
 
 

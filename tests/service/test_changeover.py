@@ -34,10 +34,10 @@ from inspectd.scoring.stub import Behaviour, bank_sha256
 ACTIVATE, PREPARE, UNPREPARE = RecipeAction.ACTIVATE, RecipeAction.PREPARE, RecipeAction.UNPREPARE
 
 
-def line(start, good_folder, *, max_recipes=4, behaviour=None) -> Daemon:
-    cameras = camera_table("top", good_folder, fps=25, mode='"triggered"', slots=32)
-    cameras += camera_table("side", good_folder, fps=25, mode='"triggered"', slots=32)
-    cameras += camera_table("free", good_folder, fps=20, slots=32)
+def line(start, small_good, *, max_recipes=4, behaviour=None) -> Daemon:
+    cameras = camera_table("top", small_good, fps=25, mode='"triggered"', slots=32)
+    cameras += camera_table("side", small_good, fps=25, mode='"triggered"', slots=32)
+    cameras += camera_table("free", small_good, fps=20, slots=32)
     extra = f"[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n[scoring]\nmax_recipes = {max_recipes}\n"
     return start(settings("stub.bank", cameras, deadline_ms=3000, extra=extra), **(behaviour or {})).ready()
 
@@ -47,8 +47,8 @@ def three_recipes(state: Path) -> None:
         add_recipe(state, name, number, {"top": 0.1 * number, "side": 1.0 + number, "free": 0.1 * number})
 
 
-def test_parts_are_judged_by_the_recipe_their_trigger_was_accepted_under(start_daemon, plant, good_folder):
-    daemon = line(start_daemon, good_folder)
+def test_parts_are_judged_by_the_recipe_their_trigger_was_accepted_under(start_daemon, plant, small_good):
+    daemon = line(start_daemon, small_good)
     three_recipes(daemon.folder / "state")
     for name in "abc":
         prepare(daemon, name)
@@ -81,8 +81,8 @@ def test_parts_are_judged_by_the_recipe_their_trigger_was_accepted_under(start_d
     assert counts.captured == counts.verdicts + counts.drops
 
 
-def free_line(start, good_folder, *, max_recipes=4, behaviour=None) -> Daemon:
-    cameras = camera_table("free", good_folder, fps=50, slots=32)
+def free_line(start, small_good, *, max_recipes=4, behaviour=None) -> Daemon:
+    cameras = camera_table("free", small_good, fps=50, slots=32)
     text = settings("stub.bank", cameras, deadline_ms=1000, extra=f"[scoring]\nmax_recipes = {max_recipes}\n")
     return start(text, behaviour=behaviour or Behaviour()).ready()
 
@@ -98,8 +98,8 @@ def failed(daemon) -> str:
     return daemon.reader.event("recipe_failed").detail
 
 
-def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     for number, name in enumerate("ab", 1):
         add_recipe(daemon.folder / "state", name, number, {"free": 0.5 * number})
         prepare(daemon, number)
@@ -128,8 +128,8 @@ def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(start_daemo
     assert (counts.drops, counts.captured) == (0, counts.verdicts)
 
 
-def test_what_cannot_be_done_is_refused_and_changes_nothing(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder, max_recipes=2)
+def test_what_cannot_be_done_is_refused_and_changes_nothing(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good, max_recipes=2)
     state = daemon.folder / "state"
     add_recipe(state, "a", 1, {"free": 0.5})
     add_recipe(state, "b", 2, {"free": 0.6})
@@ -178,8 +178,8 @@ def stands_still(stat):
     return stat.read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def test_what_loads_stands_still_while_something_is_scored(start_daemon, good_folder):
-    daemon, stat = loads_behind(start_daemon, good_folder, 2)
+def test_what_loads_stands_still_while_something_is_scored(start_daemon, small_good):
+    daemon, stat = loads_behind(start_daemon, small_good, 2)
     seen = set()
     while not daemon.reader.event("recipe_prepared"):
         seen |= {stands_still(stat) for _ in range(100)}
@@ -189,8 +189,8 @@ def test_what_loads_stands_still_while_something_is_scored(start_daemon, good_fo
     assert daemon.stop() == 0
 
 
-def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, good_folder):
-    daemon, stat = loads_behind(start_daemon, good_folder, 60)
+def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, small_good):
+    daemon, stat = loads_behind(start_daemon, small_good, 60)
     daemon.until(lambda: stands_still(stat), 10)
     os.kill(daemon.process.pid, signal.SIGKILL)
     for _ in range(500):
@@ -200,8 +200,8 @@ def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, 
     pytest.fail(f"{stat} is still there: {stat.read_text()}")
 
 
-def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
     daemon.behave(Behaviour(load_seconds=60))
     assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
@@ -234,13 +234,13 @@ def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, g
     assert daemon.stop() == 0
 
 
-def test_what_was_acknowledged_is_in_force_after_any_end(start_daemon, good_folder, tmp_path):
+def test_what_was_acknowledged_is_in_force_after_any_end(start_daemon, small_good, tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     for number, name in enumerate("ab", 1):
         add_recipe(state, name, number, {"free": 0.5 * number})
     environment = {"STATE_DIRECTORY": str(state)}
-    text = settings("stub.bank", camera_table("free", good_folder, fps=50, slots=32), deadline_ms=1000)
+    text = settings("stub.bank", camera_table("free", small_good, fps=50, slots=32), deadline_ms=1000)
     acknowledged = "cell"
     for number in range(4):
         daemon = start_daemon(text, environment).ready()
@@ -274,8 +274,8 @@ def run(daemon, *words, expect=0):
     return done.stdout + done.stderr
 
 
-def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_person_changes_recipes_by_command(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     for name in ("a", "a", "b"):
         add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
@@ -297,10 +297,8 @@ def test_a_person_changes_recipes_by_command(start_daemon, good_folder):
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
-def test_a_running_line_says_anew_what_is_in_force_where_its_audit_file_was_emptied(
-    start_daemon, good_folder
-):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_running_line_says_anew_what_is_in_force_where_its_audit_file_was_emptied(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state, audit = daemon.folder / "state", daemon.folder / "state" / "audit.jsonl"
     for name in "ab":
         add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
@@ -315,8 +313,8 @@ def test_a_running_line_says_anew_what_is_in_force_where_its_audit_file_was_empt
     assert daemon.stop() == 0
 
 
-def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     add_recipe(state, "a", 1, {"free": 0.5})
     prepare(daemon, "a")
@@ -336,8 +334,8 @@ def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, good_fo
 
 
 @needs_root
-def test_a_change_that_counts_when_the_line_is_stopped_is_acknowledged_first(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_change_that_counts_when_the_line_is_stopped_is_acknowledged_first(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     add_recipe(state, "a", 1, {"free": 0.5})
     prepare(daemon, "a")
@@ -364,10 +362,8 @@ def test_a_change_that_counts_when_the_line_is_stopped_is_acknowledged_first(sta
     assert (found.id, found.version) == ("a", 1)
 
 
-def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(
-    start_daemon, good_folder
-):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_change_is_refused_where_the_audit_file_says_that_another_one_is_in_force(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state, audit = daemon.folder / "state", daemon.folder / "state" / "audit.jsonl"
     for name in "ab":
         add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})

@@ -22,11 +22,11 @@ def resident_mib(pid: int) -> float:
 
 
 @pytest.fixture(scope="module")
-def open_to_tcp(start_shared_daemon, stub_bank, good_folder) -> tuple[Daemon, int]:
+def open_to_tcp(start_shared_daemon, stub_bank, small_good) -> tuple[Daemon, int]:
     """A line that readers reach by TCP too, and its port."""
     port = free_port()
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{port}"\n'
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=50), extra=tcp)
+    text = settings(stub_bank, camera_table("cam", small_good, fps=50), extra=tcp)
     return start_shared_daemon(text).ready(), port
 
 
@@ -65,8 +65,8 @@ def test_a_message_without_end_costs_its_sender_the_connection(open_to_tcp, part
         elsewhere.close()
 
 
-def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
+def test_connections_without_end_do_not_disturb_who_is_there(start_daemon, stub_bank, small_good):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=50))).ready()
     children = daemon.children()
     with contextlib.ExitStack() as idle:
         with contextlib.suppress(FileNotFoundError):  # the door is shut: its file has another name
@@ -100,8 +100,8 @@ def test_a_line_is_not_good_while_a_door_is_away(open_to_tcp):
     assert told == {"door_down"}
 
 
-def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
+def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_bank, small_good):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=50))).ready()
     door = daemon.children()["door:local"]
     os.kill(door, signal.SIGSTOP)
     daemon.until(lambda: daemon.children().get("door:local", door) != door)
@@ -114,9 +114,9 @@ def test_a_door_that_hangs_is_replaced_and_the_line_goes_on(start_daemon, stub_b
 
 
 @pytest.mark.daemon
-def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(stub_bank, good_folder, tmp_path):
+def test_a_log_that_nobody_reads_holds_up_neither_the_line_nor_its_end(stub_bank, small_good, tmp_path):
     read_end, write_end = os.pipe()
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=50))
+    text = settings(stub_bank, camera_table("cam", small_good, fps=50))
     daemon = Daemon(tmp_path, text, behaviour=WELL, stderr=write_end)
     try:
         daemon.ready()

@@ -39,8 +39,8 @@ def status(daemon: Daemon) -> LineStatus:
     return ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
 
 
-def test_no_shadow_ends_while_another_one_is_being_recorded(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_no_shadow_ends_while_another_one_is_being_recorded(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     for number, name in enumerate("ab", 1):
         add_recipe(state, name, number, {"free": THRESHOLD})
@@ -55,8 +55,8 @@ def test_no_shadow_ends_while_another_one_is_being_recorded(start_daemon, good_f
     assert shadowed(state / "audit.jsonl").id == "b"
 
 
-def test_a_shadow_compares_and_is_promoted(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_a_shadow_compares_and_is_promoted(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     add_recipe(state, "b", 2, {"free": THRESHOLD})
     for action in (UNSHADOW, PROMOTE):
@@ -89,8 +89,8 @@ def test_a_shadow_compares_and_is_promoted(start_daemon, good_folder):
     assert actions == [("shadow", "b", None), ("promote", "b", "finds more"), ("rollback", "file", None)]
 
 
-def test_status_tells_what_would_be_judged_otherwise(start_daemon, good_folder):
-    cameras = camera_table("free", good_folder, fps=40, slots=32)
+def test_status_tells_what_would_be_judged_otherwise(start_daemon, small_good):
+    cameras = camera_table("free", small_good, fps=40, slots=32)
     text = settings("stub.bank", cameras, deadline_ms=1000)
     daemon = start_daemon(text).ready()
     state = daemon.folder / "state"
@@ -116,8 +116,8 @@ def test_status_tells_what_would_be_judged_otherwise(start_daemon, good_folder):
     daemon.until(lambda: "shadow" not in daemon.children())
 
 
-def test_whatever_becomes_of_it_parts_are_judged(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_whatever_becomes_of_it_parts_are_judged(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
     add_recipe(state, "b", 2, {"free": THRESHOLD})
     add_recipe(state, "odd", 3, {"free": THRESHOLD}, of_key="another")
@@ -153,15 +153,15 @@ def test_whatever_becomes_of_it_parts_are_judged(start_daemon, good_folder):
     assert not daemon.reader.event("scoring_lost")
 
 
-def test_it_goes_on_after_a_restart(start_daemon, good_folder, tmp_path):
+def test_it_goes_on_after_a_restart(start_daemon, small_good, tmp_path):
     state = tmp_path / "state"
     state.mkdir()
     add_recipe(state, "b", 2, {"free": THRESHOLD})
-    daemon = free_line(start_daemon, good_folder, state=state)
+    daemon = free_line(start_daemon, small_good, state=state)
     begin_shadow(daemon, "b")
     daemon.process.kill()
     daemon.process.wait()
-    daemon = free_line(start_daemon, good_folder, state=state)
+    daemon = free_line(start_daemon, small_good, state=state)
     give_time(daemon)
     daemon.until(lambda: daemon.reader.shadows)
     assert daemon.reader.event("shadow_started").detail.startswith("b@1 (resumed): ")
@@ -169,14 +169,14 @@ def test_it_goes_on_after_a_restart(start_daemon, good_folder, tmp_path):
     assert isinstance(ask(daemon, PROMOTE, "b"), RecipeAck)
     daemon.process.kill()
     daemon.process.wait()
-    daemon = free_line(start_daemon, good_folder, state=state)
+    daemon = free_line(start_daemon, small_good, state=state)
     assert status(daemon).in_force == "b@1"
     assert status(daemon).shadow is None
     assert daemon.stop() == 0
 
 
-def test_it_comes_behind_all_else(start_daemon, good_folder):
-    daemon = free_line(start_daemon, good_folder)
+def test_it_comes_behind_all_else(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
     add_recipe(daemon.folder / "state", "b", 2, {"free": THRESHOLD})
     ask(daemon, SHADOW, "b")
     daemon.until(lambda: standing_back(daemon))

@@ -45,9 +45,9 @@ def check_the_count(daemon):
 
 
 @pytest.fixture(scope="module")
-def two_views(start_shared_daemon, stub_bank, good_folder, mixed_folder):
+def two_views(start_shared_daemon, stub_bank, small_good, small_mixed):
     """A line with two cameras whose recipe has a deadline of its own, for tests that only look."""
-    cameras = triggered("top", good_folder) + triggered("side", mixed_folder)
+    cameras = triggered("top", small_good) + triggered("side", small_mixed)
     text = line(stub_bank, cameras, recipe="deadline_ms = 2000")
     return start_shared_daemon(text).ready()
 
@@ -79,8 +79,8 @@ def test_two_views_make_one_part(two_views, plant):
     assert len(set(used)) == len(used)
 
 
-def test_every_refusal_has_its_reason(start_daemon, plant, stub_bank, good_folder):
-    cameras = triggered("top", good_folder) + camera_table("free", good_folder, fps=2)
+def test_every_refusal_has_its_reason(start_daemon, plant, stub_bank, small_good):
+    cameras = triggered("top", small_good) + camera_table("free", small_good, fps=2)
     extra = 'max_open = 2\nid_memory_seconds = 0.5\nmatch = "nearest"'
     loading = Behaviour(load_seconds=60)
     daemon = start_daemon(line(stub_bank, cameras, window_ms=300, extra=extra), behaviour=loading)
@@ -116,9 +116,9 @@ def test_every_refusal_has_its_reason(start_daemon, plant, stub_bank, good_folde
 
 @pytest.mark.parametrize("match", ["first_after", "nearest"])
 def test_triggers_faster_than_the_camera_are_missed_not_shared(
-    start_daemon, plant, stub_bank, good_folder, match
+    start_daemon, plant, stub_bank, small_good, match
 ):
-    cameras = triggered("top", good_folder, fps=5)
+    cameras = triggered("top", small_good, fps=5)
     text = line(stub_bank, cameras, window_ms=250, extra=f'match = "{match}"\nmax_open = 500')
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
@@ -139,9 +139,9 @@ def test_triggers_faster_than_the_camera_are_missed_not_shared(
 @pytest.mark.parametrize("struck", ["scoring", "top"])
 @pytest.mark.parametrize("signum", [signal.SIGSTOP, signal.SIGKILL])
 def test_a_lost_process_never_makes_a_trigger_wait(
-    *, start_daemon, plant, stub_bank, good_folder, struck, signum
+    *, start_daemon, plant, stub_bank, small_good, struck, signum
 ):
-    cameras = triggered("top", good_folder, stall_timeout_ms=1500)
+    cameras = triggered("top", small_good, stall_timeout_ms=1500)
     text = line(stub_bank, cameras, deadline_ms=600) + "[scoring]\nstall_timeout_ms = 3000\n"
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
@@ -172,8 +172,8 @@ def test_a_lost_process_never_makes_a_trigger_wait(
     assert refusals <= {RefusalReason.NOT_READY, RefusalReason.OVERLOAD}
 
 
-def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, stub_bank, good_folder):
-    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), deadline_ms=400)).ready()
+def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, stub_bank, small_good):
+    daemon = start_daemon(line(stub_bank, triggered("top", small_good), deadline_ms=400)).ready()
     line_plant = plant(daemon)
     scoring = daemon.children()["scoring"]
     os.kill(scoring, signal.SIGSTOP)
@@ -200,8 +200,8 @@ def test_a_recipe_and_a_trigger_have_deadlines_of_their_own(two_views, plant):
     assert line_plant.part("own").deadline_ms == 1500
 
 
-def test_a_stop_closes_what_was_triggered(start_daemon, plant, stub_bank, good_folder):
-    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), window_ms=3000)).ready()
+def test_a_stop_closes_what_was_triggered(start_daemon, plant, stub_bank, small_good):
+    daemon = start_daemon(line(stub_bank, triggered("top", small_good), window_ms=3000)).ready()
     line_plant = plant(daemon)
     os.kill(daemon.children()["top"], signal.SIGSTOP)
     assert isinstance(line_plant.trigger("open"), Accepted)
@@ -215,8 +215,8 @@ def test_a_stop_closes_what_was_triggered(start_daemon, plant, stub_bank, good_f
     check_the_count(daemon)
 
 
-def test_a_trigger_that_was_read_late_is_refused(start_daemon, stub_bank, good_folder):
-    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 500")
+def test_a_trigger_that_was_read_late_is_refused(start_daemon, stub_bank, small_good):
+    text = line(stub_bank, triggered("top", small_good)).replace("max_delay_ms = 2000", "max_delay_ms = 500")
     daemon = start_daemon(text).ready()
     with zmq.Context() as context, context.socket(zmq.DEALER) as client:
         client.setsockopt(zmq.LINGER, 0)
@@ -238,10 +238,10 @@ def test_a_trigger_that_was_read_late_is_refused(start_daemon, stub_bank, good_f
 
 
 def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
-    start_daemon, plant, stub_bank, good_folder
+    start_daemon, plant, stub_bank, small_good
 ):
     """More messages than are read in a turn, before the trigger: it came when they did, and that is known."""
-    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    text = line(stub_bank, triggered("top", small_good)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
     daemon = start_daemon(text).ready()
     line_plant, said = plant(daemon), 0
     with zmq.Context() as context:
@@ -271,9 +271,9 @@ def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
 
 
 def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_start(
-    start_daemon, plant, stub_bank, good_folder
+    start_daemon, plant, stub_bank, small_good
 ):
-    text = line(stub_bank, triggered("top", good_folder), deadline_ms=30_000, window_ms=20_000)
+    text = line(stub_bank, triggered("top", small_good), deadline_ms=30_000, window_ms=20_000)
     first = start_daemon(text).ready()
     line_plant = plant(first)
     os.kill(first.children()["top"], signal.SIGSTOP)
@@ -293,9 +293,9 @@ def test_a_killed_daemon_owes_its_triggers_a_verdict_and_gives_it_at_the_next_st
     assert second.stop() == 0
 
 
-def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, good_folder):
+def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, small_good):
     port = free_port()
-    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), metrics_port=port)).ready()
+    daemon = start_daemon(line(stub_bank, triggered("top", small_good), metrics_port=port)).ready()
     line_plant = plant(daemon)
     for number in range(5):
         line_plant.trigger(number)
@@ -324,10 +324,10 @@ def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, g
 
 
 def test_a_trigger_sent_while_no_door_is_there_is_not_taken_for_a_new_one(
-    start_daemon, plant, stub_bank, good_folder
+    start_daemon, plant, stub_bank, small_good
 ):
     """A client that keeps what it sends until it is connected: its part is gone when the trigger comes."""
-    text = line(stub_bank, triggered("top", good_folder)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
+    text = line(stub_bank, triggered("top", small_good)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
     daemon = start_daemon(text).ready()
     line_plant = plant(daemon)
     assert isinstance(line_plant.trigger("before"), Accepted)

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+SMALL_PIXELS: Final = 60
+"""Height and width of a picture of `shrink`."""
 
 
 def cells(*, defective: bool) -> list[Path]:
@@ -24,4 +30,16 @@ def link(images: list[Path], folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for image in images:
         (folder / image.name).symlink_to(image)
+    return folder
+
+
+def shrink(images: list[Path], folder: Path) -> Path:
+    """Make `folder` with the images at a fifth of their size.
+
+    The stub looks at their mean alone, and a capture process spends half its time on cells as they are.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in images:
+        with Image.open(path) as image:
+            image.resize((SMALL_PIXELS, SMALL_PIXELS), Image.Resampling.BOX).save(folder / path.name)
     return folder
