@@ -6,11 +6,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.cells import SMALL_PIXELS
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
@@ -30,10 +31,10 @@ def bank(tmp_path: Path) -> Path:
     return path
 
 
-def text_of(bank: Path, good: Path, *, free_fps=30, top=None, recipe="threshold = 0.9", extra="") -> str:
+def text_of(bank: Path, good: Path, *, free_fps=20, top=None, recipe="threshold = 0.9", extra="") -> str:
     """A line with a camera that is changed, one that is not, and a triggered one."""
     cameras = camera_table("free", good, fps=free_fps, slots=32)
-    cameras += camera_table("steady", good, fps=40, slots=32)
+    cameras += camera_table("steady", good, fps=15, slots=32)
     cameras += camera_table("top", good, **{"mode": '"triggered"', "slots": 32, "fps": 25, **(top or {})})
     extra = f"[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n{extra}"
     return settings(bank, cameras, deadline_ms=3000, recipe=recipe, extra=extra)
@@ -76,12 +77,12 @@ def assert_all_accounted_for(daemon: Daemon) -> None:
     assert counts.triggers == counts.parts
 
 
-def test_a_changed_camera_starts_anew_and_no_other_loses_a_frame(start_daemon, good_folder, bank, tmp_path):
-    shutil.copytree(good_folder, tmp_path / "new/good")
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
+def test_a_changed_camera_starts_anew_and_no_other_loses_a_frame(start_daemon, small_good, bank, tmp_path):
+    shutil.copytree(small_good, tmp_path / "new/good")
+    daemon = start_daemon(text_of(bank, small_good)).ready()
     before = daemon.children()
-    changed = text_of(bank, good_folder, top={"slots": 16})
-    answer = reload(daemon, changed.replace(str(good_folder), str(tmp_path / "new"), 1))
+    changed = text_of(bank, small_good, top={"slots": 16})
+    answer = reload(daemon, changed.replace(str(small_good), str(tmp_path / "new"), 1))
     assert answer == ("reloaded", "camera free; camera top")
     daemon.until(lambda: of_camera(daemon, "free")[-1].frame_generation == 2, 20)
     daemon.ready()
@@ -95,13 +96,13 @@ def test_a_changed_camera_starts_anew_and_no_other_loses_a_frame(start_daemon, g
 
 
 def test_no_picture_by_the_settings_of_before_is_judged_by_the_recipe_of_after(
-    start_daemon, good_folder, bank, tmp_path
+    start_daemon, small_good, bank, tmp_path
 ):
-    shutil.copytree(good_folder, tmp_path / "new/good")
-    daemon = start_daemon(text_of(bank, good_folder, free_fps=60)).ready()
+    shutil.copytree(small_good, tmp_path / "new/good")
+    daemon = start_daemon(text_of(bank, small_good, free_fps=60)).ready()
     daemon.until(lambda: len(of_camera(daemon, "free")) > 30)
-    changed = text_of(bank, good_folder, free_fps=60, recipe="threshold = 0.8")
-    assert reload(daemon, changed.replace(str(good_folder), str(tmp_path / "new"), 1))[0] == "reloaded"
+    changed = text_of(bank, small_good, free_fps=60, recipe="threshold = 0.8")
+    assert reload(daemon, changed.replace(str(small_good), str(tmp_path / "new"), 1))[0] == "reloaded"
     daemon.until(lambda: any(v.frame_generation == 2 for v in of_camera(daemon, "free")))
     verdicts = of_camera(daemon, "free")
     assert {v.threshold for v in verdicts if v.frame_generation == 1} <= {0.9, None}
@@ -113,16 +114,18 @@ def test_no_picture_by_the_settings_of_before_is_judged_by_the_recipe_of_after(
 
 
 def write_lens(path: Path, focal_length: float) -> None:
-    matrix = np.array([[focal_length, 0, 150], [0, focal_length, 150], [0, 0, 1]])
-    write_calibration(path, LensCalibration(matrix, np.zeros(5), 300, 300, None, 300, 300), {})
+    centre = SMALL_PIXELS / 2
+    matrix = np.array([[focal_length, 0, centre], [0, focal_length, centre], [0, 0, 1]])
+    size = (SMALL_PIXELS, SMALL_PIXELS)
+    write_calibration(path, LensCalibration(matrix, np.zeros(5), *size, None, *size), {})
 
 
 def test_what_pictures_are_made_by_changes_with_a_reload_and_never_with_a_restart(
-    start_daemon, good_folder, bank, tmp_path
+    start_daemon, small_good, bank, tmp_path
 ):
     lens = tmp_path / "lens.yml"
     write_lens(lens, 900)
-    text = text_of(bank, good_folder)
+    text = text_of(bank, small_good)
     named = f'name = "free"\ngeometry = {{ calibration = "{lens}" }}'
     daemon = start_daemon(text.replace('name = "free"', named)).ready()
 
@@ -151,9 +154,9 @@ def test_what_pictures_are_made_by_changes_with_a_reload_and_never_with_a_restar
 
 
 def test_a_triggered_camera_changes_between_two_parts(
-    start_daemon, plant: Callable[[Daemon], Plant], good_folder, bank
+    start_daemon, plant: Callable[[Daemon], Plant], small_good, bank
 ):
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
+    daemon = start_daemon(text_of(bank, small_good)).ready()
     line = plant(daemon)
     for number in range(10):
         answer = line.trigger(number)
@@ -164,7 +167,7 @@ def test_a_triggered_camera_changes_between_two_parts(
         assert isinstance(answer, Accepted)
         if number in {2, 6}:  # its part is open
             top = {"fps": 20 + number, "latency_ms": number}
-            daemon.file.write_text(text_of(bank, good_folder, top=top))
+            daemon.file.write_text(text_of(bank, small_good, top=top))
             daemon.process.send_signal(signal.SIGHUP)
         time.sleep(0.1)
     for number in range(10):
@@ -176,9 +179,9 @@ def test_a_triggered_camera_changes_between_two_parts(
     assert_untouched(daemon, "steady")
 
 
-def test_a_camera_that_is_away_and_one_that_hangs_are_mended(start_daemon, good_folder, bank, tmp_path):
-    text = text_of(bank, good_folder)
-    wrong = text.replace(f'folder = "{good_folder}"', f'folder = "{tmp_path}/none"', 1)
+def test_a_camera_that_is_away_and_one_that_hangs_are_mended(start_daemon, small_good, bank, tmp_path):
+    text = text_of(bank, small_good)
+    wrong = text.replace(f'folder = "{small_good}"', f'folder = "{tmp_path}/none"', 1)
     daemon = start_daemon(wrong)
     daemon.until(lambda: "down" in daemon.phases() and "up" in daemon.phases(), 20)
     os.kill(daemon.children()["top"], signal.SIGSTOP)
@@ -200,15 +203,27 @@ BROKEN = {
 }
 
 
-def test_a_file_with_a_problem_changes_nothing(start_daemon, good_folder, bank, tmp_path):
-    good = text_of(bank, good_folder)
-    daemon = start_daemon(good).ready()
+@pytest.fixture(scope="module")
+def unchanged(start_shared_daemon, small_good, tmp_path_factory) -> Iterator[tuple[Daemon, Path]]:
+    """A line that refuses all files of these tests, and its bank; in the end it has lost nothing."""
+    bank = tmp_path_factory.mktemp("bank") / "stub.bank"
+    bank.write_bytes(b"the stub reads none")
+    daemon = start_shared_daemon(text_of(bank, small_good)).ready()
+    yield daemon, bank
+    assert_all_accounted_for(daemon)
+    for camera in ("steady", "free"):
+        assert_untouched(daemon, camera)
+
+
+def test_a_file_with_a_problem_changes_nothing(unchanged, small_good, tmp_path):
+    daemon, bank = unchanged
+    good = text_of(bank, small_good)
     refused = 0
     for broken in BROKEN.values():
         assert reload(daemon, broken)[0] == "reload_refused"
         refused += 1
     for old, new, found in [
-        ("fps = 30", "fps = -1", "cameras[0].fps: got -1"),
+        ("fps = 20", "fps = -1", "cameras[0].fps: got -1"),
         ('name = "steady"', 'name = "free"', "names must differ"),
         ('recipe = "cell"', 'recipe = "lid"', "no recipe 'lid'"),
         (str(bank), str(tmp_path / "none.bank"), "recipes[0].bank: "),
@@ -221,22 +236,21 @@ def test_a_file_with_a_problem_changes_nothing(start_daemon, good_folder, bank, 
         assert name == "reload_refused"
         assert found in detail, detail
         refused += 1
-    all_at_once = good.replace("fps = 30", "fps = -1").replace("threshold = 0.9", "threshold = true")
+    all_at_once = good.replace("fps = 20", "fps = -1").replace("threshold = 0.9", "threshold = true")
     detail = reload(daemon, all_at_once.replace("window_ms = 500", "window_ms = 0"))[1]
     assert all(part in detail for part in ("nothing is changed: ", "fps", "threshold", "triggers.window_ms"))
     daemon.file.unlink()
     assert "cannot be read: No such file" in reload(daemon)[1]
     assert refused > 10
-    assert_all_accounted_for(daemon)
     for camera in ("steady", "free"):
         assert_untouched(daemon, camera)
     assert {e.severity for e in daemon.reader.events if e.event == "reload_refused"} == {"alarm"}
     assert "Traceback" not in daemon.log.read_text()
 
 
-def test_what_takes_a_restart_is_named_and_nothing_is_half_applied(start_daemon, good_folder, bank):
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
-    changed = text_of(bank, good_folder, free_fps=5, recipe="threshold = 0.1", extra="[journal]\ndays = 3\n")
+def test_what_takes_a_restart_is_named_and_nothing_is_half_applied(unchanged, small_good):
+    daemon, bank = unchanged
+    changed = text_of(bank, small_good, free_fps=5, recipe="threshold = 0.1", extra="[journal]\ndays = 3\n")
     changed = changed.replace('name = "line"', 'name = "other"').replace(
         'mode = "triggered"', 'mode = "free"'
     )
@@ -249,21 +263,20 @@ def test_what_takes_a_restart_is_named_and_nothing_is_half_applied(start_daemon,
     ):
         assert setting in detail
     assert detail.count("takes a restart") == 3
-    one_more = text_of(bank, good_folder) + camera_table("new", good_folder)
+    one_more = text_of(bank, small_good) + camera_table("new", small_good)
     assert "to add, remove, rename or reorder cameras takes a restart" in reload(daemon, one_more)[1]
-    assert_all_accounted_for(daemon)
     for camera in ("steady", "free"):
         assert_untouched(daemon, camera)
 
 
 def test_a_threshold_changes_under_load_and_no_verdict_is_of_two_minds(
-    start_daemon, plant: Callable[[Daemon], Plant], good_folder, bank
+    start_daemon, plant: Callable[[Daemon], Plant], small_good, bank
 ):
-    daemon = start_daemon(text_of(bank, good_folder), behaviour=Behaviour(latency_ms=5)).ready()
+    daemon = start_daemon(text_of(bank, small_good), behaviour=Behaviour(latency_ms=5)).ready()
     line, opened = plant(daemon), 0
     thresholds = [0.9, 0.95, 0.85]
     for threshold in thresholds[1:]:
-        daemon.file.write_text(text_of(bank, good_folder, recipe=f"threshold = {threshold}"))
+        daemon.file.write_text(text_of(bank, small_good, recipe=f"threshold = {threshold}"))
         seen = len(told(daemon))
         daemon.process.send_signal(signal.SIGHUP)
         while len(told(daemon)) == seen:
@@ -294,13 +307,13 @@ def test_a_threshold_changes_under_load_and_no_verdict_is_of_two_minds(
     assert isinstance(verify(audit), AuditSummary)
 
 
-def test_a_recipe_of_the_store_stays_in_force(start_daemon, good_folder, bank):
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
+def test_a_recipe_of_the_store_stays_in_force(start_daemon, small_good, bank):
+    daemon = start_daemon(text_of(bank, small_good)).ready()
     cameras = {"free": 0.9, "steady": 0.9, "top": 0.9}
     add_recipe(daemon.folder / "state", "a", 1, cameras)
     prepare(daemon, "a")
     assert isinstance(ask(daemon, RecipeAction.ACTIVATE, "a"), RecipeAck)
-    changed = text_of(bank, good_folder, free_fps=35, recipe="threshold = 0.8")
+    changed = text_of(bank, small_good, free_fps=35, recipe="threshold = 0.8")
     said = "recipe cell: threshold; camera free; a@1 of the recipe store stays in force"
     assert reload(daemon, changed) == ("reloaded", said)
     daemon.reader.verdicts.clear()
@@ -315,10 +328,10 @@ def test_a_recipe_of_the_store_stays_in_force(start_daemon, good_folder, bank):
     assert ask(daemon, RecipeAction.UNPREPARE, "a").state == "unloaded"
 
 
-def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, good_folder, bank):
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
+def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, small_good, bank):
+    daemon = start_daemon(text_of(bank, small_good)).ready()
     daemon.behave(Behaviour(fault="refuse"))
-    name, detail = reload(daemon, text_of(bank, good_folder, free_fps=5, recipe="threshold = 0.1"))
+    name, detail = reload(daemon, text_of(bank, small_good, free_fps=5, recipe="threshold = 0.1"))
     assert name == "reload_refused"
     assert "the recipes cannot be loaded: failed: " in detail
     assert "the stub was asked to refuse its banks" in detail
@@ -345,16 +358,16 @@ def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, good_fo
     assert_all_accounted_for(daemon)
 
 
-def test_a_storm_of_signals_and_one_at_a_bad_moment(start_daemon, good_folder, bank):
+def test_a_storm_of_signals_and_one_at_a_bad_moment(start_daemon, small_good, bank):
     starts = Behaviour(load_seconds=1.0)
-    daemon = start_daemon(text_of(bank, good_folder), behaviour=starts)
+    daemon = start_daemon(text_of(bank, small_good), behaviour=starts)
     daemon.until(lambda: daemon.reader.event("started"), 20)
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until(lambda: daemon.reader.event("reload_ignored"), 5)
     daemon.behave(Behaviour())
     daemon.ready()
     for number in range(50):
-        text = text_of(bank, good_folder, free_fps=20 + number % 2, recipe=f"threshold = 0.9{number}")
+        text = text_of(bank, small_good, free_fps=20 + number % 2, recipe=f"threshold = 0.9{number}")
         daemon.file.write_text(text)  # it may be read while only half of it is there
         daemon.process.send_signal(signal.SIGHUP)
         time.sleep(0.02)
@@ -366,10 +379,10 @@ def test_a_storm_of_signals_and_one_at_a_bad_moment(start_daemon, good_folder, b
     assert_untouched(daemon, "steady")
 
 
-def test_a_line_that_is_killed_during_a_reload_starts_by_the_file(start_daemon, good_folder, bank):
-    daemon = start_daemon(text_of(bank, good_folder)).ready()
+def test_a_line_that_is_killed_during_a_reload_starts_by_the_file(start_daemon, small_good, bank):
+    daemon = start_daemon(text_of(bank, small_good)).ready()
     daemon.behave(Behaviour(load_seconds=30))
-    daemon.file.write_text(text_of(bank, good_folder, free_fps=21, recipe="threshold = 0.8"))
+    daemon.file.write_text(text_of(bank, small_good, free_fps=21, recipe="threshold = 0.8"))
     daemon.process.send_signal(signal.SIGHUP)
     daemon.until(lambda: "scoring-b" in daemon.children(), 10)
     daemon.process.kill()
