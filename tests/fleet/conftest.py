@@ -81,13 +81,13 @@ def start_agent(signers: Signers) -> Iterator[Callable[..., AgentProcess]]:
 
 
 @pytest.fixture
-def start_line(start_cluster, start_daemon, good_folder, start_agent):
+def start_line(start_cluster, start_daemon, small_good, start_agent):
     """Starts servers, a line that knows the banks of recipes, and its agent."""
 
     def start(*recipes: MadeRecipe, **fleet: float) -> tuple[NatsCluster, Daemon, AgentProcess]:
         cluster = start_cluster()
         cluster.make_fleet_streams()
-        text = line_settings(settings("stub.bank", camera_table("top", good_folder, fps=20)), "line")
+        text = line_settings(settings("stub.bank", camera_table("top", small_good, fps=10)), "line")
         daemon = start_daemon(text).ready()
         know_banks(daemon, *recipes)
         return cluster, daemon, start_agent(cluster, "line", daemon, **fleet)

@@ -27,8 +27,8 @@ def judged(daemon: Daemon) -> list[Position]:
     return [Position(verdict.epoch, verdict.seq) for verdict in daemon.reader.verdicts]
 
 
-def start_line(start_daemon, stub_bank, good_folder, fps: float = 100) -> Daemon:
-    return start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=fps))).ready()
+def start_line(start_daemon, stub_bank, small_good, fps: float = 50) -> Daemon:
+    return start_daemon(settings(stub_bank, camera_table("top", small_good, fps=fps))).ready()
 
 
 def checked(cluster: NatsCluster, line: Daemon, name: str = "line", **more: str) -> tuple[int, str]:
@@ -42,12 +42,12 @@ def checked(cluster: NatsCluster, line: Daemon, name: str = "line", **more: str)
 
 
 def test_verdicts_survive_a_leader_and_a_forwarder(
-    start_daemon, stub_bank, good_folder, start_cluster, start_forwarder
+    start_daemon, stub_bank, small_good, start_cluster, start_forwarder
 ) -> None:
     cluster = start_cluster()
-    line = start_line(start_daemon, stub_bank, good_folder)
+    line = start_line(start_daemon, stub_bank, small_good)
     forwarder = start_forwarder(cluster, "line", line.runtime_dir)
-    forwarder.until(lambda: forwarder.metrics().get(FORWARDED, 0) > 200)
+    forwarder.until(lambda: forwarder.metrics().get(FORWARDED, 0) > 100)
     code, said = checked(cluster, line)
     assert code == 0, said
     for words in (
@@ -60,7 +60,7 @@ def test_verdicts_survive_a_leader_and_a_forwarder(
         assert words in said
     leader = cluster.leader("V+test+line")
     cluster.kill(leader)
-    line.until(lambda: len(line.reader.verdicts) > 800)
+    line.until(lambda: len(line.reader.verdicts) > 400)
     away = f"nats{leader + 1} is away", f"nats{leader + 1} lacks"
     end = time.monotonic() + 30  # the others choose a leader, and take the silent one for away, in seconds
     while not any(words in said for words in away):
@@ -68,10 +68,10 @@ def test_verdicts_survive_a_leader_and_a_forwarder(
         code, said = checked(cluster, line)
         assert code == 1
     forwarder.stop(signal.SIGKILL)
-    line.until(lambda: len(line.reader.verdicts) > 1000)
+    line.until(lambda: len(line.reader.verdicts) > 500)
     forwarder.start()
     cluster.start(leader)
-    line.until(lambda: len(line.reader.verdicts) > 1200)
+    line.until(lambda: len(line.reader.verdicts) > 600)
     expected = judged(line)
     forwarder.until(lambda: cluster.info("V+test+line").state.messages >= len(expected))
     assert [position for _, position in cluster.positions("line")][: len(expected)] == expected
@@ -83,13 +83,13 @@ def test_verdicts_survive_a_leader_and_a_forwarder(
 
 
 def test_what_is_missing_in_the_middle_is_found_and_filled(
-    start_daemon, stub_bank, good_folder, start_cluster, start_forwarder
+    start_daemon, stub_bank, small_good, start_cluster, start_forwarder
 ) -> None:
     cluster: NatsCluster = start_cluster(with_streams=False)
     names = cluster.lines["line"]
     open_to_damage = verdicts_config(names, days=1, max_gb=0.1).evolve(deny_delete=False)
     cluster.as_user("administrator", lambda servers: servers.js.add_stream(open_to_damage))
-    line = start_line(start_daemon, stub_bank, good_folder, fps=50)
+    line = start_line(start_daemon, stub_bank, small_good, fps=50)
     forwarder = start_forwarder(
         cluster, "line", line.runtime_dir, forward="heatmaps = false\ncompare_minutes = 0.05"
     )
@@ -131,10 +131,10 @@ def _damage_and_wait(cluster: NatsCluster, forwarder: ForwarderProcess) -> None:
 
 
 def test_a_line_that_goes_back_before_the_streams_last_epoch_gives_nothing_twice(
-    start_daemon, stub_bank, good_folder, start_cluster, start_forwarder
+    start_daemon, stub_bank, small_good, start_cluster, start_forwarder
 ) -> None:
     cluster: NatsCluster = start_cluster()
-    line = start_line(start_daemon, stub_bank, good_folder, fps=50)
+    line = start_line(start_daemon, stub_bank, small_good, fps=50)
     forwarder = start_forwarder(cluster, "line", line.runtime_dir, forward="compare_minutes = 0.05")
     forwarder.until(lambda: forwarder.metrics().get(FORWARDED, 0) > 100)
     forwarder.stop()
@@ -157,10 +157,10 @@ def test_a_line_that_goes_back_before_the_streams_last_epoch_gives_nothing_twice
 
 
 def test_servers_that_flush_now_and_then_are_refused(
-    start_daemon, stub_bank, good_folder, start_cluster, start_forwarder
+    start_daemon, stub_bank, small_good, start_cluster, start_forwarder
 ) -> None:
     cluster = start_cluster(sync="30s")
-    line = start_line(start_daemon, stub_bank, good_folder, fps=10)
+    line = start_line(start_daemon, stub_bank, small_good, fps=10)
     code, said = checked(cluster, line)
     assert code == 1
     assert (
@@ -173,9 +173,9 @@ def test_servers_that_flush_now_and_then_are_refused(
     assert cluster.info("V+test+line").state.messages == 0
 
 
-def test_a_check_names_what_is_wrong(start_daemon, stub_bank, good_folder, start_cluster) -> None:
+def test_a_check_names_what_is_wrong(start_daemon, stub_bank, small_good, start_cluster) -> None:
     cluster = start_cluster(("line", "other"))
-    line = start_line(start_daemon, stub_bank, good_folder, fps=10)
+    line = start_line(start_daemon, stub_bank, small_good, fps=10)
     code, said = checked(cluster, line, "other", seed_file=str(cluster.keys["line"][0]))
     assert code == 1
     assert "permissions violation" in said.lower()

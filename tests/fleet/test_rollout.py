@@ -107,7 +107,7 @@ def rollout(cluster: NatsCluster, order: Path, *more: str) -> subprocess.Popen[s
 
 
 @pytest.fixture
-def two_lines(start_cluster, start_daemon, good_folder, start_agent):
+def two_lines(start_cluster, start_daemon, small_good, start_agent):
     """Starts servers and two lines with their agents."""
 
     def start(*recipes: Any) -> tuple[NatsCluster, dict[str, Any]]:
@@ -115,7 +115,7 @@ def two_lines(start_cluster, start_daemon, good_folder, start_agent):
         cluster.make_fleet_streams()
         agents = {}
         for line in ("l1", "l2"):
-            text = line_settings(settings("stub.bank", camera_table("top", good_folder, fps=20)), line)
+            text = line_settings(settings("stub.bank", camera_table("top", small_good, fps=10)), line)
             daemon = start_daemon(text).ready()
             know_banks(daemon, *recipes)
             agents[line] = start_agent(cluster, line, daemon)

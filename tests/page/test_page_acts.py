@@ -32,9 +32,9 @@ cameras = ["free"]
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    cameras = camera_table("free", good_folder, fps=20)
-    cameras += camera_table("top", good_folder, fps=20, mode='"triggered"', slots=32)
+def daemon(start_shared_daemon, stub_bank, small_good) -> Daemon:
+    cameras = camera_table("free", small_good, fps=10)
+    cameras += camera_table("top", small_good, fps=10, mode='"triggered"', slots=32)
     daemon = start_shared_daemon(settings(stub_bank, cameras, deadline_ms=3000, extra=GOLDEN)).ready()
     for number, name in ((1, "a"), (2, "b")):
         add_recipe(daemon.folder / "state", name, number, {"free": 0.5 + number, "top": 0.5 + number})
@@ -180,9 +180,9 @@ def test_a_line_that_is_away_says_so_and_the_record_does_too(daemon, page, act) 
 
 
 def test_a_control_socket_of_another_line_is_not_acted_on(
-    start_daemon, stub_bank, good_folder, daemon, tmp_path
+    start_daemon, stub_bank, small_good, daemon, tmp_path
 ) -> None:
-    cameras = camera_table("free", good_folder, fps=5)
+    cameras = camera_table("free", small_good, fps=5)
     text = settings(stub_bank, cameras, extra=GOLDEN).replace('name = "line"', 'name = "other"')
     other = start_daemon(text).ready()
     add_recipe(other.folder / "state", "a", 1, {"free": 1.5})

@@ -18,9 +18,9 @@ pytestmark = pytest.mark.system  # Mosquitto is no part of the project
 
 
 @pytest.fixture(scope="module")
-def line(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+def line(start_shared_daemon, stub_bank, small_good) -> Daemon:
     """A free-running line that judges 20 parts a second."""
-    return start_shared_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    return start_shared_daemon(settings(stub_bank, camera_table("top", small_good, fps=10))).ready()
 
 
 def told(host) -> list[int]:
@@ -162,9 +162,9 @@ def test_a_primary_host_that_goes_while_the_births_wait_for_the_line_is_waited_f
     assert gateway.stop() == 0
 
 
-def test_views_of_a_triggered_part_are_one_row(start_daemon, stub_bank, good_folder, plant) -> None:
+def test_views_of_a_triggered_part_are_one_row(start_daemon, stub_bank, small_good, plant) -> None:
     cameras = "".join(
-        camera_table(name, good_folder, fps=25, mode='"triggered"', slots=32) for name in ("top", "side")
+        camera_table(name, small_good, fps=25, mode='"triggered"', slots=32) for name in ("top", "side")
     )
     window = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
     line = start_daemon(settings(stub_bank, cameras, deadline_ms=3000, extra=window)).ready()
