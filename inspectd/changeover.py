@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InspectdError
+from inspectd.errors import InputError, InspectdError
 from inspectd.metrics import Metrics
 from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
@@ -173,6 +173,8 @@ class Changeover:
     def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
         """Load a recipe that the store has, unless it is loaded."""
         self._is_reading = False
+        if request.version is None and self._book.is_ever_in_force(recipe.id):
+            self._book.mean(recipe)  # another one than until now where the store no longer holds that
         loaded = self._book.find(recipe.id, recipe.version)
         if loaded is not None and loaded.sha256 == recipe.sha256:
             self._acknowledge(request, reply, recipe)
@@ -241,6 +243,10 @@ class Changeover:
     def _find(self, request: RecipeRequest) -> LineRecipe | None:
         # Version 0 is the configuration file as it is now, however often it was read again.
         version = None if request.recipe == FILE and not request.version else request.version
+        shadow = self._shadow.recipe
+        is_of_shadow = version is None and shadow is not None and _names(request, shadow)
+        if request.action is RecipeAction.PROMOTE and is_of_shadow and shadow is not None:
+            version = shadow.version  # as a rule no version that ever was in force
         return self._book.find(request.recipe, version)
 
     # --- the configuration file is read again --------------------------------------------------------------
@@ -291,10 +297,23 @@ class Changeover:
             lambda error: self._emit("alarm", "recipe_not_recorded", detail=f"{what}: {error}"),
         )
         self._clerk.ask(
+            self._records.meant.of_those_put_in_force, self._on_meant_found, self._on_meant_unknown
+        )
+        self._clerk.ask(
             self._records.shadow,
             self._on_shadow_found,
             lambda error: self._emit("warning", "shadow_failed", detail=f"not resumed: {error}"),
         )
+
+    def _on_meant_found(self, found: tuple[dict[str, int], InputError | None]) -> None:
+        versions, damage = found
+        self._book.remember(versions)
+        if damage is not None:
+            self._on_meant_unknown(damage)
+
+    def _on_meant_unknown(self, error: InspectdError) -> None:
+        detail = f"which version of each recipe was in force last is not known, so name versions: {error}"
+        self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
 
     def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
         if recipe is None or self._shadow.name is not None:
@@ -333,7 +352,7 @@ class Changeover:
                 self._answer(request, reply, recipe, RecipeState.LOADING)
 
         self._clerk.ask(
-            partial(self._records.read, request.recipe, request.version),
+            partial(self._records.read, request.recipe, request.version, is_newest_meant=True),
             record,
             lambda error: refuse(error, _unreadable(error)),
         )

@@ -139,7 +139,7 @@ def _meant(line: LineState, arguments: argparse.Namespace, action: RecipeAction)
     if action is RecipeAction.ROLLBACK:
         return _before(line)
     if action not in {RecipeAction.UNSHADOW, RecipeAction.PROMOTE}:
-        return _named(line, arguments.recipe)
+        return _named(line, arguments.recipe, is_newest_meant=action is RecipeAction.SHADOW)
     shadow = ask_status(socket_of(arguments.config, "sync")).shadow
     if shadow is None:
         raise InputError("the line has no shadow; inspectd recipe shadow begins one")
@@ -152,8 +152,10 @@ def _before(line: LineState) -> tuple[str, int | None]:
     return before.id, before.version
 
 
-def _named(line: LineState, text: str) -> tuple[str, int | None]:
-    return (FILE, None) if text == FILE else version_named(line.store, text)
+def _named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int | None]:
+    if text == FILE:
+        return FILE, None
+    return version_named(line, text, is_newest_meant=is_newest_meant)
 
 
 def _name(request: RecipeRequest) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 from inspectd import config
 from inspectd.errors import InputError
 from inspectd.recipes.audit import FILE_NAME, InForce, in_force
+from inspectd.recipes.meaning import MeantVersions
 from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
 
@@ -27,6 +28,7 @@ class LineState:
         settings: the line's configuration.
         store: its recipes.
         audit: its audit file.
+        meant: which version of a recipe its id alone means.
     """
 
     def __init__(self, file: Path) -> None:
@@ -45,17 +47,24 @@ class LineState:
             state = by_systemd
         self.store = RecipeStore(state / "recipes")
         self.audit = state / FILE_NAME
+        self.meant = MeantVersions(self.store, self.audit)
 
 
-def version_named(store: RecipeStore, text: str) -> tuple[str, int]:
-    """The recipe and version of `ID` or `ID@VERSION`.
+def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:
+    """The recipe and version of `ID` or `ID@VERSION`; `ID` alone means what a line means by it.
+
+    Args:
+        line: whose recipes they are.
+        text: names one.
+        is_newest_meant: `ID` alone means the newest version all the same.
 
     Raises:
-        InputError: it is neither, or there is no such recipe.
+        InputError: it is neither, there is no such recipe, or nobody can know which version is meant.
+        UnavailableError: the store or the audit file cannot be read now.
     """
     name, at, version = text.partition("@")
     if not at:
-        return name, store.newest(name)
+        return name, line.store.newest(name) if is_newest_meant else line.meant.version_of(name)
     if not (version.isascii() and version.isdigit() and len(version) < 10):
         raise InputError(f"got {text[:200]!r}, expected ID or ID@VERSION such as cells@3")
     return name, int(version)

@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the file cannot be written.
     """
     line = LineState(arguments.config)
-    recipe = line.store.export(*version_named(line.store, arguments.recipe), arguments.out)
+    recipe = line.store.export(*version_named(line, arguments.recipe), arguments.out)
     size_bytes = arguments.out.stat().st_size
     if arguments.json:
         print(json_line({"file": str(arguments.out), "bytes": size_bytes, "recipe": recipe}))

@@ -33,6 +33,23 @@ def main(arguments: argparse.Namespace) -> int:
         if unknown is not None:
             raise unknown
         return ExitCode.OK
+    _print(listed, force)
+    if unknown is not None:
+        raise unknown
+    meant, damage = line.meant.of_those_put_in_force()
+    for name, version in meant.items():
+        if version != line.store.newest(name):
+            print(f"{name} alone, or its number, means {name}@{version}, which was in force last")
+    if force is None or force.is_file:
+        print("in force: the recipes of the configuration file")
+    elif not any(is_in_force(force, each.recipe) for each in listed):
+        print(f"in force: {force.id}@{force.version}, which the store does not hold, or holds damaged")
+    if damage is not None:
+        raise damage
+    return ExitCode.OK
+
+
+def _print(listed: list[ListedVersion], force: InForce | None) -> None:
     if listed:
         output.console(highlight=False).print(_table(listed, force))
     else:
@@ -40,13 +57,6 @@ def main(arguments: argparse.Namespace) -> int:
     for each in listed:
         if each.problem is not None:
             print("\n".join(wrapped(printable(f"damaged: {each.id}@{each.version}: {each.problem}"), 0)))
-    if unknown is not None:
-        raise unknown
-    if force is None or force.is_file:
-        print("in force: the recipes of the configuration file")
-    elif not any(is_in_force(force, each.recipe) for each in listed):
-        print(f"in force: {force.id}@{force.version}, which the store does not hold, or holds damaged")
-    return ExitCode.OK
 
 
 def _fields(listed: ListedVersion) -> dict[str, object]:

@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is no such version, or it is damaged.
     """
     line = LineState(arguments.config)
-    recipe = line.store.verify(*version_named(line.store, arguments.recipe))
+    recipe = line.store.verify(*version_named(line, arguments.recipe))
     if arguments.json:
         print(json_line(recipe))
         return ExitCode.OK

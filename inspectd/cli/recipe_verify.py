@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.recipe is None:
         chosen = [(name, version) for name in line.store.ids() for version in line.store.versions(name)]
     else:
-        chosen = [version_named(line.store, arguments.recipe)]
+        chosen = [version_named(line, arguments.recipe)]
     damaged = 0
     for name, version in chosen:
         problem = None

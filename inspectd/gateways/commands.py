@@ -64,10 +64,10 @@ class RecipeDesk:
         """Do a command; why it was not done, as `wire.numbers` knows it."""
         match command.code:
             case CommandCode.ACTIVATE:  # what is not loaded is loaded first
-                failed = await self._load(command.number)
-                return failed or await self._ask(RecipeAction.ACTIVATE, command.number)
+                return await self._put_in_force(command.number)
             case CommandCode.PREPARE:
-                return await self._load(command.number)
+                loaded = await self._load(command.number)
+                return None if isinstance(loaded, RecipeAck) else loaded
             case CommandCode.UNPREPARE:
                 return await self._ask(RecipeAction.UNPREPARE, command.number)
             case CommandCode.PROMOTE:
@@ -77,7 +77,15 @@ class RecipeDesk:
             case _:
                 return "unknown_command"
 
-    async def _load(self, number: int) -> str | None:
+    async def _put_in_force(self, number: int) -> str | None:
+        loaded = await self._load(number)
+        if not isinstance(loaded, RecipeAck):
+            return loaded
+        # The very version that was loaded, whatever the number has come to mean meanwhile.
+        return await self._ask(RecipeAction.ACTIVATE, loaded.recipe, loaded.version)
+
+    async def _load(self, number: int) -> RecipeAck | str:
+        """The version that is loaded, or why none is."""
         name = self._name()
         loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._awaited = (name, loaded)
@@ -90,20 +98,22 @@ class RecipeDesk:
             if not isinstance(answer, RecipeAck):
                 return answer
             if answer.state is not RecipeState.LOADING:
-                return None
+                return answer
             async with asyncio.timeout(self._load_seconds):
-                return await loaded
+                return await loaded or answer
         except TimeoutError:
             return "not_loaded"
         finally:
             self._awaited = None
 
-    async def _ask(self, action: RecipeAction, number: int) -> str | None:
-        answer = await self._answer(action, number, self._name())
+    async def _ask(self, action: RecipeAction, recipe: int | str, version: int | None = None) -> str | None:
+        answer = await self._answer(action, recipe, self._name(), version)
         return None if isinstance(answer, RecipeAck) else answer
 
-    async def _answer(self, action: RecipeAction, number: int, name: str) -> RecipeAck | str:
-        request = RecipeRequest(name, action, number, who="plc", line=self._line.meant)
+    async def _answer(
+        self, action: RecipeAction, recipe: int | str, name: str, version: int | None = None
+    ) -> RecipeAck | str:
+        request = RecipeRequest(name, action, recipe, version, who="plc", line=self._line.meant)
         try:
             answer = await asyncio.to_thread(
                 ask_recipe, self._control, request, self._line.keys, _ASK_SECONDS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -126,11 +127,13 @@ class RecipeBook:
         self._in_force = in_force
         self._sha256: dict[str, str] = {}  # also of keys that are gone: they never mean anything else
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
+        self._meant: dict[str, int] = {}  # the version that an id alone means, where one was ever in force
         self.in_force_since_ns = 0
         """When the one in force was put in force; 0: the line began with it."""
         self.withheld: str | None = None
         """Name of one that is loaded, and that nobody gets who does not ask for this very version."""
         self._index()
+        self.mean(in_force)
 
     @property
     def in_force(self) -> LineRecipe:
@@ -143,19 +146,36 @@ class RecipeBook:
         return list(self._loaded)
 
     def find(self, recipe: str | int, version: int | None) -> LineRecipe | None:
-        """A loaded one, by its id or number; without a version the newest loaded of that id.
+        """A loaded one, by its id or number; without a version the one that was put in force last.
 
-        None also where several recipes have that number, as it was given anew in the store: nobody can know
-        which of them is meant.
+        Where that is not loaded it is none; where none ever was in force, the newest loaded. None also where
+        several recipes have that number, as it was given anew in the store: nobody can know which is meant.
         """
         named = [each for each in self._loaded if recipe in {each.id, each.number}]
         found = [
             each
             for each in named
-            if (each.name != self.withheld if version is None else version == each.version)
+            if (self._may_be_meant(each) if version is None else version == each.version)
         ]
         is_known = len({each.id for each in named}) == 1
         return max(found, key=lambda each: each.version, default=None) if is_known else None
+
+    def _may_be_meant(self, recipe: LineRecipe) -> bool:
+        """Whether who names no version may get this one."""
+        return recipe.name != self.withheld and self._meant.get(recipe.id, recipe.version) == recipe.version
+
+    def remember(self, versions: Mapping[str, int]) -> None:
+        """What ids alone mean by what was put in force before this start; later changes count more."""
+        self._meant = {**versions, **self._meant}
+
+    def mean(self, recipe: LineRecipe) -> None:
+        """Have an id alone mean this version from now on."""
+        if not recipe.is_file:
+            self._meant[recipe.id] = recipe.version
+
+    def is_ever_in_force(self, id: str) -> bool:  # noqa: A002 - as of recipes
+        """Whether a version of that recipe was ever put in force."""
+        return id in self._meant
 
     # --- what judges ---------------------------------------------------------------------------------------
 
@@ -177,13 +197,13 @@ class RecipeBook:
     def key_named(self, name: str, place: str) -> str | None:
         """What judges a view whose trigger names a recipe; None where none of that name is loaded.
 
-        The one in force is meant before another version of the same recipe, and a loaded one before an older.
+        The one in force is meant before another version of the same recipe; else the one that `find` gives.
         """
         key = self._in_force.key_of(name, place)
         if key is not None:
             return key
         for recipe in sorted(self._loaded, key=lambda each: -each.version):
-            key = recipe.key_of(name, place) if recipe.name != self.withheld else None
+            key = recipe.key_of(name, place) if self._may_be_meant(recipe) else None
             if key is not None:
                 self._used(recipe)
                 return key
@@ -193,7 +213,7 @@ class RecipeBook:
     def names(self) -> list[str]:
         """Names that a trigger may give."""
         names: dict[str, None] = {}
-        for recipe in (self._in_force, *reversed(self._loaded)):
+        for recipe in (self._in_force, *filter(self._may_be_meant, reversed(self._loaded))):
             of_file = [title_of(key)[0] for key in recipe.deadlines_ns]
             names |= dict.fromkeys(of_file if recipe.is_file else [recipe.id])
         return list(names)
@@ -235,6 +255,7 @@ class RecipeBook:
         self._before.append((now_ns, self._in_force))
         self.in_force_since_ns = now_ns
         self._in_force = recipe
+        self.mean(recipe)
         self._used(recipe)
         self._index()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -69,15 +70,19 @@ class RecipeReader:
             raise InputError(f"{self._root}: has no recipe {id[:100]!r}, expected one of: {names}")
         return versions[-1]
 
-    def by_number(self, number: int) -> str:
-        """The recipe whose newest version has this number.
+    def by_number(self, number: int, version_of: Callable[[str], int] | None = None) -> str:
+        """The recipe that has this number.
+
+        Args:
+            number: 1 to 999.
+            version_of: the version of a recipe whose number counts; None: its newest.
 
         Raises:
             InputError: none has it, or it cannot be known which one.
             UnavailableError: the store cannot be read.
         """
-        newest = self._newest_versions()
-        found = [each.id for each in newest if each.recipe is not None and each.recipe.number == number]
+        looked_at, unknown = self._versions_that_count(version_of or self.newest)
+        found = [each.id for each in looked_at if each.recipe is not None and each.recipe.number == number]
         if len(found) == 1:
             return found[0]
         if found:
@@ -85,7 +90,9 @@ class RecipeReader:
                 f"{self._root}: number {number} is that of {' and '.join(found)}; import all but one of them "
                 "with another number"
             )
-        damaged = [f"{each.id}@{each.version}" for each in newest if each.recipe is None]
+        if unknown is not None:
+            raise unknown
+        damaged = [f"{each.id}@{each.version}" for each in looked_at if each.recipe is None]
         beside = f", and the number of {', '.join(damaged)} is not known, as it is damaged" if damaged else ""
         raise InputError(
             f"{self._root}: no recipe has number {number}{beside}; `inspectd recipe list` shows them"
@@ -172,7 +179,20 @@ class RecipeReader:
         return recipe
 
     def _newest_versions(self) -> list[ListedVersion]:
-        return [self._list(name, self.newest(name)) for name in self.ids()]
+        return self._versions_that_count(self.newest)[0]
+
+    def _versions_that_count(
+        self, version_of: Callable[[str], int]
+    ) -> tuple[list[ListedVersion], InputError | None]:
+        """One of each recipe; and why that of another one cannot be known."""
+        listed: list[ListedVersion] = []
+        unknown: InputError | None = None
+        for name in self.ids():
+            try:
+                listed.append(self._list(name, version_of(name)))
+            except InputError as error:
+                unknown = error
+        return listed, unknown
 
     def _list(self, id: str, version: int) -> ListedVersion:  # noqa: A002
         try:

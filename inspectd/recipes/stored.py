@@ -31,6 +31,7 @@ from inspectd.recipes.audit import (
     shadowed,
 )
 from inspectd.recipes.book import FILE, LineRecipe, of_file
+from inspectd.recipes.meaning import MeantVersions
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
 from inspectd.records import UNSET, CameraSettings
@@ -76,6 +77,7 @@ class RecipeRecords:
         state = config.state_path if state is None else state
         self.store = RecipeReader(state / "recipes")
         self._audit = state / FILE_NAME
+        self.meant = MeantVersions(self.store, self._audit)
         self._config = config
         self._file = of_file(config, sha256_of_file(config))
 
@@ -117,19 +119,26 @@ class RecipeRecords:
             )
         return recipe
 
-    def read(self, recipe: str | int, version: int | None) -> LineRecipe:
-        """A version of a recipe, by its id or number; without a version the newest.
+    def read(self, recipe: str | int, version: int | None, *, is_newest_meant: bool = False) -> LineRecipe:
+        """A version of a recipe, by its id or number.
+
+        Args:
+            recipe: its id or number.
+            version: of it; None: the one that `MeantVersions` says.
+            is_newest_meant: without a version it is the newest all the same.
 
         Raises:
-            RecipeNotFoundError: there is none.
+            RecipeNotFoundError: there is none, or nobody can know which version is meant.
             InputError: it is damaged, or does not fit the line's cameras.
             UnavailableError: the store cannot be read.
         """
         if recipe == FILE:
             return self._file
+        is_newest = is_newest_meant or version is not None
+        version_of = self.store.newest if is_newest else self.meant.version_of
         try:
-            recipe_id = self.store.by_number(recipe) if isinstance(recipe, int) else recipe
-            found = self.store.newest(recipe_id) if version is None else version
+            recipe_id = self.store.by_number(recipe, version_of) if isinstance(recipe, int) else recipe
+            found = version_of(recipe_id) if version is None else version
             known = self.store.versions(recipe_id)
         except InputError as error:
             raise RecipeNotFoundError(str(error)) from error
@@ -221,6 +230,8 @@ class RecipeRecords:
         self._append(change, old, new, is_in_time)
         if change.action is AuditAction.RELOAD:
             is_in_time()
+        elif was_wanted and not new.is_file:
+            self.meant.note(InForce(new.id, new.version, new.sha256))
         if not was_wanted:
             why = f"{TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.

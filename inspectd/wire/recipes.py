@@ -62,7 +62,7 @@ class RecipeRequest(
     recipe: Annotated[str, Meta(min_length=1, max_length=64)] | Annotated[int, Meta(ge=1, le=999)]
     """Id of the recipe, or its number; the id `file` means the recipes of the configuration file."""
     version: Annotated[int, Meta(ge=0, le=2**31)] | None = None
-    """Left out: the newest; of all but `prepare` the newest that is loaded."""
+    """Left out: the one that was put in force last; where none was, the newest (`docs/recipes.md`)."""
     who: Annotated[str, Meta(max_length=64)] = ""
     """Who asks, as the client says; over TCP with keys the key's name counts instead."""
     why: Annotated[str, Meta(max_length=200)] = ""

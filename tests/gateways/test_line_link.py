@@ -20,7 +20,7 @@ from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen
 from inspectd.gateways.registers import CommandCode, LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
-from inspectd.wire import RecipeAck, RecipeAction, RecipeState
+from inspectd.wire import RecipeAck, RecipeAction, RecipeRequest, RecipeState
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.sync import LineStatus
 
@@ -85,6 +85,27 @@ def test_a_line_that_was_started_again_loads_nothing_that_was_asked_of_it_before
                 desk.line_began_anew()
                 await asyncio.sleep(0.01)
             assert doing.result() == "not_alive"
+
+    asyncio.run(test())
+
+
+def test_the_version_that_was_loaded_is_put_in_force_and_no_other_of_its_number(tmp_path: Path) -> None:
+    endpoint = f"ipc://{tmp_path}/control.sock"
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(endpoint)
+            desk = RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds)
+            doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.ACTIVATE, 12)))
+            asked = []
+            for state in (RecipeState.PREPARED, RecipeState.ACTIVE):
+                client, body = await line.recv_multipart()
+                asked.append(msgspec.json.decode(body, type=RecipeRequest))
+                ack = RecipeAck(asked[-1].request, asked[-1].action, state, "cells", 3, 12, "00")
+                await line.send_multipart([client, wire.encode(ack)])
+            assert await doing is None
+            named = [(each.action, each.recipe, each.version) for each in asked]
+            assert named == [(RecipeAction.PREPARE, 12, None), (RecipeAction.ACTIVATE, "cells", 3)]
 
     asyncio.run(test())
 

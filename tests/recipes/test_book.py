@@ -89,11 +89,30 @@ def test_what_was_used_last_is_kept_longest(book):
     assert [each.name for each in book.loaded] == ["a@2", "b@1", "file", "a@1"]  # it was in force until now
     assert book.key_named("b", "top") == "b@1"
     assert [each.name for each in book.loaded] == ["a@2", "file", "b@1", "a@1"]
-    assert book.find("a", None) is A2
     book.remove(A2)
     assert book.find("a", None) is A1
     with pytest.raises(ValueError, match="a@1 is in force"):
         book.remove(A1)
+
+
+def test_a_name_or_number_means_what_was_in_force_last_and_no_other_version(book):
+    book.put_in_force(A2, 0)
+    book.put_in_force(A1, 1)  # a rollback
+    book.put_in_force(B1, 2)
+    assert book.find("a", None) is book.find(ord("a"), None) is A1
+    assert book.key_named("a", "top") == "a@1"
+    book.remove(A1)
+    assert (book.find("a", None), book.find(ord("a"), None), book.key_named("a", "top")) == (None, None, None)
+    assert "a" not in book.names
+    assert book.find("a", 2) is A2  # who names it gets it
+    book.put_in_force(A2, 3)
+    assert book.find("a", None) is A2
+
+
+def test_what_was_in_force_before_the_start_counts_less_than_what_is_since(book):
+    book.put_in_force(B1, 0)
+    book.remember({"a": 1, "b": 7})
+    assert (book.find("a", None), book.find("b", None)) == (A1, B1)
 
 
 def file_recipe(version, threshold):

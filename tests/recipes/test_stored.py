@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from inspectd import config
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
-from inspectd.recipes.stored import Change, NotBeforeError, RecipeRecords
+from inspectd.recipes.stored import Change, NotBeforeError, RecipeNotFoundError, RecipeRecords
 
 
 def oldest_first(audit: Path) -> list[AuditRecord]:
@@ -165,6 +166,55 @@ def test_a_change_that_an_earlier_version_announced_by_its_number_does_not_count
     records.settle()
     assert records.in_force().name == "a@1"
     assert [record.object for record in oldest_first(audit)] == ["a"]
+
+
+def test_an_id_or_number_means_the_version_that_was_in_force_last_of_those_still_there(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    a1, b = records.read("a", None), records.read("b", 1)
+    add_recipe(state, "a", 1, {"cam": 0.7})
+    a2 = records.read(1, None)
+    assert (a1.name, a2.name) == ("a@1", "a@2")  # none was in force, so the newest
+    for old, new in ((records.file, a1), (a1, a2), (a2, a1), (a1, b)):  # that is, a@2 was rolled back
+        records.record(ASKED, old, new)
+    with pytest.raises(UnavailableError, match="taken back"):
+        records.record(ASKED, b, a2, lambda: False)
+    add_recipe(state, "a", 3, {"cam": 0.9})  # nobody puts it in force, so its number is nobody's
+    anew = RecipeRecords(config.load(tmp_path / "line.toml"), state)
+    for each in (records, anew):
+        assert (each.read("a", None).name, each.read(1, None).name) == ("a@1", "a@1")
+        assert each.read("a", None, is_newest_meant=True).name == "a@3"
+        assert each.meant.of_those_put_in_force() == ({"a": 1, "b": 1}, None)
+        with pytest.raises(RecipeNotFoundError, match="no recipe has number 3"):
+            each.read(3, None)
+    shutil.rmtree(state / "recipes" / "a" / "1")
+    assert (records.read("a", None).name, anew.read("a", None).name) == ("a@2", "a@2")
+    records.record(ASKED, b, records.read("a", 3))
+    assert (records.read("a", None).name, records.read(3, None).name) == ("a@3", "a@3")
+
+
+def test_where_the_audit_file_is_damaged_no_version_is_guessed(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state, a, b = tmp_path / "state", records.read("a", 1), records.read("b", 1)
+    for name in "ab":
+        add_recipe(state, name, "ab".index(name) + 1, {"cam": 0.7})
+    records.record(ASKED, records.file, a)
+    records.record(ASKED, a, b)
+    audit = state / "audit.jsonl"
+    audit.write_bytes(audit.read_bytes().replace(b"a@1", b"a@2", 1))
+    anew = RecipeRecords(config.load(tmp_path / "line.toml"), state)
+    assert (anew.read("b", None).name, anew.read(2, None).name, anew.read("a", 1).name) == (
+        "b@1",
+        "b@1",
+        "a@1",
+    )
+    for named in ("a", 1):
+        with pytest.raises(
+            RecipeNotFoundError, match=r"which version of a was in force last, so name .*1, 2"
+        ):
+            anew.read(named, None)
 
 
 def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(records: RecipeRecords) -> None:

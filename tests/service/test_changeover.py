@@ -264,6 +264,39 @@ def test_what_was_acknowledged_is_in_force_after_any_end(start_daemon, small_goo
     assert "Traceback" not in daemon.log.read_text()
 
 
+def test_who_names_no_version_gets_the_one_that_was_in_force_last(start_daemon, plant, good_folder, tmp_path):
+    state, camera = tmp_path / "state", camera_table("top", good_folder, fps=25, mode='"triggered"', slots=32)
+    text = settings("stub.bank", camera, deadline_ms=3000, extra="[triggers]\nmax_delay_ms = 2000\n")
+    state.mkdir()
+    for name, number, threshold in (("a", 1, 0.1), ("a", 1, 0.2), ("b", 2, 0.3)):
+        add_recipe(state, name, number, {"top": threshold})
+    daemon = start_daemon(text, {"STATE_DIRECTORY": str(state)}).ready()
+    line_plant = plant(daemon)
+    for name, version in (("a", 1), ("a", 2), ("b", 1)):
+        prepare(daemon, name, version)
+    for action, name, version in (
+        (ACTIVATE, "a", 1), (ACTIVATE, "a", 2), (RecipeAction.ROLLBACK, "a", 1), (ACTIVATE, "b", 1)
+    ):  # fmt: skip
+        assert isinstance(ask(daemon, action, name, version), RecipeAck)
+    line_plant.trigger(1, cameras={"top": "a"})
+    line_plant.part(1)
+    assert [(v.recipe, v.recipe_version) for v in daemon.reader.verdicts if v.trigger_id] == [("a", 1)]
+    add_recipe(state, "a", 1, {"top": 0.4})
+    for named in (1, "a"):
+        assert ask(daemon, PREPARE, named).version == ask(daemon, ACTIVATE, named).version == 1
+        assert isinstance(ask(daemon, ACTIVATE, "b"), RecipeAck)
+    assert daemon.stop() == 0
+    daemon = start_daemon(text, {"STATE_DIRECTORY": str(state)}).ready()
+    prepare(daemon, "a", 3)
+    assert refused(daemon, ACTIVATE, 1) is RecipeRefusalReason.NOT_PREPARED  # a@1 is not, and a@3 never was
+    assert plant(daemon).trigger(2, cameras={"top": "a"}).reason == "unknown_recipe"
+    prepare(daemon, 1)
+    assert ask(daemon, ACTIVATE, 1).version == 1
+    assert ask(daemon, ACTIVATE, "a", 3).before == "a@1"
+    assert (ask(daemon, ACTIVATE, "b").before, ask(daemon, ACTIVATE, 1).version) == ("a@3", 3)
+    assert daemon.stop() == 0
+
+
 def run(daemon, *words, expect=0):
     command = [sys.executable, "-m", "inspectd", "recipe", *words, "--config", str(daemon.file)]
     places = {"RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(daemon.folder / "state")}
