@@ -21,7 +21,14 @@ from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.recipes.stored import RECORD_NS, Change, NotBeforeError, RecipeNotFoundError, RecipeRecords
+from inspectd.recipes.stored import (
+    RECORD_NS,
+    Change,
+    NotBeforeError,
+    NotStoredError,
+    RecipeNotFoundError,
+    RecipeRecords,
+)
 from inspectd.shadow import Shadow
 from inspectd.wire import (
     RecipeAck,
@@ -155,8 +162,8 @@ class Changeover:
             what = "another recipe" if self._loader.recipe is None else self._loader.recipe.name
             self._refuse(request, reply, RecipeRefusalReason.BUSY, f"{what} is being prepared; ask again")
             return
-        loaded = self._find(request) if request.version is not None else None
-        if loaded is not None:  # without a look at the disk
+        loaded = self._find(request) if request.recipe == FILE and request.version is not None else None
+        if loaded is not None:  # the store has none of the file's; of others it may have another one by now
             self._acknowledge(request, reply, loaded)
             return
         self._is_reading = True
@@ -433,8 +440,11 @@ class Changeover:
 
     def _on_not_recorded(self, recording: _Recording, error: InspectdError) -> None:
         self._recording = None
-        reason = RecipeRefusalReason.NOT_BEFORE
-        if not isinstance(error, NotBeforeError):  # that is a wrong request, and no fault of the line
+        if isinstance(error, NotBeforeError):  # that is a wrong request, and no fault of the line
+            reason = RecipeRefusalReason.NOT_BEFORE
+        elif isinstance(error, NotStoredError):  # so is this: somebody took it away
+            reason = RecipeRefusalReason.DAMAGED
+        else:
             reason = RecipeRefusalReason.NOT_RECORDED
             self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
         if not recording.is_given_up:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import textwrap
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from inspectd import config
 from inspectd.errors import InputError
-from inspectd.recipes.audit import FILE_NAME, InForce, in_force
+from inspectd.recipes.audit import FILE_NAME, InForce, in_force, last_import
 from inspectd.recipes.meaning import MeantVersions
 from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
@@ -45,8 +46,8 @@ class LineState:
         left_open = not self.settings.line.state_dir and "STATE_DIRECTORY" not in os.environ
         if left_open and os.path.lexists(by_systemd):
             state = by_systemd
-        self.store = RecipeStore(state / "recipes")
         self.audit = state / FILE_NAME
+        self.store = RecipeStore(state / "recipes", given=partial(last_import, self.audit))
         self.meant = MeantVersions(self.store, self.audit)
 
 

@@ -69,15 +69,23 @@ class RecipeDraft(msgspec.Struct, frozen=True, kw_only=True):
 class RecipeStore(RecipeReader):
     """The store: as `RecipeReader`, and versions can be added, which one process at a time does."""
 
-    def __init__(self, root: Path, clock_ns: Callable[[], int] = time.time_ns) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clock_ns: Callable[[], int] = time.time_ns,
+        given: Callable[[str], int] = lambda _: 0,
+    ) -> None:
         """Touch nothing yet.
 
         Args:
             root: the folder; made by the first version that is added.
             clock_ns: nanoseconds since 1970, UTC.
+            given: the highest version of a recipe that is known to have been made, though it may be gone. Its
+                number is not given again: it may still be loaded, and stands in records and verdicts.
         """
         super().__init__(root)
         self._clock_ns = clock_ns
+        self._given = given
 
     def add(
         self, draft: RecipeDraft, admit: Admit | None = None, progress: Progress | None = None
@@ -161,7 +169,7 @@ class RecipeStore(RecipeReader):
         fields = {name: getattr(draft, name) for name in draft.__struct_fields__ if name != "banks"}
         versions = self.versions(draft.id)
         recipe = RecipeVersion(
-            **fields, version=max(versions, default=0) + 1, created_utc_ns=self._clock_ns(),
+            **fields, version=max([self._given(draft.id), *versions]) + 1, created_utc_ns=self._clock_ns(),
             software=__version__, sha256=_NO_SHA256,
             files={name: FileDigest(_NO_SHA256, source.size_bytes) for name, source in sources.items()},
         )  # fmt: skip

@@ -49,6 +49,10 @@ class NotBeforeError(InputError):
     """A rollback leads elsewhere than to what was in force before the last change."""
 
 
+class NotStoredError(InputError):
+    """What is loaded under a name is not what the store holds under it."""
+
+
 class Change(NamedTuple):
     """A change of what is in force.
 
@@ -152,16 +156,19 @@ class RecipeRecords:
         """As `record`, for a line that runs: only where the file says that `old`, which judges, is in force.
 
         Another file, as where the disk is no longer there, would not be the one that the next start reads.
-        A rollback takes the last change back, and puts nothing else in force.
+        A rollback takes the last change back, and puts nothing else in force. What the store does not hold is
+        put in force by nobody: the next start could not judge by it.
 
         Raises:
             NotBeforeError: a rollback to something else.
+            NotStoredError: the store does not hold `new`, or another one under its name.
             InputError: it says something else, or was altered.
             UnavailableError: as `record`.
         """
         self._refuse_other(in_force(self._audit), old)
         if change.action is AuditAction.ROLLBACK:
             self._refuse_other_way_back(new)
+        self._refuse_not_stored(new)
         self.record(change, old, new, is_wanted)
 
     def confirm(self, change: Change, judging: LineRecipe) -> None:
@@ -184,6 +191,19 @@ class RecipeRecords:
             raise InputError(
                 f"{self._audit}: says that {said} is in force, and the line judges by {judging.name}; was it "
                 "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
+            )
+
+    def _refuse_not_stored(self, wanted: LineRecipe) -> None:
+        if wanted.is_file:
+            return
+        what = f"{wanted.name} is loaded with sha256 {wanted.sha256[:12]}..., and the store"
+        try:
+            found = self.store.read(wanted.id, wanted.version)
+        except InputError as error:
+            raise NotStoredError(f"{what} does not hold it: {error}") from error
+        if found.sha256 != wanted.sha256:
+            raise NotStoredError(
+                f"{what} has another one under that name, {found.sha256[:12]}...; import it as a new version"
             )
 
     def _refuse_other_way_back(self, wanted: LineRecipe) -> None:

@@ -16,7 +16,11 @@ from support.messages import verdict
 from inspectd import wire
 from inspectd.client import RecipeAck, RecipeAction, RecipeRequest, RecipeState
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
+from inspectd.fleet.agent.order import RefusedOrderError
 from inspectd.fleet.agent.settings import AgentLine
+from inspectd.fleet.agent.store_side import StoredVersion
+
+CELLS_1 = StoredVersion(1, "a" * 64)
 
 
 def test_the_attempt_for_an_older_order_is_over_only_once_its_request_is(tmp_path: Path) -> None:
@@ -31,7 +35,7 @@ def test_the_attempt_for_an_older_order_is_over_only_once_its_request_is(tmp_pat
         await control.send_multipart([client, msgspec.json.encode(ack)])
 
     async def work(control: zmq.asyncio.Socket) -> None:
-        attempt = asyncio.create_task(desk.put_in_force("cells", 1, "order 5"))
+        attempt = asyncio.create_task(desk.put_in_force("cells", CELLS_1, "order 5"))
         for action in (RecipeAction.PREPARE, RecipeAction.ACTIVATE):
             client, body = await control.recv_multipart()
             asked = msgspec.json.decode(body, type=RecipeRequest)
@@ -72,3 +76,30 @@ def test_verdicts_of_another_line_do_not_count_and_are_said(
     assert sum(counted.values()) == 1
     (said,) = caplog.records
     assert (said.getMessage(), said.fields["line"]) == ("other_line", "line2")
+
+
+@pytest.mark.parametrize("wrong", [RecipeAction.PREPARE, RecipeAction.ACTIVATE])
+def test_what_the_line_has_as_another_recipe_of_that_name_is_refused(
+    tmp_path: Path, wrong: RecipeAction
+) -> None:
+    line = AgentLine(verdicts=f"ipc://{tmp_path}/verdicts.sock", plant="p", name="l")
+    ear = LineEar(line, time.monotonic)
+    desk = LineDesk(line, ear, load_seconds=10)
+
+    async def work(control: zmq.asyncio.Socket) -> None:
+        attempt = asyncio.create_task(desk.put_in_force("cells", CELLS_1, "order 5"))
+        asked = None
+        while asked is None or asked.action is not wrong:
+            client, body = await control.recv_multipart()
+            asked = msgspec.json.decode(body, type=RecipeRequest)
+            sha256 = ("b" if asked.action is wrong else "a") * 64
+            ack = RecipeAck(asked.request, asked.action, RecipeState.PREPARED, "cells", 1, None, sha256)
+            await control.send_multipart([client, msgspec.json.encode(ack)])
+        with pytest.raises(RefusedOrderError, match=r"cells@1: the line has it .* sha256 bbbb"):
+            await attempt
+        assert not await control.poll(0)
+
+    with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as control, contextlib.closing(ear):
+        control.setsockopt(zmq.LINGER, 0)
+        control.bind(line.endpoints[2])
+        asyncio.run(work(control))

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.changeovers import add_recipe
 from support.daemon import camera_table, settings
@@ -16,7 +17,13 @@ from inspectd import config
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
-from inspectd.recipes.stored import Change, NotBeforeError, RecipeNotFoundError, RecipeRecords
+from inspectd.recipes.stored import (
+    Change,
+    NotBeforeError,
+    NotStoredError,
+    RecipeNotFoundError,
+    RecipeRecords,
+)
 
 
 def oldest_first(audit: Path) -> list[AuditRecord]:
@@ -192,6 +199,19 @@ def test_an_id_or_number_means_the_version_that_was_in_force_last_of_those_still
     assert (records.read("a", None).name, anew.read("a", None).name) == ("a@2", "a@2")
     records.record(ASKED, b, records.read("a", 3))
     assert (records.read("a", None).name, records.read(3, None).name) == ("a@3", "a@3")
+
+
+def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_path: Path) -> None:
+    store = tmp_path / "state" / "recipes"
+    a, b = records.read("a", 1), records.read("b", 1)
+    records.change(ASKED, records.file, a, lambda: True)
+    with pytest.raises(NotStoredError, match=r"b@1 is loaded with sha256 0000.*another one under that name"):
+        records.change(ASKED, a, msgspec.structs.replace(b, sha256="0" * 64), lambda: True)
+    shutil.rmtree(store / "b" / "1")
+    with pytest.raises(NotStoredError, match=r"b@1 is loaded .* the store does not hold it"):
+        records.change(ASKED, a, b, lambda: True)
+    assert records.in_force().name == "a@1"
+    records.change(ASKED, a, records.file, lambda: True)
 
 
 def test_where_the_audit_file_is_damaged_no_version_is_guessed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,6 +295,33 @@ def test_who_names_no_version_gets_the_one_that_was_in_force_last(start_daemon, 
     assert ask(daemon, ACTIVATE, 1).version == 1
     assert ask(daemon, ACTIVATE, "a", 3).before == "a@1"
     assert (ask(daemon, ACTIVATE, "b").before, ask(daemon, ACTIVATE, 1).version) == ("a@3", 3)
+    assert daemon.stop() == 0
+
+
+def test_what_the_store_holds_no_more_or_holds_as_another_one_comes_in_force_by_nobody(
+    start_daemon, good_folder
+):
+    daemon = free_line(start_daemon, good_folder)
+    state = daemon.folder / "state"
+    for threshold in (0.5, 5.0):
+        add_recipe(state, "a", 1, {"free": threshold})
+    for version in (2, 1):
+        prepare(daemon, "a", version)
+    assert ask(daemon, ACTIVATE, "a", 1).state is RecipeState.ACTIVE
+    shutil.rmtree(state / "recipes/a/2")
+    assert refused(daemon, PREPARE, "a", 2) is RecipeRefusalReason.UNKNOWN
+    assert refused(daemon, ACTIVATE, "a", 2) is RecipeRefusalReason.DAMAGED
+    add_recipe(state, "a", 1, {"free": 0.01})  # without a look at the audit file it is a@2 again
+    for action in (PREPARE, ACTIVATE, RecipeAction.ROLLBACK):
+        answer = ask(daemon, action, "a", 2)
+        expected = (
+            RecipeRefusalReason.NOT_BEFORE if action is RecipeAction.ROLLBACK else RecipeRefusalReason.DAMAGED
+        )
+        assert answer.reason is expected, answer
+    assert "has another one under that name" in ask(daemon, ACTIVATE, "a", 2).detail
+    assert [record.new[:3] for record in history(state / "audit.jsonl")] == ["a@1"]
+    assert not daemon.reader.event("recipe_not_recorded")
+    assert ask(daemon, UNPREPARE, "a", 2).state is RecipeState.UNLOADED
     assert daemon.stop() == 0
 
 

@@ -29,6 +29,7 @@ from inspectd.client import (
 from inspectd.errors import UnavailableError
 from inspectd.fleet.agent.order import Refusal, RefusedOrderError
 from inspectd.fleet.agent.settings import AgentLine
+from inspectd.fleet.agent.store_side import StoredVersion
 from inspectd.wire.sync import LineStatus
 
 WHO: Final = "fleet"
@@ -161,28 +162,30 @@ class LineDesk:
         """
         return await asyncio.to_thread(ask_status, self._sync, self._line.keys, line=self._line.own_names)
 
-    async def put_in_force(self, recipe: str, version: int, why: str) -> None:
+    async def put_in_force(self, recipe: str, stored: StoredVersion, why: str) -> None:
         """Have a version loaded beside what runs, and put in force between two parts.
 
         Raises:
-            RefusedOrderError: the line refuses, and will again.
+            RefusedOrderError: the line refuses, and will again, or has another recipe under that name.
             UnavailableError: it refuses now, or does not answer.
         """
         request = RecipeRequest(
             f"fleet-{secrets.token_hex(8)}",
             RecipeAction.PREPARE,
             recipe,
-            version,
+            stored.version,
             WHO,
             why[:200],
             self._line.meant,
         )
         answer = await self._asked(request)
+        _refuse_other(answer, stored)
         if answer.state is RecipeState.LOADING:
             await self._loaded(request)
         answer = await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
+        _refuse_other(answer, stored)
         if answer.in_force_utc_ns is not None:
-            self._ear.begin(recipe, version)
+            self._ear.begin(recipe, stored.version)
 
     async def _loaded(self, request: RecipeRequest) -> None:
         name = f"{request.recipe}@{request.version}"
@@ -211,3 +214,18 @@ class LineDesk:
                 raise RefusedOrderError(Refusal.LINE, detail)
             raise UnavailableError(detail)
         return answer
+
+
+def _refuse_other(answer: RecipeAck, stored: StoredVersion) -> None:
+    """Refuse what a line has under the name of a version that is another one in its store.
+
+    Raises:
+        RefusedOrderError: it is another one.
+    """
+    if answer.recipe_sha256 != stored.sha256:
+        raise RefusedOrderError(
+            Refusal.LINE,
+            f"{answer.recipe}@{answer.version}: the line has it as {answer.state} with sha256 "
+            f"{answer.recipe_sha256[:12]}, expected {stored.sha256[:12]} of its store; look with `inspectd "
+            "recipe verify` and `inspectd status` at what judges, and make the order anew",
+        )

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -44,6 +44,13 @@ class _Version(msgspec.Struct):
     sha256: str
     cameras: dict[str, _Camera]
     origin: str | None = None
+
+
+class StoredVersion(NamedTuple):
+    """A version in a line's store, and the sha256 that it has there."""
+
+    version: int
+    sha256: str
 
 
 class _Change(msgspec.Struct):
@@ -85,7 +92,7 @@ class LineStore:
     def __init__(self, line_file: Path) -> None:
         self._file = line_file
 
-    async def version_of(self, recipe: OrderedRecipe) -> int | None:
+    async def version_of(self, recipe: OrderedRecipe) -> StoredVersion | None:
         """The version under which the store has a recipe; None: it has not.
 
         Raises:
@@ -97,10 +104,11 @@ class LineStore:
     async def look(self, recipe: OrderedRecipe, version: int | None) -> StoreLook:
         """How the store stands to a recipe put in force as this version; raises as `version_of`."""
         listing = await self._listing()
+        stored = _version_in(listing, recipe)
         named = (each.recipe for each in listing if (each.id, each.version) == (recipe.id, version))
         other = next(named, None)
         return StoreLook(
-            _version_in(listing, recipe),
+            None if stored is None else stored.version,
             other.sha256 if other is not None else None,
             is_line_new=not (await self._run("history", "--json", seconds=_LIST_SECONDS)).strip(),
         )
@@ -134,8 +142,8 @@ class LineStore:
         """The number of versions in the store; errors are those of `version_of`."""
         return len(await self._listing())
 
-    async def bring(self, archive: Path, recipe: OrderedRecipe, who: str, why: str) -> int:
-        """Make a version of what is in an archive; the number that the store gives it.
+    async def bring(self, archive: Path, recipe: OrderedRecipe, who: str, why: str) -> StoredVersion:
+        """Make a version of what is in an archive.
 
         Raises:
             RefusedOrderError: the store refuses it, or it is another recipe than the order says.
@@ -150,7 +158,7 @@ class LineStore:
                 f"in the store as {made.id}@{made.version}, and is not put in force; make the order anew",
             )
         _refuse_other_banks(made, recipe)
-        return made.version
+        return StoredVersion(made.version, made.sha256)
 
     async def _listing(self) -> list[_Listed]:
         said = await self._run("list", "--json", seconds=_LIST_SECONDS)
@@ -198,12 +206,12 @@ def _ended(code: int | None, detail: str) -> str:
     )
 
 
-def _version_in(listing: list[_Listed], recipe: OrderedRecipe) -> int | None:
+def _version_in(listing: list[_Listed], recipe: OrderedRecipe) -> StoredVersion | None:
     for listed in listing:
         found = listed.recipe
         if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
             _refuse_other_banks(found, recipe)
-            return listed.version
+            return StoredVersion(found.version, found.sha256)
     return None
 
 

@@ -31,7 +31,7 @@ from inspectd.fleet.agent.report import AgentState
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.signing import verified
 from inspectd.fleet.agent.state import AcceptedOrder, StateFolder
-from inspectd.fleet.agent.store_side import LineStore, StoreLook
+from inspectd.fleet.agent.store_side import LineStore, StoredVersion, StoreLook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.servers import Servers, ServersError
 from inspectd.wire.sync import LineStatus
@@ -342,17 +342,17 @@ class OrderWork:
 
     async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
-            version = await self._store.version_of(order.recipe)
-            if version is None:
-                version = await self._brought(order)
-            name = f"{order.recipe.id}@{version}"
+            stored = await self._store.version_of(order.recipe)
+            if stored is None:
+                stored = await self._brought(order)
+            name = f"{order.recipe.id}@{stored.version}"
             self._outlook.now(AgentState.ACTIVATING, name)
             # What is kept may lack that it was done: the disk was full, or the agent killed just then.
             mark = f"order {order.serial} ({sha256[:12]}) by "
             if not await self._store.was_put_in_force(name, mark):
                 why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
-                await self._desk.put_in_force(order.recipe.id, version, why)
-            self._book.done(order, version)
+                await self._desk.put_in_force(order.recipe.id, stored, why)
+            self._book.done(order, stored.version)
         except RefusedOrderError as error:
             self._book.give_up(order, error)
             self._metrics.attempted(Attempt.GIVEN_UP)
@@ -365,7 +365,7 @@ class OrderWork:
         log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=name)
         return True
 
-    async def _brought(self, order: FleetOrder) -> int:
+    async def _brought(self, order: FleetOrder) -> StoredVersion:
         """Fetch the order's archive, and hand it to the line's store; the version that this made."""
         recipe = order.recipe
         place = self._folder.fetched(recipe.archive_sha256)
@@ -377,9 +377,9 @@ class OrderWork:
         await fetch.fetch(self.servers, self._names, recipe, place, self._outlook.fetched)
         self._outlook.now(AgentState.IMPORTING, str(recipe))
         why = f"order {order.serial}, signed by {' and '.join(self._book.by)}: {order.why}"
-        version = await self._store.bring(place, recipe, WHO, why)
+        stored = await self._store.bring(place, recipe, WHO, why)
         self._folder.drop(place)
-        return version
+        return stored
 
 
 def _other_bank(recipe: OrderedRecipe, status: LineStatus) -> str:

@@ -223,6 +223,23 @@ def shadowed(path: Path) -> InForce | None:
     return None
 
 
+def last_import(path: Path, id: str) -> int:  # noqa: A002 - what it is called everywhere
+    """The version of a recipe that was made last, whether it is still there or not; 0: none is known.
+
+    Where the file is damaged on the way nothing is known: imports go on, and a line looks before it judges.
+
+    Raises:
+        UnavailableError: the file cannot be read now.
+    """
+    try:
+        for record in newest_first(path):
+            if record.action is AuditAction.IMPORT and record.object == id:
+                return parse_in_force(record.new or "", f"{path}, record {record.seq}: ").version
+    except InputError:
+        return 0
+    return 0
+
+
 def newest_first(path: Path) -> Iterator[AuditRecord]:
     """Every record, the newest first, read no further than asked for; none where there is no file.
 

@@ -29,6 +29,19 @@ def test_an_import_is_recorded_with_who_and_why(folder, recipe):
     assert audit.in_force(log_of(folder)) is None
 
 
+def test_the_number_of_a_version_that_is_gone_is_not_given_again(folder, recipe):
+    store, read = folder / "state" / "recipes", RecipeStore(folder / "state" / "recipes")
+    for expected in ([1], [1, 2], [1, 3], [4]):
+        assert recipe("import", folder / "cells.toml").code == 0
+        assert read.versions("cells") == expected
+        if expected[-1] == 2:
+            shutil.rmtree(store / "cells" / "2")  # as `docs/recipes.md` says
+        if expected[-1] == 3:
+            shutil.rmtree(store / "cells")
+    assert recipe("import", folder / "cells.toml", "--id", "glass", "--number", "13").code == 0
+    assert read.versions("glass") == [1]
+
+
 def test_an_import_whose_record_cannot_be_written_leaves_nothing(folder, recipe):
     log_of(folder).mkdir(parents=True)
     done = recipe("import", folder / "cells.toml")
