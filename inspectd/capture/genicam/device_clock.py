@@ -68,6 +68,8 @@ class DeviceClock:
         """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
         self._late_ns = self._usual_ns = 0
         """How late the last one was, and what the envelope may have been wrong by then, at the most."""
+        self._unsure_ns = 0
+        """What the clocks may have drifted while frames came late: so much older each may be since."""
         self._say_ns = 0
         self._is_lost = False
         self._has_waited = False
@@ -96,7 +98,7 @@ class DeviceClock:
             ahead_ms = (self._baseline(device_ns) - offset_ns) / 1e6
             self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
         elif self._has_waited:
-            is_late = self._looks_late(device_ns, offset_ns)
+            is_late = self._looks_late(device_ns, offset_ns, is_bounded=is_bounded)
             if waited:
                 self._count_late(device_ns, offset_ns, is_late=is_late)
             if is_bounded and self._alike >= _WITNESSES:
@@ -129,9 +131,10 @@ class DeviceClock:
 
     def _span(self, device_ns: int, arrival_ns: int) -> FrameSpan:
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
-        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns)
+        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns - self._unsure_ns)
         # One that looks late was held up, or the clock went back: it may be as young as its arrival.
-        last_ns = arrival_ns if self._late else min(arrival_ns, device_ns + baseline_ns + slack_ns)
+        is_late = self._late or self._unsure_ns
+        last_ns = arrival_ns if is_late else min(arrival_ns, device_ns + baseline_ns + slack_ns)
         return FrameSpan(first_ns, last_ns - first_ns)
 
     def take_remark(self) -> str:
@@ -150,19 +153,26 @@ class DeviceClock:
         self._points.clear()
         self._line = None
         self._late = self._alike = self._overdue = 0
+        self._unsure_ns = 0 if is_bounded else self._unsure_ns
         self._has_waited = False
 
-    def _looks_late(self, device_ns: int, offset_ns: int) -> bool:
+    def _looks_late(self, device_ns: int, offset_ns: int, *, is_bounded: bool) -> bool:
         """Note whether a frame is later than the envelope allows, wherever that may lie.
 
-        What the clocks may drift while frames are late for good makes none punctual.
+        Where many were late in a row and then one is not, it may still be late by what the clocks may have
+        drifted meanwhile: that stays in doubt.
         """
         slack_ns = self._slack(device_ns)
         if self._overdue < _WITNESSES:
             self._usual_ns = slack_ns
-        is_late = offset_ns - self._baseline(device_ns) + slack_ns > _BEHIND_NS + 2 * self._usual_ns
-        self._overdue = self._overdue + 1 if is_late else 0
-        return is_late
+        if offset_ns - self._baseline(device_ns) > _BEHIND_NS + self._usual_ns:
+            self._overdue += 1
+            return True
+        drift_ns = slack_ns - self._usual_ns
+        if not is_bounded and drift_ns > _SLACK_NS:
+            self._unsure_ns += drift_ns
+        self._overdue = 0
+        return False
 
     def _count_late(self, device_ns: int, offset_ns: int, *, is_late: bool) -> None:
         if not is_late:
@@ -179,7 +189,8 @@ class DeviceClock:
             self._remark = (
                 f"the last {self._late} frames came late, now by {self._late_ns / 1e6:.0f} ms: the camera or "
                 "the network holds them back, or its clock went back; its own time would tell, and is not "
-                "known to 5 ms. Each may be that old until the camera is opened anew (docs/cameras.md)"
+                "known to 5 ms. Until they come as before, or the camera is opened anew, each may be that "
+                "old (docs/cameras.md)"
             )
 
     def _is_quickest(self, device_ns: int, offset_ns: int) -> bool:

@@ -171,7 +171,7 @@ def test_a_camera_that_begins_to_give_each_frame_at_the_next_trigger_dates_none_
         assert frame.captured_ns <= next_ns < frame.captured_ns + frame.doubt_ns
         remarks.append(frame.remark)
     driver.close()
-    assert any("until the camera is opened anew" in remark for remark in remarks)
+    assert any("or the camera is opened anew" in remark for remark in remarks)
 
 
 def test_of_a_camera_that_does_not_say_its_time_nothing_is_judged_before_a_frame_came_no_quicker(camera):
