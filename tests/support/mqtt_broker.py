@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -51,6 +52,11 @@ class Mosquitto:
                 time.sleep(0.02)
             else:
                 return self
+
+    def reload(self) -> None:
+        """Have it read its access list again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def close(self) -> None:
         """End it at once, with all that it knows; `start` starts it again."""

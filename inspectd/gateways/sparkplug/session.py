@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from inspectd.gateways.sparkplug.echo import Echo
 from inspectd.gateways.sparkplug.names import BD_SEQ, NODE, PARTS, REBIRTH, Told, metrics_of
 from inspectd.gateways.sparkplug.parts import PartRow
 from inspectd.gateways.sparkplug.payload import DataType, Metric, Value, decode_commands, encode
@@ -61,9 +62,11 @@ class Heard(StrEnum):
     OLD_STATE = "old_state"
     """Older than what the host said before: the will of a connection of before, as a rule."""
     OWN_BIRTH = "own_birth"
-    """The broker passes this node's births on, so it does not drop what it may not publish."""
+    """A birth of this session came back: the broker passes it on."""
+    OWN_PART = "own_part"
+    """A part came back: the broker passes it on."""
     UNKNOWN = "unknown"
-    """A command that this node does not have."""
+    """A command that this node does not have, or a message in its name that is none of this session."""
     MALFORMED = "malformed"
 
 
@@ -79,8 +82,7 @@ class EdgeSession:
         is_born: births are out and no death is.
         host_is_online: the primary host is there, or none is needed: births may be sent.
         births_sent: number of births of the node.
-        is_passed_on: the broker has shown this node its own birth. A broker that may not take messages of a
-            user drops them without a word.
+        echo: what the broker has shown this node of what it sent.
         must_end: the primary host went offline after the births, so the session must end by `end`.
     """
 
@@ -110,7 +112,9 @@ class EdgeSession:
         self.host_is_online = names.primary_host is None
         self.must_end = False
         self.births_sent = 0
-        self.is_passed_on = False
+        self.echo = Echo(
+            (names.topic("NBIRTH"), names.topic("DBIRTH", PARTS)), names.topic("DDATA", PARTS), clock
+        )
         self._names = names
         self._bd_seq = bd_seq
         self._picture = picture
@@ -144,6 +148,21 @@ class EdgeSession:
         return [(topic, 1) for topic in topics if topic is not None]
 
     @property
+    def own_subscriptions(self) -> list[tuple[str, int]]:
+        """Topics of `parts`, whose messages come back to prove that they were passed on."""
+        return [(self._names.topic(kind, PARTS), 0) for kind in ("DBIRTH", "DDATA")]
+
+    @property
+    def is_passed_on(self) -> bool:
+        """The broker passes on what this node sends, births and parts, as far as is known."""
+        return self.echo.is_passed_on
+
+    @property
+    def births_are_back(self) -> bool:
+        """The births that are out came back, and none are due."""
+        return self.is_born and not self._is_rebirth_due and self.echo.births_are_back
+
+    @property
     def takes_parts(self) -> bool:
         """Parts may be told now: the births are out, none is due, and the line is alive."""
         return self.is_born and not self._is_rebirth_due and PARTS in self._told
@@ -162,7 +181,7 @@ class EdgeSession:
             Metric(DataType.BOOLEAN, value=False, timestamp_ms=now, name=REBIRTH),
             *self._all_metrics(None, now),
         ]
-        sends = [Send(self._names.topic("NBIRTH"), encode(now, metrics, 0))]
+        sends = [self._sent(self._names.topic("NBIRTH"), encode(now, metrics, 0))]
         sends += [self._device_birth(device, now) for device in sorted(self._picture.devices)]
         self.is_born, self._is_rebirth_due = True, False
         self.births_sent += 1
@@ -173,11 +192,8 @@ class EdgeSession:
         """A message came in; what it was. Births that are asked for come with the next `tick`."""
         if topic == self._names.state_topic:
             return self._host(payload)
-        if topic == self._names.topic("NBIRTH"):
-            self.is_passed_on = self.is_born
-            return Heard.OWN_BIRTH
         if topic != self.command_topic:
-            return Heard.UNKNOWN
+            return self._own(topic, payload)
         try:
             commands = decode_commands(payload)
         except ValueError:
@@ -224,6 +240,13 @@ class EdgeSession:
         self.is_born = False
         return [self.death]
 
+    def _own(self, topic: str, payload: bytes) -> Heard:
+        is_part = topic == self._names.topic("DDATA", PARTS)
+        is_birth = topic in {self._names.topic("NBIRTH"), self._names.topic("DBIRTH", PARTS)}
+        if not (is_part or is_birth) or not self.echo.came(topic, payload):
+            return Heard.UNKNOWN
+        return Heard.OWN_PART if is_part else Heard.OWN_BIRTH
+
     # --- the primary host ---------------------------------------------------------------------------------
 
     def _host(self, payload: bytes) -> Heard:
@@ -243,7 +266,7 @@ class EdgeSession:
 
     def _device_birth(self, device: str, now_ms: int) -> Send:
         metrics = list(self._all_metrics(device, now_ms))
-        return Send(self._names.topic("DBIRTH", device), encode(now_ms, metrics, self._next_seq()))
+        return self._sent(self._names.topic("DBIRTH", device), encode(now_ms, metrics, self._next_seq()))
 
     def _device_changes(self) -> Iterator[Send]:
         """Deaths of devices that are gone, births of those that came."""
@@ -289,7 +312,11 @@ class EdgeSession:
 
     def _data(self, kind: str, device: str | None, metrics: list[Metric]) -> Send:
         payload = encode(self._utc_ms(), metrics, self._next_seq(), with_datatypes=self._with_datatypes)
-        return Send(self._names.topic(kind, device), payload)
+        return self._sent(self._names.topic(kind, device), payload)
+
+    def _sent(self, topic: str, payload: bytes) -> Send:
+        self.echo.sent(topic, payload)
+        return Send(topic, payload)
 
     def _next_seq(self) -> int:
         self._seq = (self._seq + 1) % 256

@@ -1,10 +1,10 @@
 """What one session with a broker does: hears hosts, reads the line, tells what is new.
 
 The cursor file is all that is remembered of parts. A session reads the line from there on, and moves it on
-when the broker has confirmed to have what was sent. So whatever ends a session, the next one tells what may
-not have arrived: late, marked as historical, twice at the worst. Parts themselves are QoS 0, as the
-specification wants it, and nobody confirms those; but a broker takes a client's messages in turn, so its
-answer to a subscription that comes after them says that it has them.
+when everything that was sent has come back. So whatever ends a session, the next one tells what may not have
+arrived: late, marked as historical, twice at the worst. Parts themselves are QoS 0, as the specification
+wants it, and nobody confirms those; but the node is subscribed to its own parts, so each one comes back that
+the broker passes on. Where one does not, the session goes back to the cursor as soon as others do.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from inspectd import log
-from inspectd.client import AsyncVerdictReader, Lost
+from inspectd.client import AsyncVerdictReader, Item, Lost, Position
+from inspectd.client import cursor as cursors
 from inspectd.errors import UnavailableError
 from inspectd.gateways.sparkplug.broker import Broker
 from inspectd.gateways.sparkplug.line_clock import LineClock
@@ -33,7 +36,10 @@ _FIRST_HEARTBEAT_SECONDS: Final = 1.0
 _CONFIRM_SECONDS: Final = 1.0
 _CONFIRM_MESSAGES: Final = 100
 _MAX_HELD: Final = 5000
-_OWN_BIRTH_SECONDS: Final = 5.0
+_BACK_SECONDS: Final = 0.5
+"""So long is waited for messages to come back before more are sent."""
+_SILENCE_SECONDS: Final = 5.0
+"""What has not come back within it was not passed on; births are sent so often to see whether they are."""
 _SAY_SECONDS: Final = 10.0
 _MAX_COMMANDS: Final = 200
 """More than so many commands within a second are a flood."""
@@ -76,8 +82,10 @@ class Telling:
         self._held: deque[PartRow] = deque()
         self._is_host_away = False
         self._was_telling = False
-        self._born_at = clock()
         self._has_warned = False
+        self._is_silent = False
+        """Nothing is told: the broker does not pass it on. Parts are read again when it does."""
+        self._tried_at = clock()
         self._said: dict[Heard, tuple[float, int]] = {}
         self._commands, self._commands_since = 0, clock()
         self._is_flooded = asyncio.Event()
@@ -92,7 +100,7 @@ class Telling:
             InputError: the line's endpoint, a key or the cursor file cannot be used.
             UnavailableError: the cursor file cannot be written.
         """
-        await broker.subscribe(self._session.subscriptions)
+        await broker.subscribe(self._session.subscriptions + self._session.own_subscriptions)
         hearing = asyncio.create_task(self._hear(broker))
         telling = asyncio.create_task(self._tell(broker))
         tasks = hearing, telling, asyncio.create_task(self._hold_floods_off(broker))
@@ -113,7 +121,8 @@ class Telling:
                 self._is_host_away = heard is Heard.HOST_OFFLINE
             self._metrics.heard(heard)
             self._metrics.left_out(broker.take_left_out())
-            self._say_heard(heard, topic, len(payload))
+            if heard is not Heard.OWN_PART:
+                self._say_heard(heard, topic, len(payload))
             if topic == self._session.command_topic:
                 self._count_command()
 
@@ -154,25 +163,42 @@ class Telling:
         if not await self._host_came():
             return
         line = self._settings.line
-        async with AsyncVerdictReader(
-            line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys
-        ) as reader:
-            until = self._clock() + _FIRST_HEARTBEAT_SECONDS
-            self._picture.forget()
-            while not self._picture.is_alive and self._clock() < until and self._may_be_born:
-                await self._read(reader)
-            if not self._session.host_is_online:
-                return  # it went while the line was waited for: the next session waits for it again
+        while True:
+            async with AsyncVerdictReader(
+                line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys
+            ) as reader:
+                await self._tell_from_cursor(broker, reader)
+            if self._must_end or not self.was_born:
+                return
+            self._session.echo.give_up_parts()
+            self._held.clear()
+            self._rows = PartRows()
+            self._is_silent = self._was_telling = False
+
+    async def _tell_from_cursor(self, broker: Broker, reader: AsyncVerdictReader) -> None:
+        """Until the session must end, or go back to the cursor."""
+        until = self._clock() + _FIRST_HEARTBEAT_SECONDS
+        self._picture.forget()
+        while not self._picture.is_alive and self._clock() < until and self._may_be_born:
+            await self._read(reader)
+        if not self._session.host_is_online:
+            return  # it went while the line was waited for: the next session waits for it again
+        if not self.was_born:
             self.was_born = True
-            self._born_at = self._clock()
             await self._send(broker, self._session.births())
-            while not self._must_end:
-                await self._read(reader)
-                await self._send(broker, self._session.tick())
-                await self._send_parts(broker)
-                await self._confirm(broker, reader)
+        while not self._must_end and not self._must_go_back:
+            await self._read(reader)
+            await self._send(broker, self._session.tick())
+            await self._send_parts(broker)
+            await self._confirm(broker, reader)
+        if self._must_end:
             self._confirmed_at = float("-inf")
             await self._confirm(broker, reader)
+
+    @property
+    def _must_go_back(self) -> bool:
+        """A part was not passed on, and what is sent now is."""
+        return self._session.echo.has_gap or (self._is_silent and self._session.births_are_back)
 
     @property
     def _must_end(self) -> bool:
@@ -196,6 +222,10 @@ class Telling:
         item = await reader.receive(_TURN_SECONDS)
         self._line_clock.see(reader.heartbeat)
         self._picture.see(reader.heartbeat, reader.liveness)
+        if item is not None and not self._cursor.exists():
+            self._remember_beginning(reader, item)
+        if self._is_silent:
+            return
         if isinstance(item, Lost):
             self._picture.lost(item)
             self._metrics.lost(item.count or 1)
@@ -206,6 +236,12 @@ class Telling:
         if len(self._held) > _MAX_HELD:
             # Only of a line that gives verdicts and no heartbeats; the cursor has what is forgotten here.
             raise UnavailableError(f"{self._settings.line.verdicts}: gives verdicts, but no heartbeats")
+
+    def _remember_beginning(self, reader: AsyncVerdictReader, item: Item) -> None:
+        """Without a cursor a reader begins with what comes: what was read and not told would be left out."""
+        before = item.after if isinstance(item, Lost) else Position(item.epoch, item.seq - 1)
+        if reader.cursor is not None:
+            cursors.write(self._cursor, msgspec.structs.replace(reader.cursor, position=before))
 
     async def _send(self, broker: Broker, sends: Sequence[Send]) -> None:
         await broker.send(*sends)
@@ -225,25 +261,50 @@ class Telling:
                 await asyncio.sleep(1 / self._settings.sparkplug.resend_per_second)
 
     async def _confirm(self, broker: Broker, reader: AsyncVerdictReader) -> None:
-        """Once in a while: have the broker say that it has what was sent, and move the cursor on."""
+        """Once in a while: move the cursor on if all that was sent has come back, else see whether it will.
+
+        The broker's answer to a subscription comes after what was sent before: a broker that is gone or slow
+        is not one that passes nothing on.
+        """
+        echo = self._session.echo
         self._metrics.births(self._session.births_sent)
         self._session.births_sent = 0
         self._metrics.state(
             is_born=self._session.is_passed_on, is_alive=self._picture.is_alive, held=len(self._held)
         )
         is_due = self._clock() - self._confirmed_at >= _CONFIRM_SECONDS
-        if not self._unconfirmed or not (is_due or self._unconfirmed >= _CONFIRM_MESSAGES):
+        is_open = self._unconfirmed > 0 or self._is_silent or not echo.is_complete
+        if not is_open or not (is_due or self._unconfirmed >= _CONFIRM_MESSAGES):
             return
         await broker.subscribe(self._session.subscriptions[1:2])  # commands may be held off
         self._unconfirmed, self._confirmed_at = 0, self._clock()
-        if self._session.is_passed_on and not self._held:
-            reader.commit()
-        if not self._session.is_passed_on and self._clock() - self._born_at > _OWN_BIRTH_SECONDS:
-            self._warn_of_silence()
+        until = self._clock() + _BACK_SECONDS
+        while not (self._is_silent or echo.is_complete or echo.has_gap) and self._clock() < until:
+            await asyncio.sleep(_BACK_SECONDS / 100)
+        if missed := echo.misses(_SILENCE_SECONDS):
+            self._begin_silence(missed)
+        if self._is_silent:
+            self._try_births()
+        elif self._session.is_passed_on and echo.is_complete:
+            self._has_warned = False
+            if not self._held:
+                reader.commit()
 
-    def _warn_of_silence(self) -> None:
+    def _begin_silence(self, topics: list[str]) -> None:
         if not self._has_warned:
-            topic = self._session.subscriptions[1][0]
-            detail = f"its access list must let this user publish, and read {topic}; parts are kept meanwhile"
+            detail = (
+                f"nothing comes back on {', '.join(topics)}: the broker's access list must let this user "
+                "publish and read there; parts are kept meanwhile"
+            )
             log.event(_log, logging.ERROR, "broker_passes_nothing_on", detail=detail)
         self._has_warned = True
+        if not self._is_silent:
+            self._is_silent, self._tried_at = True, float("-inf")
+            self._session.echo.give_up_parts()
+            self._held.clear()
+
+    def _try_births(self) -> None:
+        """See whether the broker passes births on again: then it may pass on parts as well."""
+        if self._clock() - self._tried_at >= _SILENCE_SECONDS:
+            self._tried_at = self._clock()
+            self._session.ask_for_births()

@@ -7,12 +7,17 @@ import ssl
 import subprocess
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
 from support.daemon import Daemon, camera_table, settings
 from support.ports import free_ports
+from support.sparkplug_gateway import SparkplugGateway
+from support.sparkplug_host import decode
 from support.tools import run, tool
 
 from inspectd import key_files
+from inspectd.client import Position
+from inspectd.client import cursor as cursors
 from inspectd.errors import InputError
 from inspectd.gateways.sparkplug.broker import BrokerDoor
 from inspectd.gateways.sparkplug.settings import BrokerLink
@@ -110,21 +115,48 @@ def test_a_certificate_that_is_not_the_expected_one_ends_it_before_a_word(
     assert "broker_connected" not in gateway.log.read_text()
 
 
+class Rights:
+    """A broker's access list, and the gateway's table for it; the user may publish nothing at first."""
+
+    def __init__(self, plant, folder: Path) -> None:
+        passwords, self._acl, self.secret = folder / "passwords", folder / "acl", folder / "secret"
+        subprocess.run(
+            [tool("mosquitto_passwd"), "-b", "-c", str(passwords), "gateway", SECRET],
+            check=True,
+            capture_output=True,
+        )
+        self.secret.write_text(f"{SECRET}\n")
+        self.secret.chmod(0o600)
+        self.table = f'tls = false\nuser = "gateway"\npassword_file = "{self.secret}"'
+        self._write()
+        self.broker = plant.broker(f"allow_anonymous true\npassword_file {passwords}\nacl_file {self._acl}\n")
+
+    def let_publish(self, *topics: str) -> None:
+        """Let the user publish to these topics alone, from now on."""
+        self._write(*topics)
+        self.broker.reload()
+
+    def denied(self, topic: str) -> int:
+        """How many messages of a topic the broker has dropped."""
+        return sum(
+            "Denied PUBLISH" in each and topic in each for each in self.broker.log.read_text().splitlines()
+        )
+
+    def _write(self, *topics: str) -> None:
+        lines = [
+            "topic read spBv1.0/#",
+            "topic write spBv1.0/STATE/#",
+            "user gateway",
+            "topic read spBv1.0/#",
+        ]
+        self._acl.write_text("\n".join([*lines, *(f"topic write {topic}" for topic in topics), ""]))
+
+
 def test_a_user_who_may_not_tell_and_a_wrong_password(line, plant, tmp_path: Path) -> None:
     """A broker drops what an access list forbids without a word, as MQTT 3.1.1 has it."""
-    passwords, acl = tmp_path / "passwords", tmp_path / "acl"
-    hashed = subprocess.run(
-        [tool("mosquitto_passwd"), "-b", "-c", str(passwords), "gateway", SECRET],
-        check=True,
-        capture_output=True,
-    )
-    assert hashed.returncode == 0
-    acl.write_text("topic read spBv1.0/#\ntopic write spBv1.0/STATE/#\nuser gateway\ntopic read spBv1.0/#\n")
-    broker = plant.broker(f"allow_anonymous true\npassword_file {passwords}\nacl_file {acl}\n")
-    secret = tmp_path / "secret"
-    table = f'tls = false\nuser = "gateway"\npassword_file = "{secret}"'
+    rights = Rights(plant, tmp_path)
+    broker, table, secret = rights.broker, rights.table, rights.secret
     secret.write_text("another\n")
-    secret.chmod(0o600)
     gateway = plant.gateway(line, broker, broker=table)
     gateway.until_logged("broker_lost")
     assert "broker_connected" not in gateway.log.read_text()
@@ -137,8 +169,76 @@ def test_a_user_who_may_not_tell_and_a_wrong_password(line, plant, tmp_path: Pat
     gateway.until_logged("broker_passes_nothing_on")
     assert host.view.log == []
     assert gateway.stop() == 0
-    assert not (gateway.file.parent / "state/cursor").exists(), "what nobody was told is told later"
+    first = position(gateway).seq + 1
     assert SECRET not in gateway.log.read_text()
+    rights.let_publish("spBv1.0/demo/+/line1/#")
+    plant.gateway(line, broker, broker=table)
+    host.until(lambda: any(not part["historical"] for part in host.view.parts))
+    assert host.view.parts[0]["Seq"] == first, "what nobody was told is told later"
+
+
+def test_rights_that_are_missing_or_taken_away_lose_no_part(line, plant, tmp_path: Path) -> None:
+    rights = Rights(plant, tmp_path)
+    rights.let_publish("spBv1.0/demo/+/line1")  # the node's births, and nothing of devices
+    host = plant.host(rights.broker)
+    # A report of the node would show the host numbers that are missing.
+    gateway = plant.gateway(line, rights.broker, broker=rights.table, node="report_seconds = 60")
+    gateway.until_logged("broker_passes_nothing_on")
+    first = position(gateway).seq + 1
+    assert host.view.parts == []
+    everything = "spBv1.0/demo/+/line1", "spBv1.0/demo/+/line1/#"
+    rights.let_publish(*everything)
+    host.until(lambda: any(not part["historical"] for part in host.view.parts))
+    assert host.view.parts[0]["Seq"] == first
+    host.until(lambda: position(gateway).seq > first)
+
+    rights.let_publish()
+    host.until(lambda: gateway.log.read_text().count("broker_passes_nothing_on") == 2)
+    told, denied = len(host.view.parts), rights.denied("DBIRTH/line1/parts")
+    host.until(lambda: rights.denied("DBIRTH/line1/parts") > denied)  # no births are under way now
+    assert position(gateway).seq <= host.view.parts[-1]["Seq"]
+    rights.let_publish(*everything)
+    host.until(lambda: any(not part["historical"] for part in host.view.parts[told:]))
+    assert host.view.parts[told]["historical"]
+    numbers = {part["Seq"] for part in host.view.parts}
+    assert numbers == {*range(first, max(numbers) + 1)}
+    assert gateway.log.read_text().count("broker_connected") == 1, "it went on by itself"
+
+
+def test_parts_that_were_dropped_in_between_are_told_again(line, plant, tmp_path: Path) -> None:
+    """Too short for a silence: parts come back again, and some before them did not."""
+    rights = Rights(plant, tmp_path)
+    rights.let_publish("spBv1.0/demo/+/line1/#")
+    told: list[tuple[int, bool]] = []
+    aliases: dict[str, int] = {}
+
+    def take(_client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        metrics = decode(message.payload).metrics
+        aliases.update({metric.name: metric.alias for metric in metrics if metric.name})
+        of_seq = (metric for metric in metrics if not metric.name and metric.alias == aliases["Seq"])
+        told.extend((metric.long_value, metric.is_historical) for metric in of_seq)
+
+    host = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)  # to which missing numbers are no fault
+    host.on_message = take
+    host.connect("127.0.0.1", rights.broker.port)
+    host.subscribe([(f"spBv1.0/demo/{kind}/line1/parts", 0) for kind in ("DBIRTH", "DDATA")])
+    host.loop_start()
+    gateway = plant.gateway(line, rights.broker, broker=rights.table)
+    line.until(lambda: len(told) > 5)
+    rights.let_publish("spBv1.0/demo/+/line1")
+    line.until(lambda: rights.denied("DDATA/line1/parts") > 5)
+    last = told[-1][0]
+    rights.let_publish("spBv1.0/demo/+/line1/#")
+    line.until(lambda: {(number, True) for number in range(last + 1, last + 6)} <= {*told})
+    host.loop_stop()
+    assert gateway.log.read_text().count("broker_connected") == 1
+
+
+def position(gateway: SparkplugGateway) -> Position:
+    """Up to where the gateway knows that hosts were told."""
+    cursor = cursors.read(gateway.file.parent / "state/cursor")
+    assert cursor is not None
+    return cursor.position
 
 
 def test_files_of_secrets_are_refused_where_others_may_read_them(tmp_path: Path) -> None:

@@ -270,11 +270,26 @@ def test_what_changed_is_told_and_counts_not_more_often_than_reports(rule: None)
 
 def test_its_own_birth_says_that_the_broker_passes_messages_on() -> None:
     node = Node()
-    assert node.session.heard(NBIRTH, b"of a session of before") is Heard.OWN_BIRTH
-    assert not node.session.is_passed_on
+    before = Node(bd_seq=6).born()
+    assert node.session.heard(NBIRTH, before.sent[0].payload) is Heard.UNKNOWN
     node.born()
-    node.session.heard(NBIRTH, node.sent[0].payload)
+    assert node.session.heard(NBIRTH, before.sent[0].payload) is Heard.UNKNOWN, "retained, or another's"
+    assert not node.session.is_passed_on
+    assert node.session.heard(NBIRTH, node.sent[0].payload) is Heard.OWN_BIRTH
     assert node.session.is_passed_on
+
+
+def test_births_and_parts_are_waited_for_until_they_come_back() -> None:
+    node = Node().born()
+    node.part(1)
+    sent = {send.topic.split("/")[2]: send for send in node.sent if "camera" not in send.topic}
+    for kind, heard in (("NBIRTH", Heard.OWN_BIRTH), ("DBIRTH", Heard.OWN_BIRTH), ("DDATA", Heard.OWN_PART)):
+        assert not node.session.echo.is_complete
+        assert node.session.heard(sent[kind].topic, sent[kind].payload) is heard
+    assert node.session.echo.is_complete
+    assert node.session.births_are_back
+    node.session.ask_for_births()
+    assert not node.session.births_are_back, "those that are asked for are not out"
 
 
 def test_losses_are_told() -> None:
