@@ -8,9 +8,11 @@ from typing import Final
 from inspectd import __version__
 from inspectd.client import Heartbeat, Liveness, Lost
 from inspectd.gateways.sparkplug.names import NODE, PART, PARTS, camera_device
+from inspectd.gateways.sparkplug.parts import PartRow
 from inspectd.gateways.sparkplug.payload import Value
 
 _UP: Final = "up"
+_NO_PART: Final[Mapping[str, Value]] = dict.fromkeys(told.name for told in PART)
 
 
 class LinePicture:
@@ -18,7 +20,8 @@ class LinePicture:
 
     Attributes:
         node: values of the node's metrics.
-        last_part: values of the last part that was told as it was judged; all None before the first.
+        last_part: the last part of the line's present epoch that was told as it was judged; None before the
+            first.
         cameras: phases by device, of the cameras that are up.
         is_alive: its heartbeats come.
     """
@@ -31,7 +34,7 @@ class LinePicture:
             "Lost/Verdicts": 0,
             "Lost/Spans": 0,
         }
-        self.last_part: Mapping[str, Value] = dict.fromkeys(told.name for told in PART)
+        self.last_part: PartRow | None = None
         self.cameras: dict[str, str] = {}
         self.is_alive = False
 
@@ -54,6 +57,8 @@ class LinePicture:
         self.cameras = {
             camera_device(name): phase for name, phase in heartbeat.cameras.items() if phase == _UP
         }
+        if self.last_part is not None and self.last_part.values["Epoch"] != heartbeat.epoch:
+            self.last_part = None  # of a run that is over: it says nothing of this one
         counts = heartbeat.counts
         self.node |= {
             "Properties/Line": f"{heartbeat.plant}/{heartbeat.line}",
@@ -91,4 +96,12 @@ class LinePicture:
         """The values of a device's metrics; None: of the node."""
         if device is None:
             return self.node
-        return self.last_part if device == PARTS else {"Phase": self.cameras.get(device)}
+        if device != PARTS:
+            return {"Phase": self.cameras.get(device)}
+        return _NO_PART if self.last_part is None else self.last_part.values
+
+    def dated_ms(self, device: str | None, now_ms: int) -> int:
+        """Since when the values of a device are so: those of a part since it was judged."""
+        if device != PARTS or self.last_part is None:
+            return now_ms
+        return self.last_part.decided_utc_ns // 1_000_000

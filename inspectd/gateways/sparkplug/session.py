@@ -221,7 +221,7 @@ class EdgeSession:
         """One part; only while `takes_parts`."""
         assert self.takes_parts
         if not is_historical:
-            self._picture.last_part = row.values
+            self._picture.last_part = row
         at_ms = row.decided_utc_ns // 1_000_000
         metrics = [
             Metric(
@@ -278,13 +278,13 @@ class EdgeSession:
             yield self._device_birth(device, now)
 
     def _all_metrics(self, device: str | None, now_ms: int) -> Iterator[Metric]:
-        values = self._picture.values_of(device)
+        values, at_ms = self._picture.values_of(device), self._picture.dated_ms(device, now_ms)
         self._told[device] = dict(values)
         for told in metrics_of(device):
             yield Metric(
                 told.datatype,
                 values.get(told.name),
-                now_ms,
+                at_ms,
                 name=told.name,
                 alias=self._alias(device, told.name),
             )

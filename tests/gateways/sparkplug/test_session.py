@@ -53,10 +53,10 @@ class Node:
         return self
 
     def line(self, *, liveness: Liveness = Liveness.ALIVE, state: str = "running", parts: int = 0,
-             **cameras: str) -> None:  # fmt: skip
+             epoch: int = 5, **cameras: str) -> None:  # fmt: skip
         """A heartbeat of the line."""
         heartbeat = Heartbeat(
-            plant="p", line="l", epoch=5, last_seq=parts, utc_ns=round(self.now * 1e9), interval_ms=200,
+            plant="p", line="l", epoch=epoch, last_seq=parts, utc_ns=round(self.now * 1e9), interval_ms=200,
             state=state, counts=Counts(0, 0, 0, 0, parts=parts), cameras=cameras or {"top": "up"},
         )  # fmt: skip
         self.picture.see(heartbeat, liveness)
@@ -290,6 +290,21 @@ def test_births_and_parts_are_waited_for_until_they_come_back() -> None:
     assert node.session.births_are_back
     node.session.ask_for_births()
     assert not node.session.births_are_back, "those that are asked for are not out"
+
+
+def test_births_repeat_a_part_with_its_own_time_and_none_of_a_run_that_is_over() -> None:
+    node = Node().born()
+    node.part(1)
+
+    def births() -> tuple[set[int], object]:
+        node.send(node.session.births())
+        metrics = decode(node.sent[-1].payload).metrics
+        return {metric.timestamp for metric in metrics}, node.host.values["parts"]["Evaluation"]
+
+    node.line()
+    assert births() == ({UTC_MS}, 1), "when it was judged, and not now"
+    node.line(epoch=6)
+    assert births() == ({UTC_MS + 100_000}, None)
 
 
 def test_losses_are_told() -> None:
