@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
         problems += _try_out(found, banks)
         problems += _state_problems(arguments.file, banks) if not problems else ()
     if problems:
-        raise ConfigError(str(arguments.file), problems)
+        raise ConfigError(str(arguments.file), config.named(problems, found.names))
     tried = "" if arguments.settings_only else "; banks load, cameras deliver, ports are free"
     what = f"{counted(len(found.cameras), 'camera')}, {counted(len(found.recipes), 'recipe')}"
     print(f"{arguments.file}: no problems, {what}{tried}")

@@ -12,7 +12,7 @@ from inspectd.config.camera_settings import settings_by_camera, settings_for
 from inspectd.config.cameras import Camera, ImagesCamera, OpenCvCamera
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.genicam_camera import GenicamCamera
-from inspectd.config.problems import problems
+from inspectd.config.problems import named, problems
 from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
 from inspectd.config.recipes import effective_settings, recipe_sha256
 from inspectd.config.reloading import ConfigChange, compare
@@ -87,6 +87,7 @@ __all__ = [
     "load",
     "load_camera",
     "masked",
+    "named",
     "plain_tcp",
     "problems",
     "read_toml",

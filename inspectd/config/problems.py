@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -25,19 +25,57 @@ _WORDS: Final = {
 }
 _OF_A_HOME: Final = re.compile(r"~[^/]*/|~\Z")
 """A path from somebody's home folder as shells write it; no text of another kind begins so."""
+_UNKNOWN_KEY: Final = ": unknown key"
+_KNOWN_KEYS: Final = ", expected one of "
 _UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}
 
 
 def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
-    """Every way in which `value` is not of type `kind`, each with its path."""
+    """Every way in which `value` is not of type `kind`, each with its path.
+
+    The keys that a table may have are told with the first unknown one of such a table.
+    """
+    told: set[str] = set()
+    for problem in _problems(value, kind, where):
+        head, separator, known = problem.partition(_KNOWN_KEYS if _UNKNOWN_KEY in problem else "\n")
+        yield head if separator and known in told else problem
+        told.update([known] if separator else [])
+
+
+def names_in(data: dict[str, Any]) -> dict[str, str]:
+    """The names of a file's cameras, as they may be shown, by their numbers, such as `cameras[0]`."""
+    cameras = data.get("cameras")
+    return {
+        f"cameras[{index}]": short(item["name"])
+        for index, item in enumerate(cameras if isinstance(cameras, list) else ())
+        if isinstance(item, dict) and isinstance(item.get("name"), str)
+    }
+
+
+def named(found: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """These problems, with the camera's name beside its number: who counts cameras from 0?"""
+    return [_named(problem, names) for problem in found]
+
+
+def _named(problem: str, names: Mapping[str, str]) -> str:
+    where, dot, key = problem.partition(":")[0].partition(".")
+    if where not in names or not dot or key == "name":
+        return problem
+    return f"{problem} ({where} is {names[where]})"
+
+
+def _problems(value: Any, kind: Any, where: str) -> Iterator[str]:
     inner, metas = _unwrap(kind)
     if get_origin(inner) is tuple and isinstance(value, list):
         of_items = [
             problem
             for index, item in enumerate(value)
-            for problem in problems(item, get_args(inner)[0], f"{where}[{index}]")
+            for problem in _problems(item, get_args(inner)[0], f"{where}[{index}]")
         ]
         yield from of_items or _value_problem(value, kind, where)  # which is then the number of items
+    elif get_origin(inner) is tuple and isinstance(value, dict) and _is_table(get_args(inner)[0]):
+        heading = re.sub(r"\[\d+\]", "", where)
+        yield f"{where}: got a table, expected a list of them: write [[{heading}]] as the heading of each"
     elif get_origin(inner) is dict and isinstance(value, dict):
         of_key, of_value = get_args(inner)
         of_items = [
@@ -45,7 +83,7 @@ def problems(value: Any, kind: Any, where: str) -> Iterator[str]:
             for key, item in value.items()
             for problem in (
                 *_value_problem(key, of_key, where),
-                *problems(item, of_value, f"{where}.{masked(key)}"),
+                *_problems(item, of_value, f"{where}.{masked(key)}"),
             )
         ]
         yield from of_items or _value_problem(value, kind, where)  # which is then the number of items
@@ -76,10 +114,10 @@ def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> 
             near = difflib.get_close_matches(key, kind.__struct_fields__, n=1)
             meant = f" (is {near[0]} meant?)" if near else ""
             known = ", ".join(kind.__struct_fields__)
-            yield f"{prefix}{masked(key)}: unknown key{meant}, expected one of {known}"
+            yield f"{prefix}{masked(key)}{_UNKNOWN_KEY}{meant}{_KNOWN_KEYS}{known}"
     for field in msgspec.structs.fields(kind):
         if field.name in table:
-            yield from problems(table[field.name], hints[field.name], prefix + field.name)
+            yield from _problems(table[field.name], hints[field.name], prefix + field.name)
         elif field.required:
             yield f"{prefix}{field.name}: is missing, expected {_expected(hints[field.name])}"
 
@@ -105,6 +143,10 @@ def _home_problem(value: Any, where: str) -> Iterator[str]:
             f"{where}: got {short(value)}, expected a path that is written out: only a shell knows ~ for a "
             "home folder, and a service may have none"
         )
+
+
+def _is_table(kind: Any) -> bool:
+    return kind == Camera or (isinstance(kind, type) and issubclass(kind, Settings))
 
 
 def _is_one_of(value: Any, choices: tuple[Any, ...]) -> bool:

@@ -13,7 +13,7 @@ from inspectd.config.camera_base import CameraBase, GeometrySettings, PresenceSe
 from inspectd.config.cameras import Camera
 from inspectd.config.consistency import cross_problems, timing_problems
 from inspectd.config.places import other_line_problems
-from inspectd.config.problems import problems, sound
+from inspectd.config.problems import named, names_in, problems, sound
 from inspectd.config.settings import (
     Config,
     EvidenceSettings,
@@ -26,6 +26,7 @@ from inspectd.config.settings import (
     Triggers,
 )
 from inspectd.config.synthetic_camera import SyntheticCamera
+from inspectd.config.toml_faults import not_utf8, told
 from inspectd.config.values import Settings
 from inspectd.errors import ConfigError, InputError
 from inspectd.files import open_regular
@@ -49,6 +50,8 @@ class Examined(msgspec.Struct, frozen=True):
     """A file's problems, and those of its tables that are sound, each with its path."""
 
     problems: list[str]
+    names: dict[str, str]
+    """What the cameras are called, by their numbers, such as `cameras[0]`."""
     recipes: list[tuple[str, Recipe]]
     cameras: list[tuple[str, Camera]]
     triggers: Triggers | None
@@ -77,7 +80,7 @@ def load(path: Path, *, unmeasured: bool = False) -> Config:
         settings = _absolute(msgspec.convert(data, Config), base)
         found = [*other_line_problems(settings.line.name)]
     if found:
-        raise ConfigError(str(path), found)
+        raise ConfigError(str(path), named(found, names_in(data)))
     return settings
 
 
@@ -118,6 +121,7 @@ def examine(path: Path) -> Examined:
     found = [*problems(data, Config, ""), *cross_problems(data, base), *timing_problems(data)]
     return Examined(
         [*found, *(() if line is None else other_line_problems(line.name))],
+        names_in(data),
         items("recipes", Recipe),
         items("cameras", Camera),
         table("triggers", Triggers),
@@ -135,18 +139,20 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or is not TOML.
     """
+    text = ""
     try:
         with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:  # Windows editors begin with a BOM
-            return tomllib.loads(file.read())
+            text = file.read()
+        return tomllib.loads(text)
     except InputError as error:
         what = "a folder" if path.is_dir() else "not a regular file"
         raise ConfigError(str(path), [f"is {what}, expected a TOML file"]) from error
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(str(path), [f"is not UTF-8 text: {error}"]) from error
+        raise ConfigError(str(path), [not_utf8(error)]) from error
     except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, arrays 1000 deep
-        raise ConfigError(str(path), [f"is not TOML: {error}"]) from error
+        raise ConfigError(str(path), [told(error, text)]) from error
 
 
 def _absolute(table: _Table, base: Path) -> _Table:
