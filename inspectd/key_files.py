@@ -62,6 +62,21 @@ def read_public(file: Path) -> bytes:
     return _read(file)[0]
 
 
+def read_handed_out(file: Path) -> bytes:
+    """The public key of a file that was handed out, and so holds no secret.
+
+    Raises:
+        InputError: it cannot be read, is no key file, or holds a secret key.
+    """
+    public, secret = _read(file)
+    if secret is not None:
+        raise InputError(
+            f"{file}: holds a secret key, expected the public one, NAME{_PUBLIC_SUFFIX}: a secret key stays "
+            "where it was made. If this is a copy, delete it, and make a new pair there"
+        )
+    return public
+
+
 def read_pair(file: Path, *, guarded: bool = False) -> KeyPair:
     """A secret key file's pair.
 

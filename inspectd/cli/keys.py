@@ -22,6 +22,7 @@ from inspectd.wire.sockets import Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _WHERE: Final = "the line's configuration file, or its directory of keys"
+_KEY_SUFFIXES: Final = frozenset({".key", ".key_secret"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     allow.add_argument(
         "--role",
         action="append",
-        choices=list(Role),
+        choices=[role.value for role in Role],
         metavar="ROLE",
         help="read (verdicts, heatmaps, replay; the default) or control (triggers); may be given twice",
     )
@@ -86,7 +87,7 @@ def _new(path: Path) -> None:
 def _allow(where: Path, file: Path, roles: list[str], name: str | None) -> None:
     keys_dir = _keys_dir(where)
     client = Client(
-        key_files.read_public(file), name or file.stem, tuple(role for role in Role if role in roles)
+        key_files.read_handed_out(file), name or file.stem, tuple(role for role in Role if role in roles)
     )
     if not _NAME.fullmatch(client.name):
         raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
@@ -160,6 +161,10 @@ def _password(file: Path, user: str) -> None:
 def _keys_dir(where: Path) -> Path:
     if where.is_dir():
         return where
+    if where.suffix in _KEY_SUFFIXES:
+        raise InputError(
+            f"WHERE: got {where}, a key file; expected {_WHERE} (WHERE comes before KEY or NAME)"
+        )
     settings = config.load(where)
     if settings.security.keys_dir is None:
         raise InputError(f"{where}: security.keys_dir is not set; set it to protect TCP with keys")

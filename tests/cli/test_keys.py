@@ -61,12 +61,20 @@ def test_a_secret_that_others_may_read_is_refused_with_what_to_do(
         ),
         (["allow", "KEYS", "KEYS/server.key", "--name", "a b"], "--name: got 'a b', expected letters"),
         (["new", "KEYS/server"], "exists, and a key is never overwritten"),
-        (["list", "KEYS/server.key"], "is not TOML"),
+        (["list", "KEYS/server.key"], "server.key, a key file; expected the line's configuration file, or"),
+        (["allow", "KEYS/server.key", "line1.toml"], "(WHERE comes before KEY or NAME)"),
+        (["allow", "KEYS", "KEYS/server.key_secret"], "a secret key stays where it was made"),
     ],
 )
 def test_mistakes_are_told_in_words(keys_dir, words, said, capsys):
     assert cli.main(["keys", *[word.replace("KEYS", str(keys_dir)) for word in words]]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_an_unknown_role_is_told_the_two_there_are(keys_dir, capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["keys", "allow", str(keys_dir), "gate1.key", "--role", "controll"])
+    assert "(choose from 'read', 'control')" in capsys.readouterr().err
 
 
 def test_two_keys_cannot_have_one_name(tmp_path, keys_dir, capsys):
