@@ -7,7 +7,11 @@ from prometheus_client import generate_latest
 
 from inspectd import __version__
 from inspectd.errors import ExitCode
+from inspectd.golden.results import FILE_NAME as GOLDEN
 from inspectd.metrics import Metrics
+from inspectd.publish.journal.file import MARK_NAME
+from inspectd.publish.journal.file import NAME as JOURNAL
+from inspectd.recipes.audit import FILE_NAME as AUDIT
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/operations.md").read_text()
@@ -74,3 +78,9 @@ def test_files_it_names_exist() -> None:
 
 if __name__ == "__main__":
     AT_START.write_text(at_start())
+
+
+def test_the_backup_table_names_all_that_the_line_keeps() -> None:
+    places = " ".join(where for _, where, _ in rows("What | Where"))
+    kept = [AUDIT, "audit.mark", GOLDEN, JOURNAL, MARK_NAME, "recipes", "teach", "evidence"]
+    assert [name for name in kept if f"`STATE/{name}`" not in places] == []
