@@ -22,7 +22,7 @@ from inspectd.recipes.audit import (
     verify,
     without_beginnings,
 )
-from inspectd.text import json_line, printable, printable_lines
+from inspectd.text import counted, json_line, printable, printable_lines
 
 _RESULTS: Final = {BEGUN: "begun, and nothing says how it ended: is it under way, or was it killed?"}
 
@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     parser.add_argument("--verify", action="store_true", help="only say whether it is whole")
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="show those too that say `begun` where another one says how it ended",
+    )
     parser.add_argument(
         "--action", action="append", choices=[action.value for action in AuditAction], metavar="ACTION",
         help=f"only these: {', '.join(AuditAction)}; may be given several times",
@@ -58,11 +63,16 @@ def main(arguments: argparse.Namespace) -> int:
     """
     path = LineState(arguments.config).audit
     found = verify(path)
+    left_out = 0
     if not arguments.verify:
         whole = None if isinstance(found, AuditSummary) else found.line - 1
         records: Iterable[AuditRecord] = islice(read(path), whole)
+        if not arguments.json and not arguments.all:
+            every = list(records)
+            records = without_beginnings(every)
+            left_out = len(every) - len(records)
         shown = 0
-        for record in records if arguments.json else without_beginnings(records):
+        for record in records:
             if _is_wanted(record, arguments):
                 print(json_line(record) if arguments.json else _shown(record))
                 shown += 1
@@ -76,6 +86,10 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"error: {printable(str(missing))}", file=sys.stderr)
         return ExitCode.FAILED
     if not arguments.json:
+        if left_out:
+            print(
+                f"not shown: `begun` of {counted(left_out, 'change')} whose end is shown (--all shows it too)"
+            )
         print(_summary(path, found))
     elif arguments.verify:
         print(json_line(found))
@@ -109,6 +123,6 @@ def _summary(path: Path, found: AuditSummary) -> str:
     if not found.records:
         return f"{path}: holds no record yet"
     return (
-        f"{path}: {found.records} records, none altered or missing\n"
+        f"{path}: {counted(found.records, 'record')}, none altered or missing\n"
         f"the last one's sha256: {found.last_sha256}"
     )

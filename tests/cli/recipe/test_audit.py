@@ -44,6 +44,21 @@ def test_records_are_shown_in_80_columns_and_verified(folder, path, capsys):
     assert lines[-1].startswith("the last one's sha256: ")
 
 
+def test_what_is_left_out_as_begun_is_counted_and_can_be_shown(folder, path, capsys):
+    for result in ("begun", "done"):
+        append_record(
+            path, AuditEntry(AuditAction.KEY, "anna", "command", "gate1", None, "gate1 read"), result
+        )
+    assert audit(folder) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:5] for line in lines if line[:5].strip().isdigit()] == ["    1", "    2", "    3", "    5"]
+    assert lines[-3] == "not shown: `begun` of 1 change whose end is shown (--all shows it too)"
+    assert audit(folder, "--all") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("    4") for line in lines)
+    assert not any("not shown" in line for line in lines)
+
+
 def test_programs_get_the_records_as_they_are(folder, path, capsys):
     assert audit(folder, "--json", "--since", "2025-11-24T17:00:00Z") == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
