@@ -128,6 +128,21 @@ def test_a_damaged_image_is_reported_and_the_replay_goes_on(tmp_path):
     assert [s.detail for s in child.states() if s.phase is CameraPhase.UP] == ["64x48"]
 
 
+def test_a_folder_whose_pictures_are_gone_is_down_until_they_are_back(tmp_path):
+    write_images(tmp_path, [f"{number:03}.png" for number in range(100)])
+    with CaptureChild(images(tmp_path, loop=True, reconnect_min_ms=50, reconnect_max_ms=100)) as child:
+        child.until_phase(CameraPhase.UP)
+        for path in tmp_path.iterdir():
+            path.unlink()
+        down = child.until_phase(CameraPhase.DOWN)
+        assert "5 pictures in a row cannot be used; the last one: " in down.detail
+        child.until(lambda: "holds no image" in child.states()[-1].detail)
+        assert len(child.drops()) == 5
+        write_images(tmp_path, ["a.png"])
+        child.until(lambda: child.states()[-1].phase is CameraPhase.UP)
+        assert child.stop() == 0
+
+
 def test_a_missing_folder_is_down_until_it_is_there(tmp_path):
     folder = tmp_path / "share"
     with CaptureChild(images(folder, reconnect_min_ms=50, reconnect_max_ms=100)) as child:
