@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from inspectd.bank.file import GOOD_SCORES, read_bank
 from inspectd.cli.bank_common import Steps, print_names, print_table, say_own_images
 from inspectd.errors import ExitCode
-from inspectd.evaluation.calibrate import Interval
+from inspectd.evaluation.budgets import BUDGETS, choice_of, smallest_shown
+from inspectd.evaluation.calibrate import Interval, images_needed
 from inspectd.evaluation.dataset import DataSet, read_dataset
 from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
 _BY_CHANCE: Final = 0.5
+_USUAL_RATE: Final = 0.01
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -34,13 +38,25 @@ def main(arguments: argparse.Namespace) -> int:
             print(note)
         if arguments.report is not None:
             print(f"report: {arguments.report}")
-        print(f"next: inspectd bank calibrate {arguments.bank} --false-reject-rate 0.01")
+        print(f"next: {_next(arguments.bank)}")
     return ExitCode.OK
 
 
 def facts(data: DataSet) -> dict[str, Any]:
     """Other files of a data set's folder, as JSON values."""
     return {"left_out": dict(data.left_out), "stray_masks": [str(path) for path in data.stray_masks]}
+
+
+def _next(bank: Path) -> str:
+    """A calibration that the bank's own images can show, and what the usual rate takes."""
+    found = read_bank(bank)
+    images = choice_of(found).good_images if GOOD_SCORES in found.tensors else 0
+    rate, command = smallest_shown(images, _USUAL_RATE), f"inspectd bank calibrate {bank}"
+    if rate is None:
+        rate = max(BUDGETS)
+        return f"{command} --images GOOD --false-reject-rate {rate:g} (GOOD: {images_needed(rate)} or more)"
+    usual = f" ({_USUAL_RATE:g} takes --images GOOD with {images_needed(_USUAL_RATE)} or more)"
+    return f"{command} --false-reject-rate {rate:g}{usual if rate > _USUAL_RATE else ''}"
 
 
 def share(value: Interval) -> str:

@@ -93,6 +93,12 @@ def choice_of(bank: BankFile) -> Choice:
     return Choice(len(counted), int(aside.sum()), budgets, unlike)
 
 
+def smallest_shown(images: int, least: float) -> float | None:
+    """The smallest budget, from `least` on, that so many good images can show; None: they show none."""
+    rates = [rate for rate in BUDGETS if rate >= least and images_needed(rate) <= images]
+    return min(rates, default=None)
+
+
 FOUND_MEANS: Final = (
     "Defects found: of large synthetic ones, drawn into images while those were left out of the bank"
 )

@@ -176,6 +176,8 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     evaluate = inspectd("evaluate", bank, "--data", mixed_folder)
     assert said in evaluate.stderr
     assert "images the bank was built from (20):" in evaluate.stdout
+    # 20 images show no rate that anybody would ask for.
+    assert f"{bank} --images GOOD --false-reject-rate 0.05 (GOOD: 59 or more)" in evaluate.stdout
     same = Path(shutil.copy(bank, tmp_path / "y.bank"))
     compare = inspectd("compare", bank, same, "--data", mixed_folder)
     assert said in compare.stderr

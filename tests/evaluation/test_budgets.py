@@ -7,7 +7,7 @@ from support.banks import bank_of, sha256_of
 from inspectd.bank.answers import accept
 from inspectd.bank.file import BankFile
 from inspectd.bank.threshold import default_threshold, tail_threshold
-from inspectd.evaluation.budgets import BUDGETS, budgets_of, choice_of, table_of
+from inspectd.evaluation.budgets import BUDGETS, budgets_of, choice_of, smallest_shown, table_of
 from inspectd.evaluation.calibrate import shown_rate
 
 SCORES = np.random.default_rng(1).lognormal(0, 0.2, 400)
@@ -27,6 +27,12 @@ def test_each_budget_has_its_threshold_and_what_it_costs() -> None:
     assert table_of(rows, 400)[5][-1] == "in force"
     thresholds = [row.threshold for row in rows]
     assert thresholds == sorted(thresholds, reverse=True)
+
+
+def test_the_smallest_budget_that_images_show_is_none_that_needs_more() -> None:
+    # 1 % takes 299 good images, 2 % 149, 3 % 99, 5 % 59.
+    shown = [smallest_shown(images, 0.01) for images in (9999, 299, 298, 90, 59, 58)]
+    assert shown == [0.01, 0.01, 0.02, 0.05, 0.05, None]
 
 
 @pytest.mark.parametrize("in_force", [-1.0, 0.5, 9.0])
