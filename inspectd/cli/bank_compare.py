@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_line(_told(banks, data)))
         return ExitCode.OK
-    table = Table("", *(Column(cell(bank.label)) for bank in banks))
+    table = Table("", *(Column(cell(bank.label), overflow="fold") for bank in banks))
     for name, *values in figures_of(banks, arguments.false_reject_rate):
         table.add_row(name, *(cell(value) for value in values))
     output.console().print(table)
@@ -74,9 +75,22 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _labels(paths: list[Path]) -> list[str]:
-    """Names of the files, or all of each path where two files have one name."""
+    """Names of the files; where two have one name, the parts of the paths by which they differ."""
     names = [path.name for path in paths]
-    return names if len(set(names)) == len(names) else [str(path) for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    parts = [path.parts for path in paths]
+    first = _in_common(parts)
+    last = _in_common([each[:first:-1] for each in parts])
+    # With the folder they have in common: the 1 and 2 of a recipe's versions alone say little.
+    cut = [each[max(0, first - 1) : len(each) - last] for each in parts]
+    labels = [str(Path(*each)) for each in cut]
+    return labels if len(set(labels)) == len(labels) else [str(path) for path in paths]
+
+
+def _in_common(parts: list[tuple[str, ...]]) -> int:
+    """How many first parts all have in common."""
+    return sum(1 for _ in takewhile(lambda each: len(set(each)) == 1, zip(*parts, strict=False)))
 
 
 def _compared(path: Path, label: str, arguments: argparse.Namespace, data: DataSet, steps: Steps) -> Compared:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from inspectd import cli
+from inspectd.cli.bank_compare import _labels
 
 
 def test_a_bank_that_cannot_be_read_is_told_before_any_is_evaluated(
@@ -15,3 +16,20 @@ def test_a_bank_that_cannot_be_read_is_told_before_any_is_evaluated(
     told = capsys.readouterr().err
     assert "gone.bank: cannot be read: No such file" in told
     assert "40/40" not in told  # images of the bank before it
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels"),
+    [
+        (["state/a.bank", "b.bank"], ["a.bank", "b.bank"]),
+        (["a/x.bank", "b/x.bank"], ["a", "b"]),
+        (["s/recipes/tiles/1/banks/top.bank", "s/recipes/tiles/2/banks/top.bank"], ["tiles/1", "tiles/2"]),
+        (["s/a/x.bank", "s/a/b/x.bank"], ["a/x.bank", "a/b/x.bank"]),
+        (["a/x.bank", "a/y.bank", "b/x.bank"], ["a/x.bank", "a/y.bank", "b/x.bank"]),
+        (["/a/x.bank", "a/x.bank"], ["/a", "a"]),
+    ],
+)
+def test_banks_of_one_name_are_told_by_what_their_paths_differ_in(
+    paths: list[str], labels: list[str]
+) -> None:
+    assert _labels([Path(path) for path in paths]) == labels
