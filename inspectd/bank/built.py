@@ -62,7 +62,7 @@ class Built:
     Attributes:
         arrays: its tensors, by their names in the file.
         images: what it was built from.
-        seconds: features, coreset, and the whole fit.
+        seconds: features; of the fit that came after them, the coreset and all.
         radius: of the coreset; None: there is none.
         workers_lost: processes that were lost while they chose it.
         held_out: scores as this bank would if it had been built without `held_out_images`.

@@ -108,7 +108,8 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="inspectd",
         description="Inspects parts on a production line and judges each one pass, fail or undecidable.",
-        epilog="Exit codes: 0 done; 1 failed; 2 bad input; 3 a port, directory or device is unavailable.",
+        epilog="Exit codes: 0 done; 1 failed, or the answer is no; 2 bad input; 3 a port, directory, device "
+        "or package is unavailable; 130 interrupted from the keyboard.",
     )
     parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

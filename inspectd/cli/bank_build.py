@@ -323,8 +323,8 @@ def _print_report(out: Path, report: BuildReport, choice: Choice, written: BankF
             f"here knows of it. `inspectd bank show {out}` draws the mask"
         )
     print(f"threshold {report.threshold:.4f}, sha256 {report.sha256[:12]}")
-    steps = f"features {report.extract_s:.1f}, coreset {report.coreset_s:.1f}, whole fit {report.fit_s:.1f}"
-    print(f"seconds: {steps}")
+    fit = f"fit {report.fit_s:.1f}, of which coreset {report.coreset_s:.1f}"
+    print(f"seconds: features {report.extract_s:.1f}, then {fit}")
     if report.radius is not None:
         print(
             f"coreset: no patch of these images is farther than {report.radius:.4g} from one that is kept; "

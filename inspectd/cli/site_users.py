@@ -18,7 +18,7 @@ from inspectd.page.accounts.roles import Role
 from inspectd.page.accounts.store import AccountStore, User, described
 from inspectd.page.accounts.trail import PageTrail
 from inspectd.recipes.audit import BEGUN, AuditAction, AuditFault, read, verify
-from inspectd.text import json_line, printable
+from inspectd.text import counted, json_line, printable
 
 
 def add_arguments(actions: Any) -> None:
@@ -126,5 +126,5 @@ def print_audit(data_dir: Path) -> int:
         return ExitCode.FAILED
     for record in read(path):
         print(json_line(record))
-    print(f"{path}: {found.records} records, none altered or missing", file=sys.stderr)
+    print(f"{path}: {counted(found.records, 'record')}, none altered or missing", file=sys.stderr)
     return ExitCode.OK

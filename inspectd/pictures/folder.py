@@ -39,6 +39,8 @@ _BAD: Final = re.compile(
     re.IGNORECASE,
 )
 """And those of others."""
+_PLURAL: Final = re.compile(r"(?<=\bfile)s\b|(?<=\bfolder)s\b|(?<=\blink)s\b|(?<=\bmask)s\b")
+"""What reasons to leave something out count; of pipes, sockets and devices nobody knows which it was."""
 _MASK_ENDINGS: Final = ("_mask", "_gt")
 _MASK_BEGINNING: Final = "mask_"
 _LOSSY_SLACK: Final = 24
@@ -289,4 +291,7 @@ def _but(found: Listing) -> str:
 
 def described(left_out: Counter[str]) -> str:
     """The files left out, in one line for people."""
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+    return ", ".join(
+        f"{count} {reason}" if count > 1 else f"{count} {_PLURAL.sub('', reason, count=1)}"
+        for reason, count in sorted(left_out.items())
+    )

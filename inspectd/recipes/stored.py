@@ -147,8 +147,8 @@ class RecipeRecords:
         except InputError as error:
             raise RecipeNotFoundError(str(error)) from error
         if found not in known:
-            versions = ", ".join(map(str, known[-20:]))
-            there = f"has {recipe_id} in the versions {versions}" if known else f"has no recipe {recipe_id!r}"
+            versions = f"version{'s' * (len(known) > 1)} {', '.join(map(str, known[-20:]))}"
+            there = f"has {recipe_id} in {versions}" if known else f"has no recipe {recipe_id!r}"
             raise RecipeNotFoundError(f"the store {there}, got version {found}")
         return self._line_recipe(self.store.read(recipe_id, found))
 

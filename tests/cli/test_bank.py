@@ -163,6 +163,9 @@ def test_an_image_unlike_the_rest_and_the_banks_own_images_are_said(
     assert build.returncode == 0, build.stderr
     assert "unlike the rest, set aside: with them the threshold would be" in build.stdout
     assert f"  {good}/odd.png\n" in build.stdout
+    assert re.search(
+        r"^seconds: features [\d.]+, then fit [\d.]+, of which coreset [\d.]+$", build.stdout, re.MULTILINE
+    )
     show = inspectd("show", bank).stdout
     assert re.search(r"threshold [\d.]+: \d of the bank's 21 good images score above it", show)
     assert re.search(r"unlike_the_rest +.*odd\.png", show)

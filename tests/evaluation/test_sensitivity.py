@@ -184,7 +184,7 @@ def test_the_command_prints_sizes_and_places(
     assert cli.main([*words, "--report", str(page), "--mm-per-pixel", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "large, found" in out
-    assert "1 files ending in .txt" in out
+    assert "1 file ending in .txt" in out
     assert "scratch" in out
     assert page.read_text().startswith("<!doctype html>")
     assert cli.main([*words, "--json", "--false-reject-rate", "0.1"]) == 0

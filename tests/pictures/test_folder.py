@@ -50,9 +50,9 @@ def test_what_is_hidden_or_a_file_servers_own_is_left_out_and_said(tmp_path):
     assert names(tmp_path) == ["a.png", "sub/b.png"]
     told = described(list_pictures(tmp_path).left_out)
     for word in (
-        "1 hidden files",
-        "1 files ending in .txt",
-        "1 files ending in .part",
+        "1 hidden file",
+        "1 file ending in .txt",
+        "1 file ending in .part",
         "@Recycle",
         ".Trash-1000",
     ):
@@ -135,7 +135,7 @@ def test_a_mask_is_defective_where_it_was_drawn(tmp_path, suffix, mask):
 
 def test_a_folder_without_pictures_says_what_there_is(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(InputError, match=r"holds no image; .*\.jfif.*; left out: 1 files ending in \.txt"):
+    with pytest.raises(InputError, match=r"holds no image; .*\.jfif.*; left out: 1 file ending in \.txt"):
         list_pictures(tmp_path)
 
 

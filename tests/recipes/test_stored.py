@@ -257,3 +257,8 @@ def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(recor
     records.record(ASKED, None, b)
     with pytest.raises(NotBeforeError, match="nobody knew what was in force before"):
         records.change(back, b, a, lambda: True)
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are(records: RecipeRecords) -> None:
+    with pytest.raises(RecipeNotFoundError, match=r"^the store has a in version 1, got version 7$"):
+        records.read("a", 7)
