@@ -139,6 +139,13 @@ class GoldenChecks:
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
         self._last = {each.recipe_sha256: each for each in read.checks}
         """The last check that is recorded of each version of a recipe, by its sha256."""
+        self._failures: dict[str, list[str]] = {}
+        """Why a version failed, by its sha256, until it passes: one that is broken off is not to hide it."""
+        for each in read.checks:
+            if each.outcome is GoldenOutcome.FAILED:
+                self._failures[each.recipe_sha256] = each.problems
+            elif each.outcome is GoldenOutcome.PASSED:
+                self._failures.pop(each.recipe_sha256, None)
         self._past, self._lost = (
             past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else ({}, set())
         )
@@ -217,12 +224,12 @@ class GoldenChecks:
 
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
-        return self._standing.conditions() if self._is_running else []
+        return self._standing.conditions(self._failures) if self._is_running else []
 
     def status(self) -> list[GoldenStatus]:
         """How the check of every recipe in force stands that has golden parts."""
         check = self._check if self._outcome is None else None
-        return self._standing.status(check, self._last) if self._is_running else []
+        return self._standing.status(check, self._last, self._failures) if self._is_running else []
 
     # --- the last word on verdicts -------------------------------------------------------------------------
 
@@ -459,6 +466,7 @@ class GoldenChecks:
             partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
         )  # fmt: skip
         if outcome is GoldenOutcome.FAILED:
+            self._failures[subject.sha256] = check.problems
             self._publish(self._record(check, outcome=outcome))
             self.turn(self._clock())
 
@@ -472,6 +480,7 @@ class GoldenChecks:
         self._metrics.golden_check(outcome)
         if outcome is GoldenOutcome.PASSED and not self._is_outdated:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
+            self._failures.pop(check.subject.sha256, None)
         if outcome is not GoldenOutcome.FAILED:
             self._publish(self._record(check, outcome=outcome))
         self.turn(self._clock())
@@ -523,7 +532,7 @@ class GoldenChecks:
             request.request, request.action, recipes, check.name, check.subject.recipe,
             None if self._is_recording and self._outcome is GoldenOutcome.PASSED else self._outcome,
             self._problems, [] if self._outcome else check.to_show, len(check.showings),
-            check.showings[-1] if check.showings else None, self._triggered,
+            check.showings[-1] if check.showings else None, self._triggered, check.who,
         )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from inspectd.config import GoldenPart
 from inspectd.golden.check import GoldenCheck
@@ -12,6 +13,12 @@ from inspectd.golden.schedule import GoldenSchedule, GoldenSubject
 from inspectd.recipes.book import RecipeBook, title_of
 from inspectd.wire.golden import GoldenDue, GoldenState
 from inspectd.wire.sync import GoldenStatus
+
+_MOST_PROBLEMS: Final = 3
+"""Of a failed check, in a condition: heartbeats are not to grow with the number of cameras."""
+
+Failures = Mapping[str, Sequence[str]]
+"""Why the last check failed of each subject that failed, by its sha256."""
 
 
 class GoldenStanding:
@@ -62,7 +69,7 @@ class GoldenStanding:
         named = ", ".join(sorted(names))
         return f"recipe {named} has none in golden.parts: its parts are judged without checks"
 
-    def conditions(self) -> list[tuple[str, str]]:
+    def conditions(self, failures: Failures) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
         now_ns, utc_ns = self._clock(), time.time_ns()
         none = self.none()
@@ -72,7 +79,9 @@ class GoldenStanding:
             if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
                 is_held = self._schedule.reason(subject, now_ns, utc_ns) is not None
                 what = "its parts are undecidable" if is_held else "its parts are judged"
-                found.append((f"golden_{state}", f"recipe {subject.recipe}: {what} until a check passes"))
+                problems = failures.get(subject.sha256, ()) if state is GoldenState.FAILED else ()
+                detail = f"recipe {subject.recipe}: {what} until a check passes"
+                found.append((f"golden_{state}", "; ".join([detail, *problems[:_MOST_PROBLEMS]])))
         return found
 
     def states(self) -> list[GoldenState]:
@@ -93,12 +102,15 @@ class GoldenStanding:
             for subject in self.subjects()
         ]
 
-    def status(self, check: GoldenCheck | None, last: Mapping[str, CheckResult]) -> list[GoldenStatus]:
+    def status(
+        self, check: GoldenCheck | None, last: Mapping[str, CheckResult], failures: Failures
+    ) -> list[GoldenStatus]:
         """Of every recipe in force that has golden parts, for the line's status.
 
         Args:
             check: what is under way, if any.
             last: the last check that is recorded of each, by the subject's sha256.
+            failures: why those failed that have not passed since.
         """
         now_ns, utc_ns, schedule = self._clock(), time.time_ns(), self._schedule
         found = []
@@ -117,6 +129,7 @@ class GoldenStanding:
                     past.outcome if past else None,
                     past.utc_ns if past else None,
                     past.who if past else "",
+                    list(failures.get(subject.sha256, ())),
                 )
             )
         return found

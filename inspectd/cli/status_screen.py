@@ -205,6 +205,8 @@ def _golden(golden: GoldenStatus, utc_ns: int) -> Block:
         words = f"{words}, one is under way" if is_due else "a check is under way"
     if golden.state in {GoldenState.OVERDUE, GoldenState.FAILED} and not golden.is_held:
         words += " (parts are judged)"
+    if golden.state == GoldenState.FAILED and golden.problems:
+        words += f": {'; '.join(golden.problems)}"
     words += f"; last {last}" if last else "; no check before"
     text = f"{'golden':<{_LABEL}}{_short(golden.recipe)}: {words}"
     return [_labelled(each) for each in _wrapped(text, " " * _LABEL)]

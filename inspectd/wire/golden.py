@@ -162,6 +162,8 @@ class GoldenAck(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_ack
     """The last of them."""
     triggered: list[str] = []
     """Cameras that wait for triggers: for these a trigger announces the part, with the field `golden`."""
+    who: str = ""
+    """Who began the check; empty: a trigger without a key did."""
 
 
 class GoldenRefusalReason(OpenStrEnum):

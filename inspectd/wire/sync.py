@@ -132,6 +132,9 @@ class GoldenStatus(msgspec.Struct, frozen=True):
     last_utc_ns: Int64 | None = None
     last_who: str = ""
     """Who began it; empty: a trigger without a key did."""
+    problems: list[str] = []
+    """Why the last check of this version failed that was not broken off, for people; empty: it passed, or
+    that is not known."""
 
 
 class KeysStatus(msgspec.Struct, frozen=True):

@@ -181,6 +181,9 @@ def test_the_screen_of_a_line_in_good_days_says_all_and_cuts_nothing() -> None:
     ("status", "said"),
     [
         (golden("failed", last_outcome="failed"), "check FAILED; last failed 1 h 0 min ago by kim"),
+        (golden("failed", last_outcome="abandoned",
+                problems=["good-1 on top: fail with score 5, expected pass"]),
+         "check FAILED: good-1 on top: fail with score 5, expected pass; last abandoned 1 h 0 min ago"),
         (golden("overdue", overdue_utc_ns=98 * HOUR_NS), "check OVERDUE for 2 h 0 min; last passed"),
         (golden("overdue", is_held=False), "check OVERDUE (parts are judged); last"),
         (golden("due", overdue_utc_ns=100 * HOUR_NS + 9 * 60 * 10**9), "check DUE, do it within 9 min"),

@@ -74,6 +74,14 @@ def judged(plant: Plant, number: object, **more: object) -> tuple[str, str]:
     return found.evaluation, found.reason
 
 
+def why_failed(daemon: Daemon) -> bool:
+    """Whether the line says which part failed, and on which camera, in its status and as a condition."""
+    status = ask_status(f"ipc://{daemon.runtime_dir}/sync.sock")
+    (condition,) = (each for each in status.conditions if each.condition == "golden_failed")
+    said = "bad-1 on b: fail with score"
+    return said in status.golden[0].problems[0] and f"; {said}" in condition.detail
+
+
 def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     start_daemon, plant, folders, tmp_path
 ):
@@ -114,10 +122,14 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     daemon.until(lambda: daemon.reader.event("golden_failed"))
     assert "bad-1 on b: fail with score" in daemon.reader.event("golden_failed").detail
     assert judged(line_plant, 3) == ("undecidable", "golden_failed")
+    begun = asked(daemon, GoldenAction.BEGIN)
+    assert (begun.who, asked(daemon, GoldenAction.END).outcome) == ("kim", GoldenOutcome.ABANDONED)
+    assert why_failed(daemon)  # one that is broken off hides nothing of it
     daemon.process.kill()
     daemon.process.wait()
     daemon = line(start_daemon, folders, text, environment=environment)
     assert state(daemon) == GoldenState.FAILED
+    assert why_failed(daemon)
     assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
     assert daemon.stop() == 0
     (tmp_path / "state" / "golden.jsonl").unlink()  # the audit file still says so
