@@ -191,7 +191,12 @@ def _shown_case(found: CaseState) -> dict[str, Any]:
 def _shown_candidate(place: TeachPlace, candidate: Candidate, signed: Signatures) -> dict[str, Any]:
     shown: dict[str, Any] = msgspec.to_builtins(candidate)
     del shown["rows"]
-    has_report = (place.root / "candidates" / candidate.bank_sha256 / REPORT).exists()
+    report = place.root / "candidates" / candidate.bank_sha256 / REPORT
+    has_report = report.exists()
+    if signed.proposed_by and not signed.version:
+        seal = read_sealed(report, TeachReport)[1] if has_report else ""
+        if signed.proposed_on != seal:  # the report was made anew since: it has to be signed again
+            signed = signed._replace(proposed_by="", proposed_why="", second_why="")
     return shown | {
         "rise": candidate.rise, "has_report": has_report, "built_by": signed.built_by,
         "built_ms": signed.built_utc_ns // 1_000_000, "proposed_by": signed.proposed_by,

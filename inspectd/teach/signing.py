@@ -61,6 +61,7 @@ class Signatures(NamedTuple):
         built_utc_ns: when, ns since 1970, UTC.
         proposed_by: signed first.
         proposed_why: the reason.
+        proposed_on: the seal of the report that it was signed on.
         second_why: the second reason, where there is one.
         approved_by: signed second.
         version: that it became, `ID@VERSION`.
@@ -70,6 +71,7 @@ class Signatures(NamedTuple):
     built_utc_ns: int = 0
     proposed_by: str = ""
     proposed_why: str = ""
+    proposed_on: str = ""
     second_why: str = ""
     approved_by: str = ""
     version: str = ""
@@ -92,7 +94,9 @@ def signatures(place: TeachPlace, candidate: Candidate) -> Signatures:
             case "reasoned":
                 found = found._replace(second_why=record.why or "")
             case "proposed":
-                found = found._replace(proposed_by=record.who, proposed_why=record.why or "")
+                found = found._replace(
+                    proposed_by=record.who, proposed_why=record.why or "", proposed_on=rest.split(" ")[0]
+                )
             case "approved":
                 found = found._replace(approved_by=record.who, version=rest.split(" ")[0])
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -24,8 +25,11 @@ from inspectd.recipes.store import RecipeDraft
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.building import build_candidate, rebuild_listed
 from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate, list_candidates
+from inspectd.teach.desk import TeachDesk
+from inspectd.teach.desk_messages import LookAsked
 from inspectd.teach.golden_images import keep_golden
 from inspectd.teach.image_lists import adopt, read_list
+from inspectd.teach.jobs import TeachJobs
 from inspectd.teach.replay import Replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_page import write_teach_report
@@ -173,10 +177,19 @@ def test_what_is_known_later_needs_another_report(adopted: TaughtLine) -> None:
     with pytest.raises(InputError, match="has no report"):
         propose(line.place, candidate.bank_sha256, ENGINEER)
     report(line, candidate)
+    propose(line.place, candidate.bank_sha256, ENGINEER, "second")
+    desk = TeachDesk(line.place, TeachJobs(line.place.root, [], lambda: 0), "plant/line1")
+
+    def proposed_by() -> str:
+        answer, _ = desk.answer(LookAsked(), os.getuid())
+        return str(answer.value["candidates"][0]["proposed_by"])
+
+    assert proposed_by() == ENGINEER.who
     teach(line, [DEFECTS[0]], "bad")
     with pytest.raises(InputError, match="its report is not of all that is known now"):
         propose(line.place, candidate.bank_sha256, ENGINEER, "second")
     report(line, candidate)
+    assert proposed_by() == ""  # so that a page offers to sign the new one
     withdraw(line.place, ids[0], QUALITY)
     with pytest.raises(InputError, match=r"was taught cases that were withdrawn since \(7-1\)"):
         propose(line.place, candidate.bank_sha256, ENGINEER, "second")
