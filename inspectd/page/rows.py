@@ -27,6 +27,7 @@ def row_of(item: Verdict | PartVerdict, recipe: str | None = None) -> ToldRow:
         "part_id": item.part_id,
         "trigger_id": item.trigger_id,
         "recipe": view.recipe if view else recipe,
+        "recipe_version": view.recipe_version if view else None,
         "bank": view.bank_sha256[:16] if view and view.bank_sha256 else None,
         "score": view.score if view else None,
         "threshold": view.threshold if view else None,

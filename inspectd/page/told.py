@@ -30,6 +30,7 @@ class ToldRow(TypedDict):
     part_id: str | None
     trigger_id: str | None
     recipe: str | None
+    recipe_version: int | None
     bank: str | None
     score: float | None
     threshold: float | None
@@ -102,6 +103,7 @@ ToldCounts = TypedDict(
         "from_ms": int,
         "counted_from_ms": int | None,
         "complete": bool,
+        "missing": bool,
         "parts": int,
         "pass": int,
         "fail": int,
@@ -192,6 +194,7 @@ class ToldGoldenDue(TypedDict):
     overdue_ms: int | None
     is_held: bool
     under_way: str | None
+    problems: list[str]
     last: str | None
     last_ms: int | None
     last_who: str | None

@@ -32,6 +32,12 @@ class ToldRowPage(TypedDict):
     has_older_gaps: bool
 
 
+class ToldNames(TypedDict):
+    """What rows of the history can be asked for by."""
+
+    recipes: list[str]
+
+
 class ToldPicture(TypedDict):
     """The picture of a part, or why there is none."""
 
@@ -255,6 +261,7 @@ class ToldGoldenCheck(TypedDict):
 
     check: str | None
     recipe: str | None
+    who: str
     outcome: str | None
     problems: list[str]
     to_show: list[GoldenToShow]

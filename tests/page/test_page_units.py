@@ -282,12 +282,14 @@ def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> Non
     assert found["by_reason"] == {"above_threshold": 1}
     assert found["complete"]
     assert (counts.sums("order")["complete"], counts.sums("order")["counted_from_ms"]) == (False, 60_000)
+    assert not counts.sums("order")["missing"]  # the line is younger than that: nothing of it is lost
     counts.begin("order", 180_001, 200_000)  # a moment ago, to the millisecond
     assert (counts.sums("order")["parts"], counts.sums("order")["complete"]) == (1, True)
     counts.begin("shift", 120_000, 200_000)
     assert counts.sums("shift")["parts"] == 2
     counts.take(Lost(Position(1, 5), Position(1, 9), 3, LossReason.TRUNCATED), 200_000)
     assert not counts.sums("shift")["complete"]
+    assert counts.sums("shift")["missing"]
     counts.begin("order", None, 200_000)
     assert counts.sums("order") is None
     counts.begin("shift", 10**9, 10**9)

@@ -16,7 +16,7 @@ from typing import Any, Final
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.filters import Filter, FilterError, PagePlace
 from inspectd.page.history.rows import StoredRow
-from inspectd.page.told_pages import ToldGap
+from inspectd.page.told_pages import ToldGap, ToldNames
 
 _MAX_STREAMS: Final = 4000
 MAX_GAPS: Final = 200
@@ -89,6 +89,12 @@ def gaps(
         for _, start, end, why, count in found[:MAX_GAPS]
     ]
     return given, found[MAX_GAPS - 1][0] if len(found) > MAX_GAPS else None
+
+
+def names(connection: sqlite3.Connection) -> ToldNames:
+    """What rows can be asked for by: what they have, and not what the line has loaded now."""
+    found = connection.execute("SELECT DISTINCT recipe FROM grp WHERE recipe != '' ORDER BY recipe")
+    return {"recipes": [recipe for (recipe,) in found]}
 
 
 def complete_from_ms(connection: sqlite3.Connection) -> int | None:

@@ -96,6 +96,7 @@ def routes(
     return [
         Route("/api/verdicts", in_turn(rows.list_rows), methods=["GET"]),
         Route("/api/verdicts.csv", in_turn(rows.export), methods=["GET"]),
+        Route("/api/names", in_turn(rows.list_names), methods=["GET"]),
         Route("/api/trends", in_turn(rows.show_trends), methods=["GET"]),
         Route("/api/events", in_turn(rows.list_events), methods=["GET"]),
         Route("/api/watch", in_turn(rows.show_watch), methods=["GET"]),
@@ -152,6 +153,11 @@ class _RowPages:
                 "Cache-Control": "no-store",
             },
         )
+
+    async def list_names(self, request: Request) -> Response:
+        """What rows can be asked for by."""
+        await self._allow(request, VIEW)
+        return json_answer(await self._ask(queries.names))
 
     async def show_trends(self, request: Request) -> Response:
         """How the line went."""

@@ -333,10 +333,15 @@ class HistoryStore:
                 del self._views[next(iter(self._views))]
         place = view.camera, view.region or ""
         before = self._recipes.get(place)
-        self._recipes[place] = view.recipe
-        if before not in {None, view.recipe} and abs(at - self._marked_ms.get(place, 0)) >= _MARK_PAUSE_MS:
+        title = view.recipe if view.recipe_version is None else f"{view.recipe}@{view.recipe_version}"
+        self._recipes[place] = title
+        # A file of an earlier version has the name alone: then the version may be the one of before.
+        if (
+            before not in {None, title, view.recipe}
+            and abs(at - self._marked_ms.get(place, 0)) >= _MARK_PAUSE_MS
+        ):
             self._marked_ms[place] = at
-            self._mark(at, "recipe", *place, f"{before} -> {view.recipe}")
+            self._mark(at, "recipe", *place, f"{before} -> {title}")
         bank = view.bank_sha256
         if bank is None or self._in_force.get((*place, view.recipe)) == bank:
             return
@@ -346,7 +351,7 @@ class HistoryStore:
             "INSERT OR REPLACE INTO in_force VALUES (?, ?, ?, ?)", (*place, view.recipe, bank)
         )
         if old is not None:
-            self._mark(at, "bank", *place, f"{view.recipe}: {old[:16]} -> {bank[:16]}")
+            self._mark(at, "bank", *place, f"{title}: {old[:16]} -> {bank[:16]}")
 
     def _recipe_of(self, part: PartVerdict) -> str:
         """The recipe of a part's views, where one of them is known."""

@@ -86,6 +86,7 @@ def _shown_check(answer: GoldenAck) -> ToldGoldenCheck:
     return {
         "check": answer.check,
         "recipe": answer.recipe,
+        "who": answer.who,
         "outcome": answer.outcome,
         "problems": answer.problems,
         "to_show": answer.to_show,

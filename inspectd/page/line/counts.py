@@ -106,8 +106,9 @@ class PartCounts:
     def sums(self, name: str) -> ToldCounts | None:
         """A span's parts by verdict and by reason; None: there is no such span.
 
-        `complete` is false where some verdict since its beginning could not be had, or not be dated;
-        `counted_from_ms`: since when there are any.
+        `missing`: some verdict since its beginning could not be had, or not be dated. `complete`: none is so,
+        and there are verdicts from its beginning on. `counted_from_ms`: since when there are any; of a line
+        that is younger than its shift this is its first one.
         """
         with self._lock:
             span = self._spans.get(name)
@@ -115,12 +116,8 @@ class PartCounts:
                 return None
             total, from_ms = span.parts.copy(), span.from_ms
             oldest_ms = self._oldest_ms
-            is_complete = (
-                span.is_whole
-                and oldest_ms is not None
-                and oldest_ms <= from_ms
-                and (self._lost_ms is None or self._lost_ms < from_ms)
-            )
+            is_missing = not span.is_whole or (self._lost_ms is not None and self._lost_ms >= from_ms)
+            is_complete = not is_missing and oldest_ms is not None and oldest_ms <= from_ms
         by_verdict: Counter[Evaluation] = Counter()
         for (evaluation, _), number in total.items():
             by_verdict[evaluation] += number
@@ -129,6 +126,7 @@ class PartCounts:
             "from_ms": from_ms,
             "counted_from_ms": None if oldest_ms is None else max(oldest_ms, from_ms),
             "complete": is_complete,
+            "missing": is_missing,
             "parts": parts,
             "pass": by_verdict[Evaluation.PASS],
             "fail": by_verdict[Evaluation.FAIL],

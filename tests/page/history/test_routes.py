@@ -276,6 +276,29 @@ def test_a_long_export_is_whole(filled: Filled) -> None:
     assert [int(row["seq"]) for row in found] == list(range(2502, 0, -1))
 
 
+def test_rows_can_be_asked_for_by_the_recipes_that_they_have_whatever_the_line_has_loaded(
+    filled: Filled,
+) -> None:
+    filled.write(
+        [
+            made(1, START_MS, recipe="tiles", recipe_version=1, bank_sha256="ab" * 32),
+            made(2, START_MS + MINUTE_MS, recipe="tiles", recipe_version=2, bank_sha256="cd" * 32),
+            made(3, START_MS + 2 * MINUTE_MS, recipe="cells"),
+        ]
+    )
+    client = filled.client()
+    assert client.get("/api/names").json() == {"recipes": ["cells", "tiles"]}
+    rows = client.get("/api/verdicts", params={"recipe": "tiles"}).json()["rows"]
+    assert [(row["recipe"], row["recipe_version"]) for row in rows] == [("tiles", 2), ("tiles", 1)]
+    asked = {"from_ms": START_MS, "to_ms": START_MS + 5 * MINUTE_MS}
+    marks = client.get("/api/trends", params=asked).json()["marks"]
+    assert [(mark["camera"], mark["text"]) for mark in marks] == [
+        ("camera1", "tiles@1 -> tiles@2"),
+        ("camera1", f"tiles@2: {'ab' * 8} -> {'cd' * 8}"),
+        ("camera1", "tiles@2 -> cells"),
+    ]
+
+
 def test_trends_count_what_happened_and_mark_what_changed(filled: Filled) -> None:
     first = START_MS - START_MS % MINUTE_MS
     golden = GoldenRecord(

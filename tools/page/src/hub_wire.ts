@@ -76,6 +76,7 @@ export interface HubRow {
   part_id: string | null;
   reason: string;
   recipe: string | null;
+  recipe_version: number | null;
   region: string | null;
   score: number | null;
   second_look: boolean;

@@ -37,6 +37,7 @@ export interface Row {
   part_id: string | null;
   reason: string;
   recipe: string | null;
+  recipe_version: number | null;
   region: string | null;
   score: number | null;
   second_look: boolean;
@@ -100,6 +101,7 @@ export interface Counts {
   counted_from_ms: number | null;
   fail: number;
   from_ms: number;
+  missing: boolean;
   name?: string;
   parts: number;
   pass: number;
@@ -177,6 +179,7 @@ export interface GoldenDue {
   last_who: string | null;
   overdue: boolean;
   overdue_ms: number | null;
+  problems: string[];
   recipe: string;
   state: string;
   under_way: string | null;
@@ -319,6 +322,11 @@ export interface RowPage {
   has_older_gaps: boolean;
   next: string | null;
   rows: Row[];
+}
+
+/** What rows of the history can be asked for by. */
+export interface Names {
+  recipes: string[];
 }
 
 /** The picture of a part, or why there is none. */
@@ -554,6 +562,7 @@ export interface GoldenCheck {
   shown: number;
   to_show: GoldenToShow[];
   triggered: string[];
+  who: string;
 }
 
 /** Which checks are due, and how the one under way stands. */
