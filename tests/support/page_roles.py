@@ -39,6 +39,7 @@ ADDRESSES = {
     ("GET", f"/api/teach/shown/{SHA256}"): "view",
     ("GET", "/api/strip/1/1"): "view",
     ("GET", "/api/verdicts"): "view",
+    ("GET", "/api/names"): "view",
     ("GET", "/api/trends?from_ms=0&to_ms=1"): "view",
     ("GET", "/api/parts/1/1"): "view",
     ("GET", "/api/parts/1/1/picture"): "view",

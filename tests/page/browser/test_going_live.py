@@ -26,6 +26,13 @@ REPORT = {
     "known_defects": [], "effects": None, "left_out": {}, "needs": [],
 }  # fmt: skip
 
+CANDIDATE_FACTS: dict[str, Any] = {
+    "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top", "threshold_before": 1,
+    "threshold": 1.5, "taught": [], "unlike_the_rest": [], "rise": None, "has_report": True,
+    "built_by": "eva", "built_ms": 0, "proposed_by": "eva", "proposed_why": "", "second_why": "",
+    "approved_by": "quinn", "version": "blue@1",
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
@@ -44,12 +51,7 @@ def told_by_the_desk(
     glass: Glass, back_to: Callable[[], dict[str, Any] | None], version: str = "blue@1"
 ) -> None:
     """What a teaching desk would say of an approved candidate; line and page are real."""
-    candidate = {
-        "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top",
-        "threshold_before": 1, "threshold": 1.5, "taught": [], "unlike_the_rest": [], "rise": None,
-        "has_report": True, "built_by": "eva", "built_ms": 0, "proposed_by": "eva", "proposed_why": "",
-        "second_why": "", "approved_by": "quinn", "version": version,
-    }  # fmt: skip
+    candidate = {**CANDIDATE_FACTS, "version": version}
     watch = {"from_ms": 0, "to_ms": 1, "judged": 0, "fail": 0, "low": 0, "high": 1}
 
     def facts() -> dict[str, Any]:
@@ -62,6 +64,68 @@ def told_by_the_desk(
     glass.tab.route("**/api/teach/reports/*", lambda route: route.fulfill(json=REPORT))
     told = {"before": watch, "since": watch, "result": "too_few", "fewest": 100}
     glass.tab.route("**/api/watch?*", lambda route: route.fulfill(json=told))
+
+
+def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page, look) -> None:
+    case = {
+        "part_is": "good", "place": "top", "recipe": "blue", "recipe_version": 1, "score": 2, "threshold": 1,
+        "is_unusual": False, "judged_ms": 1_800_000_000_000, "picture": "cd" * 32, "state": "confirmed",
+        "marked_by": "olga", "marked_ms": 0, "marked_why": "", "decided_by": "ivan", "decided_ms": 0,
+        "decided_why": "", "vouched_by": "", "vouched_why": "",
+    }  # fmt: skip
+    cases = [{**case, "id": "7-1"}, {**case, "id": "7-2"}]
+    candidate = {**CANDIDATE_FACTS, "unlike_the_rest": ["7-1"], "proposed_by": "", "version": ""}
+    jobs: list[dict[str, Any]] = []
+
+    def facts(route: Any) -> None:
+        recipes = [{"recipe": "blue", "version": 1, "camera": "top", "is_kept": True}]
+        told = {"cases": cases, "cases_in_all": 2, "candidates": [candidate], "recipes": recipes}
+        route.fulfill(json={**told, "job": jobs[-1] if jobs else None, "back_to": None})
+
+    def glass_of(role: str) -> Glass:
+        glass = look(its_page, role)
+        glass.tab.route("**/api/teach", facts)
+        glass.tab.route("**/api/teach/reports/*", lambda route: route.fulfill(json=REPORT))
+        glass.tab.route("**/api/teach/pictures/*", lambda route: route.fulfill(body=""))
+        glass.tab.route(
+            "**/api/line", lambda route: route.fulfill(json={**route.fetch().json(), "has_teaching": True})
+        )
+        return glass
+
+    quality = glass_of("quality")
+    quality.open("/teach").tab.get_by_label("Show").select_option("confirmed")
+    vouch = quality.tab.get_by_role("button", name="Vouch for it")
+    quality.sees("article.case")
+    assert vouch.count() == 1
+    quality.open(f"/teach/{CANDIDATE}").sees(".sign .notice", "quality vouches for each")
+    quality.sees(".sign article", "2027-01-15")
+    quality.shot("candidate-vouch")
+    vouch.tap()
+    quality.sees("dialog", "Sign that the part is good all the same")
+    cases[0]["vouched_by"] = "quinn"
+    quality.open(f"/teach/{CANDIDATE}").sees(".sign article", "Vouched for by quinn")
+    assert vouch.count() + quality.tab.locator(".sign .notice").count() == 0
+    engineer = glass_of("engineer").open(f"/teach/{CANDIDATE}")
+    engineer.sees("button", "Propose it")
+    candidate["proposed_by"] = "engineer"
+    engineer.open(f"/teach/{CANDIDATE}").sees(".sign", "Proposed by engineer")
+    assert engineer.tab.get_by_role("button", name="Propose it").count() == 0
+
+    def build(route: Any) -> None:
+        job = {"kind": "build", "about": "blue, top", "who": "engineer", "state": "running", "began_ms": 0}
+        jobs.append({**job, "ended_ms": None, "step": "images", "done": 1, "total": 9, "detail": "",
+                     "candidate": None})  # fmt: skip
+        route.fulfill(json={"ok": True, "answer": None})
+
+    engineer.tab.route("**/api/acts/teach_build", build)
+    engineer.tab.route("**/api/teach/job", lambda route: route.fulfill(json={"job": jobs[-1]}))
+    cases += [{**case, "id": f"8-{number}", "state": "marked"} for number in range(40)]
+    engineer.open("/teach").tab.get_by_role("button", name="Build a candidate").tap()
+    engineer.tab.get_by_role("dialog").get_by_role("button", name="Build a candidate").tap()
+    engineer.tab.wait_for_function("""() => {
+      const at = document.querySelector('.job.running')?.getBoundingClientRect();
+      return at && at.top >= 0 && at.bottom <= innerHeight;
+    }""")  # the button was far below it
 
 
 def asked(glass: Glass, act: str) -> list[Any]:

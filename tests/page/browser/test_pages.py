@@ -129,10 +129,85 @@ def test_each_role_sees_and_may_only_its_own(page, look) -> None:
     assert engineer.ask("GET", "/api/audit") == 403
 
 
+BROKEN = """() => {
+  const found = [], walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node; node = walk.nextNode())
+    for (const word of node.data.matchAll(/[A-Za-z0-9:]{2,20}/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const tops = [...range.getClientRects()].map(each => Math.round(each.top));
+      if (new Set(tops).size > 1) found.push(word[0]);
+    }
+  return found;
+}"""
+"""Words that are broken over lines."""
+OVERLAPPING = """() => {
+  const places = [...document.querySelectorAll("nav a, .tile .numbers, .tile .age")].map(each => {
+    const range = document.createRange();
+    range.selectNodeContents(each);
+    return [each.innerText, range.getBoundingClientRect()];
+  }).filter(([, at]) => at.width);
+  const isOver = (a, b) => a.right > b.left + 1 && b.right > a.left + 1;
+  const isLevel = (a, b) => a.bottom > b.top + 1 && b.bottom > a.top + 1;
+  return places.flatMap(([name, a], at) => places.slice(at + 1)
+    .filter(([, b]) => isOver(a, b) && isLevel(a, b))
+    .map(([other]) => `${name} and ${other}`));
+}"""
+
+
+@pytest.mark.parametrize("size", [{"width": 390, "height": 844}, {"width": 1024, "height": 768}])
+def test_on_small_glass_no_word_is_broken_hidden_or_over_another(page, look, size) -> None:
+    for role, paths in {"operator": ("/", "/history", "/golden"), "admin": ("/users", "/audit")}.items():
+        glass = look(page, role, size=size)
+        for path in paths:
+            glass.open(path).sees("tbody tr, .tile .numbers, .hint")
+            glass.shot(f"small-{size['width']}-{path[1:] or 'now'}")
+            assert glass.tab.evaluate(BROKEN) == [], path
+            assert glass.tab.evaluate(OVERLAPPING) == [], path
+            assert not glass.tab.evaluate(WIDER), path
+            wider = "nav => nav.scrollWidth - nav.clientWidth"
+            assert glass.tab.locator("nav").first.evaluate(wider) <= 0
+    glass = look(page, "operator", size={"width": 1024, "height": 768})
+    assert glass.ask("POST", "/api/acts/order_begin", {"order": "4711"}) == 200
+    try:
+        glass.sees(".counter h2", "4711")
+        at = glass.tab.get_by_role("button", name="End the order").bounding_box()
+        assert at is not None
+        assert at["y"] + at["height"] <= 768
+        inside = """() => [...document.querySelectorAll('.counter')].every(each =>
+          each.scrollWidth <= each.clientWidth)"""
+        assert glass.tab.evaluate(inside)
+    finally:
+        assert glass.ask("POST", "/api/acts/order_end", {"order": "4711"}) == 200
+
+
+def test_who_was_idle_is_asked_for_the_password_and_not_told_that_the_role_may_not(page, look) -> None:
+    glass = look(page, "admin")
+    glass.tab.route(
+        "**/api/me",
+        lambda route: route.fulfill(json={**route.fetch().json(), "is_idle": True, "acts": ["view"]}),
+    )
+    glass.open("/users").sees("main", "Your password is asked for first")
+
+
+def test_one_steps_through_the_list_from_which_a_part_was_opened(page, look) -> None:
+    glass = look(page, "viewer", "/history?verdict=fail&kind=frame")
+    rows_of(glass)
+    glass.tab.locator("tbody a").nth(3).tap()
+    for step in ("One before", "One after"):
+        before = glass.tab.url
+        glass.tab.get_by_role("link", name=step).tap()
+        glass.tab.wait_for_function("before => location.href !== before", arg=before)
+        glass.sees(".verdict-line", "FAIL")
+    glass.open("/history?score_min=10&score_max=2").sees(".problem", "The lowest score is above the highest")
+
+
 def test_a_user_is_added_and_what_was_done_is_in_the_audit(page, look) -> None:
     glass = look(page, "admin", "/users")
     glass.tab.get_by_role("button", name="Add a user").tap()
     dialog = glass.tab.get_by_role("dialog")
+    assert "logged out" not in dialog.inner_text()  # nobody has that name yet
     dialog.get_by_label("Name").fill("kim")
     dialog.get_by_label("New password").fill("short")
     dialog.get_by_label("Role").select_option("quality")

@@ -1,6 +1,7 @@
 /** Requests to the page's own server. */
 
 import { useEffect, useState } from "preact/hooks";
+import { detailText } from "./details";
 import { has, t } from "./text";
 
 export class Refused extends Error {
@@ -15,7 +16,7 @@ export class Refused extends Error {
   /** In the page's language where it has words for it. */
   get words(): string {
     const key = [`error.${this.what}_${this.status}`, `error.${this.what}`].find(has);
-    return key ? t(key) : this.message;
+    return key ? t(key) : detailText(this.message);
   }
 }
 

@@ -64,7 +64,8 @@ export function Frame({ entries, bandOf, pageOf, ticks }: Site) {
 
 function pageOfPeople(path: string) {
   const entry = OF_PEOPLE.find((each) => each.path === path);
-  if (entry?.act && !may(entry.act)) return <p class="alone">{t("app.not_allowed")}</p>;
+  // Who did nothing for a while may only look, whatever the role.
+  if (entry?.act && !may(entry.act)) return <p class="alone">{t(me.value?.is_idle ? "app.idle" : "app.not_allowed")}</p>;
   switch (path) {
     case "/users":
       return <Users />;

@@ -86,6 +86,10 @@ export function placeOf(row: { camera: string | null; region: string | null }): 
   return row.camera === null ? "" : row.region === null ? row.camera : `${row.camera}/${row.region}`;
 }
 
+/** The version where the verdict has it: a part has none of its own. */
+export const recipeText = (row: { recipe: string | null; recipe_version: number | null }): string =>
+  row.recipe === null ? "–" : row.recipe_version === null ? row.recipe : `${row.recipe} @ ${row.recipe_version}`;
+
 function takeRows(): void {
   const of = new Map(latest.value);
   for (const row of newRows) of.set(placeOf(row), row);

@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { wordsOf } from "./api";
 import { levelOf } from "./heat";
 import { t, word, type Key } from "./text";
-import { number } from "./time";
+import { number, timeText } from "./time";
 import type { Evaluation } from "./wire";
 
 const SIGNS: Record<Evaluation, string> = { pass: "✓", fail: "✕", undecidable: "?" };
@@ -105,6 +105,11 @@ export function Page({ title, children, tools }: { title: Key; children: Compone
   );
 }
 
+/** A moment, which is never broken over lines. */
+export function Time({ ms }: { ms: number | null }) {
+  return ms === null ? <>–</> : <time class="moment">{timeText(ms)}</time>;
+}
+
 /** A list of rows under heads; scrolls by itself where it is wider than the glass. */
 export function Table({ heads, children, label }: { heads: string[]; children: ComponentChildren; label: string }) {
   return (
@@ -185,6 +190,18 @@ export function Confirm(props: {
       </form>
     </dialog>
   );
+}
+
+/** Whether what was done does not show yet: until `shown` is another than it was then, and not for longer than that. */
+export function useAwaited(shown: string, mostMs = 15_000): [isAwaited: boolean, begin: () => void] {
+  const [before, setBefore] = useState<string | null>(null);
+  useEffect(() => {
+    if (before === null) return;
+    if (before !== shown) return setBefore(null);
+    const timer = setTimeout(() => setBefore(null), mostMs);
+    return () => clearTimeout(timer);
+  }, [before, shown]);
+  return [before === shown, () => setBefore(shown)];
 }
 
 /** Everything that was said of something, by name. */

@@ -23,7 +23,7 @@ function said(): { level: string; sign: string; word: string; why: string } {
       why: t("hub.trouble_why", { time: timeText(now.trouble_since_ms ?? now.now_ms) }),
     };
   const running = now.lines.filter((each) => each.state === "running").length;
-  return { level: "ok", sign: "✓", word: t("hub.reading"), why: t("hub.reading_why", { n: now.lines.length, running }) };
+  return { level: "ok", sign: "✓", word: t("hub.reading"), why: t(running === 1 ? "hub.reading_one" : "hub.reading_why", { n: now.lines.length, running }) };
 }
 
 export function HubBand() {

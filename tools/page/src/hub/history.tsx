@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { useLoaded } from "../api";
 import type { HubNames, HubRow, HubRows } from "../hub_wire";
-import { placeOf } from "../live";
+import { placeOf, recipeText } from "../live";
 import { SpanPicker, spanOf, type Span } from "../pages/span";
 import { go, place } from "../router";
 import { may } from "../session";
@@ -125,7 +125,7 @@ export function HubRowTable({ rows }: { rows: HubRow[] }) {
           <td>{row.part_id ?? row.trigger_id ?? "–"}</td>
           <td class="number">{number(row.score)}</td>
           <td class="number">{number(row.threshold)}</td>
-          <td>{row.recipe ?? "–"}</td>
+          <td>{recipeText(row)}</td>
         </tr>
       ))}
     </Table>

@@ -2,7 +2,7 @@
 
 import { useLoaded } from "../api";
 import type { HubPart } from "../hub_wire";
-import { placeOf } from "../live";
+import { placeOf, recipeText } from "../live";
 import { has, t, word } from "../text";
 import { number, percent, timeText } from "../time";
 import { Badge, Button, More, Problem, ScoreBar } from "../ui";
@@ -36,7 +36,7 @@ function Facts({ part }: { part: HubPart }) {
     [t("row.threshold"), number(row.threshold, 4)],
     [t("part.ratio"), row.score !== null && row.threshold ? percent(row.score / row.threshold, 0) : "–"],
     [t("part.latency"), row.latency_ms === null ? "–" : t("part.ms", { n: row.latency_ms.toFixed(1) })],
-    [t("row.recipe"), row.recipe ?? "–"],
+    [t("row.recipe"), recipeText(row)],
     [t("part.bank"), row.bank ? <code>{row.bank}</code> : "–"],
     [t("part.number"), `${row.epoch}:${row.seq}`],
   ];

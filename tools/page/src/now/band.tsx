@@ -2,6 +2,7 @@
 
 import { computed } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { detailText } from "../details";
 import { isLinked, silence, state, tick, whyClosed } from "../live";
 import { line } from "../session";
 import { t, word } from "../text";
@@ -40,7 +41,7 @@ export const said = computed((): { level: Level | "lost"; word: string; why: str
     level,
     word: isFault ? t("state.fault") : word("state", now.state),
     why: cause ? word("condition", cause.name, { camera: cause.camera ?? "" }) + more : t("state.good"),
-    detail: cause?.detail ?? "",
+    detail: detailText(cause?.detail ?? ""),
   };
 });
 

@@ -7,7 +7,7 @@ import { isLive, state, tick } from "../live";
 import { may } from "../session";
 import { t, word } from "../text";
 import { ageText, clockText, percent, shortText, timeText, whole } from "../time";
-import { Button, Confirm, Field } from "../ui";
+import { Button, Confirm, Field, useAwaited } from "../ui";
 import type { Alarm, Counts, GoldenDue, LineState } from "../wire";
 
 const CLOCKS_APART_MS = 2000;
@@ -77,13 +77,18 @@ export function goldenWords(due: GoldenDue): string {
   return left < 0 ? t("golden.state.due") : t("golden.due_in", { time: shortText(due.due_ms) });
 }
 
-function Counter({ title, counts, children }: { title: string; counts: Counts; children?: preact.ComponentChildren }) {
+function Counter({ title, counts }: { title: string; counts: Counts }) {
   const reasons = Object.entries(counts.by_reason).slice(0, 4);
   return (
     <section class="card counter">
       <h2>{title}</h2>
       <p class="parts">
-        <b>{whole(counts.parts)}</b> <span>{t("figures.parts")}</span> <b>{percent(counts.yield)}</b> <span>{t("figures.yield")}</span>
+        <span>
+          <b>{whole(counts.parts)}</b> {t("figures.parts")}
+        </span>
+        <span>
+          <b>{percent(counts.yield)}</b> {t("figures.yield")}
+        </span>
       </p>
       <ul>
         <li class="pass">
@@ -106,8 +111,10 @@ function Counter({ title, counts, children }: { title: string; counts: Counts; c
           ))}
         </dl>
       )}
-      {!counts.complete && <p class="hint">{t("figures.incomplete")}</p>}
-      {children}
+      {counts.missing && <p class="hint">{t("figures.incomplete")}</p>}
+      {!counts.missing && !counts.complete && counts.counted_from_ms !== null && (
+        <p class="hint">{t("figures.counted_from", { time: timeText(counts.counted_from_ms) })}</p>
+      )}
     </section>
   );
 }
@@ -115,30 +122,34 @@ function Counter({ title, counts, children }: { title: string; counts: Counts; c
 function Order({ counts }: { counts: Counts | null }) {
   const [asked, setAsked] = useState<{ ends: string | null } | null>(null);
   const mayChange = may("order");
-  const button = mayChange && <Button onClick={() => setAsked({ ends: counts?.name ?? null })}>{counts ? t("order.end") : t("order.begin")}</Button>;
+  const [isAwaited, awaitIt] = useAwaited(counts ? `${counts.from_ms} ${counts.name}` : "");
   return (
     <>
-      {counts ? (
-        <Counter title={t("figures.order", { name: counts.name ?? "", time: timeText(counts.from_ms) })} counts={counts}>
-          {button}
-        </Counter>
-      ) : (
-        mayChange && <section class="card order">{button}</section>
+      {counts && <Counter title={t("figures.order", { name: counts.name ?? "", time: timeText(counts.from_ms) })} counts={counts} />}
+      {mayChange && (
+        <section class="card order">
+          <Button isOff={isAwaited} onClick={() => setAsked({ ends: counts?.name ?? null })}>
+            {isAwaited ? t("act.under_way") : counts ? t("order.end") : t("order.begin")}
+          </Button>
+        </section>
       )}
-      {asked && <AskOrder {...asked} onClose={() => setAsked(null)} />}
+      {asked && <AskOrder {...asked} onClose={() => setAsked(null)} onDone={awaitIt} />}
     </>
   );
 }
 
 /** What it ends is what it showed when it was opened: others begin and end orders meanwhile, and then it is refused. */
-function AskOrder({ ends, onClose }: { ends: string | null; onClose: () => void }) {
+function AskOrder({ ends, onClose, onDone }: { ends: string | null; onClose: () => void; onDone: () => void }) {
   const [name, setName] = useState("");
   return (
     <Confirm
       title={ends === null ? t("order.begin_title") : t("order.end_title", { name: ends })}
       doLabel={ends === null ? t("order.begin") : t("order.end")}
       onClose={onClose}
-      onDo={() => (ends === null ? post("/api/acts/order_begin", { order: name }) : post("/api/acts/order_end", { order: ends }))}
+      onDo={async () => {
+        await (ends === null ? post("/api/acts/order_begin", { order: name }) : post("/api/acts/order_end", { order: ends }));
+        onDone();
+      }}
     >
       {ends === null ? (
         <Field label={t("order.name")}>

@@ -1,6 +1,7 @@
 /** One camera, or one region of it: its picture with its age, verdict and score. */
 
 import { useEffect, useRef } from "preact/hooks";
+import { detailText } from "../details";
 import { isLinked, isLive, latest, partPath, state, tick } from "../live";
 import { attach, FRESH_MS, frozenAt, pictureOf, type Picture } from "../pictures";
 import { t, word } from "../text";
@@ -84,7 +85,7 @@ function why(place: string, age: number | null, picture: Picture | null): string
   if (!camera) return t("why.unknown");
   if (!camera.up) {
     const said = word("camera", camera.reason ?? "down");
-    return camera.detail ? `${said} ${camera.detail}` : said;
+    return camera.detail ? `${said} ${detailText(camera.detail)}` : said;
   }
   const waits = camera.frame_age_ms;
   if (picture && age === null) return t("why.age_not_known");

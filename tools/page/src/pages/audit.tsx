@@ -3,8 +3,7 @@
 import { useState } from "preact/hooks";
 import { useLoaded } from "../api";
 import { t, word } from "../text";
-import { timeText } from "../time";
-import { Button, Page, Problem, Table } from "../ui";
+import { Button, Page, Problem, Table, Time } from "../ui";
 import type { AuditRow } from "../wire";
 
 export function Audit() {
@@ -23,7 +22,7 @@ export function Audit() {
           {data.rows.map((row) => (
             <tr key={row.seq} class={row.result.startsWith("refused") ? "bad" : ""}>
               <td class="number">{row.seq}</td>
-              <td>{timeText(row.ms)}</td>
+              <td><Time ms={row.ms} /></td>
               <td>
                 {row.who} <small>{row.door}</small>
               </td>

@@ -4,10 +4,11 @@ import { useState } from "preact/hooks";
 import { useLoaded } from "../api";
 import { may } from "../session";
 import { t, word } from "../text";
-import { number, percent, whole } from "../time";
+import { number, percent, timeText, whole } from "../time";
 import { Button, Page, Problem, Table } from "../ui";
 import type { Candidate, FlipCounts, KnownDefect, Need, ReplayedPart, TeachCase, TeachFacts, TeachReport } from "../teach_wire";
-import { BothPicture, CasePicture, isMe, JobCard, partName, Say, shareText, useJob } from "./teach_parts";
+import { BothPicture, CasePicture, casePath, isMe, JobCard, partName, Say, shareText, useJob } from "./teach_parts";
+import { actsOf, AskCase, type CaseAct } from "./teach";
 import { Live } from "./teach_live";
 
 const SHOWN = 24;
@@ -42,7 +43,7 @@ export function CandidatePage({ sha256 }: { sha256: string }) {
           <Steps candidate={candidate} />
           {report.data ? (
             <>
-              <Sign candidate={candidate} report={report.data} onDone={again} />
+              <Sign candidate={candidate} report={report.data} cases={facts.data.cases} onDone={again} />
               {candidate.version && <Live candidate={candidate} report={report.data} backTo={facts.data.back_to} onChange={again} />}
               <Report report={report.data} cases={facts.data.cases} />
             </>
@@ -95,10 +96,50 @@ function needText(need: Need): string {
   return word("teach.need", need.what, { case: need.case, n: need.count, of: need.total });
 }
 
-function Sign({ candidate, report, onDone }: { candidate: Candidate; report: TeachReport; onDone: () => void }) {
+/** Pictures that it learnt and that are unlike the rest: quality vouches for each, or takes it back. */
+function Unlike({ candidate, cases, onDone }: { candidate: Candidate; cases: TeachCase[]; onDone: () => void }) {
+  const [asked, setAsked] = useState<{ act: CaseAct; each: TeachCase } | null>(null);
+  const found = candidate.unlike_the_rest.map((id) => ({ id, each: cases.find((one) => one.id === id) }));
+  if (found.length === 0) return null;
+  return (
+    <>
+      {found.some(({ each }) => !each?.vouched_by) && <p class="notice">{t("teach.unlike")}</p>}
+      <div class="cases">
+        {found.map(({ id, each }) =>
+          each ? (
+            <article key={id} class="card case">
+              <CasePicture sha256={each.picture} label={t("part.picture")} />
+              <p>
+                <b>{timeText(each.judged_ms)}</b> {each.place}
+              </p>
+              {each.vouched_by && <p>{t("teach.vouched_by", { who: each.vouched_by })}</p>}
+              <div class="buttons">
+                {actsOf(each, true).map((act) => (
+                  <Button key={act} kind={act === "vouch" ? "main" : undefined!} onClick={() => setAsked({ act, each })}>
+                    {word("teach.do", act)}
+                  </Button>
+                ))}
+                <a class="button" href={casePath(id)}>
+                  {t("tile.details")}
+                </a>
+              </div>
+            </article>
+          ) : (
+            <p key={id}>
+              <a href={casePath(id)}>{id}</a>
+            </p>
+          ),
+        )}
+      </div>
+      {asked && <AskCase {...asked} onClose={() => setAsked(null)} onDone={onDone} />}
+    </>
+  );
+}
+
+function Sign({ candidate, report, cases, onDone }: { candidate: Candidate; report: TeachReport; cases: TeachCase[]; onDone: () => void }) {
   const [asked, setAsked] = useState<{ sign: "propose" | "approve"; needs: Need[] } | null>(null);
   if (candidate.version) return null;
-  const mayPropose = may("teach_propose");
+  const mayPropose = may("teach_propose") && candidate.proposed_by === "";
   const mayApprove = may("teach_approve") && candidate.proposed_by !== "" && !isMe(candidate.proposed_by);
   return (
     <section class="card sign">
@@ -115,7 +156,7 @@ function Sign({ candidate, report, onDone }: { candidate: Candidate; report: Tea
           </ul>
         </div>
       )}
-      {candidate.unlike_the_rest.length > 0 && <p class="notice">{t("teach.unlike", { cases: candidate.unlike_the_rest.join(", ") })}</p>}
+      <Unlike candidate={candidate} cases={cases} onDone={onDone} />
       {candidate.proposed_by && (
         <p>
           {t("teach.proposed_by", { who: candidate.proposed_by, why: candidate.proposed_why })}
@@ -125,7 +166,7 @@ function Sign({ candidate, report, onDone }: { candidate: Candidate; report: Tea
       <p class="hint">{t("teach.sign_hint")}</p>
       <div class="buttons">
         {mayPropose && (
-          <Button kind={candidate.proposed_by ? undefined! : "main"} onClick={() => setAsked({ sign: "propose", needs: report.needs })}>
+          <Button kind="main" onClick={() => setAsked({ sign: "propose", needs: report.needs })}>
             {t("teach.propose")}
           </Button>
         )}

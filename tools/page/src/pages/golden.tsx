@@ -1,14 +1,15 @@
 /** Checks with golden parts: known parts, good and bad, that the line must judge as it did before. */
 
 import { useEffect, useState } from "preact/hooks";
-import { post, useLoaded, wordsOf } from "../api";
+import { post, Refused, useLoaded, wordsOf } from "../api";
 import { serverNow } from "../clock";
+import { detailText } from "../details";
 import { events, isLive, state } from "../live";
 import { goldenWords } from "../now/figures";
 import { may } from "../session";
 import { t, word } from "../text";
 import { ageText, number, timeText } from "../time";
-import { Badge, Button, Page, Problem, Table } from "../ui";
+import { Badge, Button, Page, Problem, Table, useAwaited } from "../ui";
 import type { GoldenCheck, GoldenFacts } from "../wire";
 
 /** While a check is under way, its state is asked for so often. */
@@ -17,7 +18,10 @@ const POLL_MS = 1000;
 export function Golden() {
   const { data, error, reload } = useLoaded<GoldenFacts>("/api/golden");
   const [problem, setProblem] = useState<string | null>(null);
-  const [isBusy, setBusy] = useState(false);
+  const [isSent, setSent] = useState(false);
+  const [isAwaited, awaitIt] = useAwaited(`${data?.check?.check} ${data?.check?.outcome} ${data?.check?.shown}`);
+  const [isOthers, setOthers] = useState(false);
+  const isBusy = isSent || isAwaited;
   const isUnderWay = data?.check != null && data.check.check !== null && data.check.outcome === null;
   const last = events.value.find((event) => event.name.startsWith("golden"));
   useEffect(reload, [last?.ms, last?.name]);
@@ -30,19 +34,24 @@ export function Golden() {
     return () => clearInterval(timer);
   }, [isPolled]);
   const act = (name: string, body: object): void => {
-    setBusy(true);
+    setSent(true);
+    setOthers(false);
     setProblem(null);
     post(`/api/acts/${name}`, body)
-      .catch((failed: unknown) => setProblem(wordsOf(failed)))
+      .then(awaitIt, (failed: unknown) => {
+        if (name === "golden_begin" && failed instanceof Refused && failed.what === "busy") setOthers(true);
+        else setProblem(wordsOf(failed));
+      })
       .finally(() => {
-        setBusy(false);
+        setSent(false);
         reload();
       });
   };
   return (
     <Page title="golden.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("golden.how")}</p>
-      <Problem said={error ?? problem ?? data?.problem ?? null} />
+      <Problem said={error ?? problem ?? (data?.problem ? detailText(data.problem) : null)} />
+      {isOthers && isUnderWay && <p class="notice">{t("golden.others", { who: whoOf(data?.check ?? null) })}</p>}
       {!isLive.value && <Problem said={t("golden.not_live")} />}
       {data && due.length === 0 && <p class="hint">{t("golden.none")}</p>}
       {due.length > 0 && (
@@ -55,6 +64,7 @@ export function Golden() {
               <td>
                 {word("golden.state", each.state)}
                 {each.is_held && <p class="problem">{t("golden.held")}</p>}
+                {each.state === "failed" && each.problems.map((why) => <Problem key={why} said={detailText(why)} />)}
               </td>
               <td>
                 {each.due_ms === null ? (each.due_parts === null ? "–" : t("golden.due_parts", { n: each.due_parts })) : timeText(each.due_ms)}
@@ -72,7 +82,7 @@ export function Golden() {
               <td>
                 {may("golden_begin") && !isUnderWay && (
                   <Button kind="main" isOff={isBusy || !isLive.value} onClick={() => act("golden_begin", { recipe: each.recipe.split("@")[0] })}>
-                    {t("act.golden_begin")}
+                    {t(isBusy ? "act.under_way" : "act.golden_begin")}
                   </Button>
                 )}
               </td>
@@ -85,6 +95,8 @@ export function Golden() {
   );
 }
 
+const whoOf = (check: GoldenCheck | null): string => check?.who || t("golden.no_name");
+
 function bandOf(low: number | null, high: number | null): string {
   return low === null && high === null ? t("golden.any") : `${number(low)} … ${number(high)}`;
 }
@@ -96,12 +108,17 @@ function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean
     <section class="card golden-check" aria-live="polite">
       <h2>
         {isUnderWay
-          ? t("golden.check_of", { recipe: check.recipe ?? "" })
+          ? t("golden.check_of", { recipe: check.recipe ?? "", who: whoOf(check) })
           : t("golden.ended", { recipe: check.recipe ?? "", outcome: word("golden.outcome", check.outcome ?? "") })}
       </h2>
       {check.problems.map((problem) => (
-        <Problem key={problem} said={problem} />
+        <Problem key={problem} said={detailText(problem)} />
       ))}
+      {isUnderWay && isBusy && (
+        <p class="hint" role="status">
+          {t("act.under_way")}
+        </p>
+      )}
       {isUnderWay && (
         <ol class="to-show">
           {check.to_show.map((wanted, at) => {
@@ -131,7 +148,7 @@ function Check(props: { check: GoldenCheck; isUnderWay: boolean; isBusy: boolean
             {t("golden.last_shown", { part: last.part, age: ageText(serverNow() - last.ms), result: word("golden.agreement", last.agreement) })}
           </h3>
           {last.problems.map((problem) => (
-            <Problem key={problem} said={problem} />
+            <Problem key={problem} said={detailText(problem)} />
           ))}
           <Table label={last.part} heads={[t("row.camera"), t("golden.expected"), t("golden.found"), t("row.reason"), t("row.score"), t("golden.band")]}>
             {last.views.map((view) => (

@@ -2,13 +2,13 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get, useLoaded, wordsOf } from "../api";
-import { partPath, placeOf } from "../live";
+import { partPath, placeOf, recipeText } from "../live";
 import { go, place } from "../router";
 import { line, may } from "../session";
 import { t, word } from "../text";
 import { number, timeText } from "../time";
 import { Badge, Button, Choice, Field, Page, Problem, Table } from "../ui";
-import type { Gap, Row, RowPage } from "../wire";
+import type { Gap, Names, Row, RowPage } from "../wire";
 import { REASONS } from "../words";
 import { SpanPicker, spanOf, type Span } from "./span";
 
@@ -43,15 +43,18 @@ export function History() {
     >
       <SpanPicker span={span} onChange={(next) => change(next)} />
       <Filters query={query} onChange={(filters) => change(span, filters)} />
-      <Rows key={String(asked)} asked={String(asked)} />
+      {isTurned(asked) ? <Problem said={t("history.score_turned")} /> : <Rows key={String(asked)} asked={String(asked)} />}
     </Page>
   );
 }
+
+const isTurned = (asked: URLSearchParams): boolean => asked.has("score_min") && asked.has("score_max") && Number(asked.get("score_min")) > Number(asked.get("score_max"));
 
 function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filters: Partial<Record<Filter, string>>) => void }) {
   const all = { value: "", label: t("history.all") };
   const names = (values: string[]) => [all, ...values.map((value) => ({ value, label: value }))];
   const words = (group: string, values: readonly string[]) => [all, ...values.map((value) => ({ value, label: word(group, value) }))];
+  const { data: known } = useLoaded<Names>("/api/names");
   const value = (name: Filter): string => query.get(name) ?? "";
   const change = (name: Filter) => (event: Event) => onChange({ [name]: (event.currentTarget as HTMLInputElement).value.trim() });
   const isSet = FILTERS.some((name) => value(name) !== "");
@@ -73,7 +76,7 @@ function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filte
       <Choice
         label={t("row.recipe")}
         value={value("recipe")}
-        options={names((line.value?.recipes ?? []).map((recipe) => recipe.name))}
+        options={names(withChosen(known?.recipes, value("recipe")))}
         onChange={(recipe) => onChange({ recipe })}
       />
       <Choice label={t("row.kind")} value={value("kind")} options={words("kind", ["part", "frame"])} onChange={(kind) => onChange({ kind })} />
@@ -95,6 +98,11 @@ function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filte
   );
 }
 
+/** Names to choose from, and the one that is chosen, whatever else is known. */
+export function withChosen(names: string[] | undefined, chosen: string): string[] {
+  return [...new Set([...(names ?? []), ...(chosen ? [chosen] : [])])];
+}
+
 /** A page of rows at a time; the next ones on asking, and never more than so many on the screen. */
 const PAGE_ROWS = 100;
 
@@ -107,7 +115,7 @@ function Rows({ asked }: { asked: string }) {
     <>
       <Problem said={error} />
       {data && <Known page={data} />}
-      {data && data.rows.length > 0 && <RowTable rows={data.rows} />}
+      {data && data.rows.length > 0 && <RowTable rows={data.rows} list={asked} />}
       {data && data.rows.length === 0 && <p class="hint">{t("history.none")}</p>}
       {!data && isBusy && <p class="hint">{t("app.loading")}</p>}
       <div class="buttons" aria-busy={isBusy}>
@@ -140,14 +148,15 @@ export function Known({ page }: { page: { complete_from_ms: number | null; gaps:
   );
 }
 
-export function RowTable({ rows }: { rows: Row[] }) {
+/** `list`: what was asked for, within which one steps from part to part. */
+export function RowTable({ rows, list = "" }: { rows: Row[]; list?: string }) {
   const heads = ["row.time", "row.verdict", "row.reason", "row.place", "row.part_id", "row.score", "row.threshold", "row.recipe", "row.picture"] as const;
   return (
     <Table label={t("history.title")} heads={heads.map((head) => t(head))}>
       {rows.map((row) => (
         <tr key={`${row.epoch}:${row.seq}`}>
           <td>
-            <a href={partPath(row)}>{timeText(row.decided_ms)}</a>
+            <a href={`${partPath(row)}${list && `?${list}`}`}>{timeText(row.decided_ms)}</a>
           </td>
           <td>
             <Badge verdict={row.verdict} />
@@ -157,7 +166,7 @@ export function RowTable({ rows }: { rows: Row[] }) {
           <td>{row.part_id ?? row.trigger_id ?? "–"}</td>
           <td class="number">{number(row.score)}</td>
           <td class="number">{number(row.threshold)}</td>
-          <td>{row.recipe ?? "–"}</td>
+          <td>{recipeText(row)}</td>
           <td>{row.kind === "part" ? "–" : word("evidence", row.evidence)}</td>
         </tr>
       ))}
@@ -165,19 +174,37 @@ export function RowTable({ rows }: { rows: Row[] }) {
   );
 }
 
-/** Verdicts right before and after one, to step through. */
-export function useNeighbours(row: Row | null): Row[] {
-  const [rows, setRows] = useState<Row[]>([]);
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** The verdicts right before and after one, within the list from which it was opened. */
+export function useNeighbours(row: Row | null, list: string): { older?: Row; newer?: Row } {
+  const [found, setFound] = useState<{ older?: Row; newer?: Row }>({});
   useEffect(() => {
-    if (!row) return;
-    const near = new URLSearchParams({
-      from_ms: String(row.decided_ms - 60_000),
-      to_ms: String(row.decided_ms + 60_000),
-      kind: row.kind,
-      limit: "200",
-    });
-    if (row.camera) near.set("camera", row.camera);
-    get<RowPage>(`/api/verdicts?${near}`).then((page) => setRows(page.rows), (error: unknown) => console.warn(wordsOf(error)));
-  }, [row?.epoch, row?.seq]);
-  return rows;
+    if (row) neighbours(row, new URLSearchParams(list)).then(setFound, (error: unknown) => console.warn(wordsOf(error)));
+  }, [row?.epoch, row?.seq, list]);
+  return found;
+}
+
+async function neighbours(row: Row, list: URLSearchParams): Promise<{ older?: Row; newer?: Row }> {
+  const near = new URLSearchParams({ kind: row.kind, limit: "200" });
+  if (row.camera) near.set("camera", row.camera);
+  for (const name of FILTERS) if (list.get(name)) near.set(name, list.get(name) ?? "");
+  const first = Number(list.get("from_ms")) || row.decided_ms - DAY_MS;
+  const last = Number(list.get("to_ms")) || row.decided_ms + DAY_MS;
+  const rowsOf = async (from_ms: number, to_ms: number): Promise<Row[]> => {
+    near.set("from_ms", String(from_ms));
+    near.set("to_ms", String(to_ms));
+    return (await get<RowPage>(`/api/verdicts?${near}`)).rows;
+  };
+  const placeIn = (rows: Row[]): number => rows.findIndex((each) => each.epoch === row.epoch && each.seq === row.seq);
+  const before = await rowsOf(Math.min(first, row.decided_ms), row.decided_ms + 1);
+  const older = before[placeIn(before) + 1];
+  // The newest come first: a span that reaches further at each turn has the next one among few.
+  for (let reach = MINUTE_MS; ; reach *= 8) {
+    const end = Math.min(row.decided_ms + reach, last);
+    const after = end > row.decided_ms ? await rowsOf(row.decided_ms, end) : [];
+    const newer = after[placeIn(after) - 1];
+    if (newer || end >= last) return { ...(older && { older }), ...(newer && { newer }) };
+  }
 }

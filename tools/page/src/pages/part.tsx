@@ -2,10 +2,12 @@
 
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getBytes, post, useLoaded, wordsOf } from "../api";
+import { detailText } from "../details";
 import { draw, heatPicture, type Shown } from "../heat";
-import { partPath, placeOf } from "../live";
+import { partPath, placeOf, recipeText } from "../live";
 import { HeatScale } from "../now/tile";
 import { withHeat } from "../pictures";
+import { place } from "../router";
 import { may } from "../session";
 import { has, t, word } from "../text";
 import { number, percent, timeText } from "../time";
@@ -26,19 +28,18 @@ export function Part({ epoch, seq }: { epoch: number; seq: number }) {
 }
 
 function Steps({ row }: { row: Row | null }) {
-  const rows = useNeighbours(row);
-  const at = row ? rows.findIndex((each) => each.epoch === row.epoch && each.seq === row.seq) : -1;
-  const older = at >= 0 ? rows[at + 1] : undefined;
-  const newer = at > 0 ? rows[at - 1] : undefined;
+  const list = place.value.split("?")[1] ?? "";
+  const { older, newer } = useNeighbours(row, list);
+  const pathOf = (each: Row): string => `${partPath(each)}${list && `?${list}`}`;
   return (
     <nav class="buttons" aria-label={t("part.steps")}>
       {older && (
-        <a class="button" href={partPath(older)}>
+        <a class="button" href={pathOf(older)}>
           ‹ {t("part.before")}
         </a>
       )}
       {newer && (
-        <a class="button" href={partPath(newer)}>
+        <a class="button" href={pathOf(newer)}>
           {t("part.after")} ›
         </a>
       )}
@@ -59,7 +60,7 @@ function Facts({ part }: { part: PartFacts }) {
     [t("row.threshold"), number(row.threshold, 4)],
     [t("part.ratio"), row.score !== null && row.threshold ? percent(row.score / row.threshold, 0) : "–"],
     [t("part.latency"), row.latency_ms === null ? "–" : t("part.ms", { n: row.latency_ms.toFixed(1) })],
-    [t("row.recipe"), row.recipe ?? "–"],
+    [t("row.recipe"), recipeText(row)],
     [t("part.bank"), row.bank ? <code>{row.bank}</code> : "–"],
     [t("part.number"), `${row.epoch}:${row.seq}`],
   ];
@@ -77,7 +78,7 @@ function Facts({ part }: { part: PartFacts }) {
           <Badge verdict={row.verdict} /> <b>{word("reason", row.reason)}</b>
         </p>
         {has(`reason_help.${row.reason}`) && <p>{word("reason_help", row.reason)}</p>}
-        {row.detail && <p class="hint">{row.detail}</p>}
+        {row.detail && <p class="hint">{detailText(row.detail)}</p>}
         {notes.map((note) => (
           <p key={note} class="notice">
             {note}

@@ -2,20 +2,23 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { post, useLoaded } from "../api";
+import { detailText } from "../details";
 import { events, isLive } from "../live";
 import { refresh, may } from "../session";
 import { t, word } from "../text";
 import { timeText } from "../time";
-import { Button, Confirm, Field, Page, Problem, Table } from "../ui";
+import { Button, Confirm, Field, Page, Problem, Table, Time, useAwaited } from "../ui";
 import type { Recipe, RecipeList } from "../wire";
 
 const POLL_MS = 2000;
+/** A recipe may be loaded for so long; then the row offers it again. */
+const LOADING_MS = 180_000;
 
 type Act = "recipe_prepare" | "recipe_unprepare" | "recipe_activate";
 
 export function Recipes() {
   const { data, error, reload } = useLoaded<RecipeList>("/api/recipes");
-  const [asked, setAsked] = useState<{ act: Act; recipe: Recipe } | null>(null);
+  const [asked, setAsked] = useState<{ act: Act; recipe: Recipe; onDone: () => void } | null>(null);
   const [isDone, setDone] = useState("");
   const last = events.value.find((event) => /^(recipe|shadow)_/.test(event.name));
   // A recipe is loaded in the background, and others change recipes too.
@@ -36,7 +39,7 @@ export function Recipes() {
       )}
       {last && (
         <p class="hint">
-          {timeText(last.ms)} · {word("event", last.name)} · {last.text}
+          {timeText(last.ms)} · {word("event", last.name)} · {detailText(last.text)}
         </p>
       )}
       {data && (
@@ -45,25 +48,7 @@ export function Recipes() {
           heads={[t("recipes.name"), t("recipes.number"), t("recipes.state"), t("recipes.cameras"), t("recipes.made"), t("recipes.acts")]}
         >
           {data.recipes.map((recipe) => (
-            <tr key={`${recipe.name}@${recipe.version}`} class={recipe.state ?? ""}>
-              <td>
-                <b>{nameOf(recipe)}</b>
-              </td>
-              <td>{recipe.number ?? "–"}</td>
-              <td>
-                {word("recipe_state", recipe.state ?? "unloaded")}
-                {recipe.problem && <Problem said={recipe.problem} />}
-              </td>
-              <td>{recipe.cameras.join(", ") || "–"}</td>
-              <td>
-                {recipe.created_ms === null ? "–" : timeText(recipe.created_ms)}
-                {recipe.who && <small> {recipe.who}</small>}
-                {recipe.why && <small> {recipe.why}</small>}
-              </td>
-              <td>
-                <Acts recipe={recipe} onAsk={(act) => setAsked({ act, recipe })} />
-              </td>
-            </tr>
+            <RecipeRow key={`${recipe.name}@${recipe.version}`} recipe={recipe} onAsk={(act, onDone) => setAsked({ act, recipe, onDone })} />
           ))}
         </Table>
       )}
@@ -73,6 +58,7 @@ export function Recipes() {
           onClose={() => setAsked(null)}
           onDone={(said) => {
             setDone(said);
+            asked.onDone();
             reload();
             void refresh();
           }}
@@ -83,6 +69,33 @@ export function Recipes() {
 }
 
 const nameOf = (recipe: Recipe): string => (recipe.name === "file" ? t("recipes.file") : recipe.version ? `${recipe.name} @ ${recipe.version}` : recipe.name);
+
+/** What was asked for shows seconds later: until then the row says so, and offers nothing. */
+function RecipeRow({ recipe, onAsk }: { recipe: Recipe; onAsk: (act: Act, onDone: () => void) => void }) {
+  const failed = events.value.find((event) => event.name === "recipe_failed");
+  const [isAwaited, awaitIt] = useAwaited(`${recipe.state} ${failed?.ms}`, LOADING_MS);
+  const isLoaded = recipe.state !== null;
+  return (
+    <tr class={recipe.state ?? ""}>
+      <td>
+        <b>{nameOf(recipe)}</b>
+      </td>
+      <td>{recipe.number ?? "–"}</td>
+      <td>
+        {isAwaited && <span role="status">{t(isLoaded ? "act.under_way" : "recipe_state.loading")}</span>}
+        {!isAwaited && word("recipe_state", recipe.state ?? "unloaded")}
+        {recipe.problem && <Problem said={recipe.problem} />}
+      </td>
+      <td>{recipe.cameras.join(", ") || "–"}</td>
+      <td>
+        <Time ms={recipe.created_ms} />
+        {recipe.who && <small> {recipe.who}</small>}
+        {recipe.why && <small> {recipe.why}</small>}
+      </td>
+      <td>{!isAwaited && <Acts recipe={recipe} onAsk={(act) => onAsk(act, awaitIt)} />}</td>
+    </tr>
+  );
+}
 
 function Acts({ recipe, onAsk }: { recipe: Recipe; onAsk: (act: Act) => void }) {
   const can: Act[] = [];

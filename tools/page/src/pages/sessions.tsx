@@ -3,8 +3,7 @@
 import { useState } from "preact/hooks";
 import { post, useLoaded } from "../api";
 import { t, word } from "../text";
-import { timeText } from "../time";
-import { Button, Confirm, Page, Problem, Table } from "../ui";
+import { Button, Confirm, Page, Problem, Table, Time } from "../ui";
 import type { Session } from "../wire";
 
 export function Sessions() {
@@ -25,9 +24,9 @@ export function Sessions() {
               </td>
               <td>{word("role", session.role)}</td>
               <td>{session.address}</td>
-              <td>{timeText(session.began_ms)}</td>
-              <td>{timeText(session.used_ms)}</td>
-              <td>{timeText(session.ends_ms)}</td>
+              <td><Time ms={session.began_ms} /></td>
+              <td><Time ms={session.used_ms} /></td>
+              <td><Time ms={session.ends_ms} /></td>
               <td>
                 <Button kind="danger" label={`${t("sessions.end")}: ${session.name}`} onClick={() => setAsked(session)}>
                   {t("sessions.end")}

@@ -1,6 +1,6 @@
 /** Teaching: what people called wrong, what a second person says of it, and the banks that are made of it. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useLoaded } from "../api";
 import { may, line } from "../session";
 import { t, word } from "../text";
@@ -12,7 +12,7 @@ import { CaseFacts, CasePicture, casePath, isMe, JobCard, Say, useJob } from "./
 const POLL_MS = 10_000;
 const STATES = ["marked", "confirmed", "refused", "withdrawn"] as const;
 
-type CaseAct = "confirm" | "refuse" | "vouch" | "withdraw";
+export type CaseAct = "confirm" | "refuse" | "vouch" | "withdraw";
 
 export function Teach() {
   const { data, error, reload } = useLoaded<TeachFacts>(line.value?.has_teaching ? "/api/teach" : null);
@@ -20,17 +20,25 @@ export function Teach() {
   const [order, setOrder] = useState<{ recipe: string; camera: string } | null>(null);
   const [shown, setShown] = useState("marked");
   const job = useJob(data?.job ?? null, reload);
+  const top = useRef<HTMLDivElement>(null);
+  const [isOrdered, setOrdered] = useState(false);
+  useEffect(() => {
+    if (!isOrdered || job?.state !== "running") return;
+    setOrdered(false);
+    top.current?.scrollIntoView({ block: "center" }); // the button is far below what says how it goes
+  }, [isOrdered, job?.state]);
   useEffect(() => {
     const timer = setInterval(reload, POLL_MS);
     return () => clearInterval(timer);
   }, []);
   if (!line.value?.has_teaching) return <p class="alone">{t("teach.not_here")}</p>;
   const cases = (data?.cases ?? []).filter((each) => each.state === shown);
+  const unlike = new Set((data?.candidates ?? []).flatMap((each) => each.unlike_the_rest));
   return (
     <Page title="teach.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("teach.how")}</p>
       <Problem said={error} />
-      {job && <JobCard job={job} mayCancel={may("teach_build")} onChange={reload} />}
+      <div ref={top}>{job && <JobCard job={job} mayCancel={may("teach_build")} onChange={reload} />}</div>
       {data && (
         <>
           <section class="section">
@@ -49,7 +57,7 @@ export function Teach() {
             {cases.length === 0 && <p class="hint">{t("teach.no_cases")}</p>}
             <div class="cases">
               {cases.map((each) => (
-                <Case key={each.id} each={each} onAsk={(act) => setAsked({ act, each })} />
+                <Case key={each.id} each={each} isUnlike={unlike.has(each.id)} onAsk={(act) => setAsked({ act, each })} />
               ))}
             </div>
           </section>
@@ -66,26 +74,30 @@ export function Teach() {
           path="/api/acts/teach_build"
           body={order}
           onClose={() => setOrder(null)}
-          onDone={reload}
+          onDone={() => {
+            setOrdered(true);
+            reload();
+          }}
         />
       )}
     </Page>
   );
 }
 
-/** The acts that the person may do on a case as it is; who marked it never confirms it. */
-function actsOf(each: TeachCase): CaseAct[] {
+/** The acts that the person may do on a case as it is; who marked it never confirms it.
+ * `isUnlike`: a candidate learnt it and found it unlike the rest, for which somebody has to vouch. */
+export function actsOf(each: TeachCase, isUnlike: boolean): CaseAct[] {
   if (each.state === "marked" && may("teach_confirm") && !isMe(each.marked_by))
     return each.is_unusual && !may("teach_vouch") ? ["refuse"] : ["confirm", "refuse"];
   if (each.state !== "confirmed") return [];
   const acts: CaseAct[] = [];
-  if (each.part_is === "good" && !each.vouched_by && may("teach_vouch")) acts.push("vouch");
+  if (isUnlike && !each.vouched_by && may("teach_vouch")) acts.push("vouch");
   if (may(each.part_is === "bad" ? "teach_withdraw_escape" : "teach_withdraw")) acts.push("withdraw");
   return acts;
 }
 
-function Case({ each, onAsk }: { each: TeachCase; onAsk: (act: CaseAct) => void }) {
-  const acts = actsOf(each);
+function Case({ each, isUnlike, onAsk }: { each: TeachCase; isUnlike: boolean; onAsk: (act: CaseAct) => void }) {
+  const acts = actsOf(each, isUnlike);
   return (
     <article class="card case">
       <CasePicture sha256={each.picture} label={t("part.picture")} />
@@ -109,7 +121,7 @@ function Case({ each, onAsk }: { each: TeachCase; onAsk: (act: CaseAct) => void 
   );
 }
 
-function AskCase({ act, each, onClose, onDone }: { act: CaseAct; each: TeachCase; onClose: () => void; onDone: () => void }) {
+export function AskCase({ act, each, onClose, onDone }: { act: CaseAct; each: TeachCase; onClose: () => void; onDone: () => void }) {
   const isAnswer = act === "confirm" || act === "refuse";
   const key = act === "confirm" ? `confirm_${each.part_is}` : act;
   return (

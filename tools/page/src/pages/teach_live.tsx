@@ -2,11 +2,12 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { get, post, Refused, useLoaded, wordsOf } from "../api";
+import { detailText } from "../details";
 import { isLive } from "../live";
 import { may } from "../session";
 import { t, word } from "../text";
 import { percent, timeText, whole } from "../time";
-import { Button, Confirm, Field, Problem, type Patience } from "../ui";
+import { Button, Confirm, Field, Problem, useAwaited, type Patience } from "../ui";
 import type { RecipeList } from "../wire";
 import type { Candidate, TeachFacts, TeachReport, Watch } from "../teach_wire";
 
@@ -57,6 +58,7 @@ export function Live(props: { candidate: Candidate; report: TeachReport; backTo:
   const can: LiveAct[] = [];
   if (data && !isInForce) can.push(...(compared ? (["recipe_promote"] as const) : (["recipe_shadow"] as const)));
   if (back) can.push("recipe_rollback");
+  const [isAwaited, awaitIt] = useAwaited(can.join());
   const goesTo = (act: LiveAct): [string, number | null] => (act === "recipe_rollback" && back ? [back.recipe, back.version] : [name, Number(version)]);
   return (
     <section class="card live" aria-live="polite">
@@ -69,22 +71,28 @@ export function Live(props: { candidate: Candidate; report: TeachReport; backTo:
       {compared && (
         <p>
           {t("teach.compared", { n: whole(compared.frames["scored"] ?? 0), time: timeText(compared.since_ms), fail: compared.to_fail, pass: compared.to_pass })}
-          {compared.state !== "running" && ` ${word("recipe_state", compared.state)} ${compared.detail}`}
+          {compared.state !== "running" && ` ${word("recipe_state", compared.state)} ${detailText(compared.detail)}`}
         </p>
       )}
       {back && <Watched candidate={candidate} report={report} sinceMs={back.since_ms} />}
       <div class="buttons">
         {can.filter(may).map((act) => (
-          <Button key={act} kind={act === "recipe_rollback" ? "danger" : "main"} isOff={!isLive.value} onClick={() => setAsked({ act, to: goesTo(act) })}>
+          <Button key={act} kind={act === "recipe_rollback" ? "danger" : "main"} isOff={!isLive.value || isAwaited} onClick={() => setAsked({ act, to: goesTo(act) })}>
             {word("teach.go", act, { recipe: goesTo(act).join(" @ ") })}
           </Button>
         ))}
       </div>
+      {isAwaited && (
+        <p class="hint" role="status">
+          {t("act.under_way")}
+        </p>
+      )}
       {asked && (
         <AskLive
           {...asked}
           onClose={() => setAsked(null)}
           onDone={() => {
+            awaitIt();
             reload();
             props.onChange();
           }}

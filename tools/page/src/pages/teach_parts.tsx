@@ -3,6 +3,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { get, post } from "../api";
+import { detailText } from "../details";
 import { me } from "../session";
 import { t, word, type Key } from "../text";
 import { number, percent, timeText } from "../time";
@@ -87,6 +88,7 @@ export const partName = (name: string): string => name.replace(":", "-");
 export function CaseFacts({ each }: { each: TeachCase }) {
   const lines: [Key, string][] = [
     ["teach.marked", `${each.marked_by}, ${timeText(each.marked_ms)}`],
+    ["row.time", timeText(each.judged_ms)],
     ["row.camera", each.place],
     ["row.recipe", each.recipe_version === null ? each.recipe : `${each.recipe} @ ${each.recipe_version}`],
     ["teach.score_limit", `${number(each.score)} / ${number(each.threshold)}`],
@@ -149,7 +151,7 @@ export function JobCard({ job, mayCancel, onChange }: { job: Job; mayCancel: boo
           <p>
             <b>{word("teach.job", job.state)}</b> {job.ended_ms !== null && timeText(job.ended_ms)}
           </p>
-          {job.state === "failed" && <Problem said={job.detail} />}
+          {job.state === "failed" && <Problem said={detailText(job.detail)} />}
         </>
       )}
       {asked && (

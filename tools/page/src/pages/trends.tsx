@@ -2,14 +2,15 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { useLoaded } from "../api";
+import { placeOf } from "../live";
 import { go, place } from "../router";
 import { line } from "../session";
 import { language, t, word } from "../text";
 import { percent, timeText, whole } from "../time";
 import { Button, Choice, Page, Problem, Table } from "../ui";
-import type { Series, Trends as Found } from "../wire";
+import type { Mark as Changed, Names, Series, Trends as Found } from "../wire";
 import { Chart, type Curve, type Mark } from "./chart";
-import { Known } from "./history";
+import { Known, withChosen } from "./history";
 import { SpanPicker, spanOf, type Span } from "./span";
 
 /** More reasons than these are one curve: others. */
@@ -31,6 +32,7 @@ export function Trends() {
   if (camera) asked.set("camera", camera);
   if (recipe) asked.set("recipe", recipe);
   const { data, error, isBusy } = useLoaded<Found>(`/api/trends?${asked}`);
+  const { data: known } = useLoaded<Names>("/api/names");
   const all = { value: "", label: t("history.all") };
   const names = (values: string[]) => [all, ...values.map((value) => ({ value, label: value }))];
   return (
@@ -52,7 +54,7 @@ export function Trends() {
         <Choice
           label={t("row.recipe")}
           value={recipe}
-          options={names((line.value?.recipes ?? []).map((each) => each.name))}
+          options={names(withChosen(known?.recipes, recipe))}
           onChange={(chosen) => change(span, { recipe: chosen })}
         />
         {zoomedFrom.length > 0 && (
@@ -87,13 +89,19 @@ export function Trends() {
   );
 }
 
+/** What was changed into what, and where. */
+function changeText(mark: Changed): string {
+  const text = `${word("mark", mark.kind)} ${mark.text.replaceAll(" -> ", " → ")}`.trim();
+  return mark.camera === null ? text : `${text}, ${placeOf({ camera: mark.camera, region: mark.region })}`;
+}
+
 const inPercent = (value: number): string => percent(value, value < 0.1 && value > 0 ? 1 : 0);
 const inMs = (value: number): string => t("part.ms", { n: value < 10 ? value.toFixed(1) : value.toFixed(0) });
 
 function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (span: Span) => void }) {
   const drawn = useMemo(() => {
     const marks: Mark[] = [
-      ...found.marks.map((mark) => ({ ms: mark.ms, kind: mark.kind, text: `${word("mark", mark.kind)} ${mark.text}`.trim() })),
+      ...found.marks.map((mark) => ({ ms: mark.ms, kind: mark.kind, text: changeText(mark) })),
       ...found.golden.map((check) => ({
         ms: check.ms,
         kind: `golden_${check.result}`,

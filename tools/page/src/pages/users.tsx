@@ -4,8 +4,7 @@ import { useState } from "preact/hooks";
 import { post, useLoaded } from "../api";
 import { me } from "../session";
 import { t, word } from "../text";
-import { timeText } from "../time";
-import { Button, Choice, Confirm, Field, Page, Problem, Table } from "../ui";
+import { Button, Choice, Confirm, Field, Page, Problem, Table, Time } from "../ui";
 import type { User } from "../wire";
 import { ROLES } from "../words";
 
@@ -33,7 +32,7 @@ export function Users() {
               </td>
               <td>{word("role", user.role)}</td>
               <td>{user.is_disabled ? t("users.disabled") : t("users.enabled")}</td>
-              <td>{timeText(user.created_ms)}</td>
+              <td><Time ms={user.created_ms} /></td>
               <td>
                 <div class="buttons">
                   {(["role", "password", user.is_disabled ? "enable" : "disable"] as Do[])
@@ -108,7 +107,7 @@ function Ask({ what, user, onClose, onDone }: { what: Do; user: User | null; onC
           />
         </Field>
       )}
-      <p class="hint">{t("users.logged_out")}</p>
+      {what !== "add" && what !== "enable" && <p class="hint">{t("users.logged_out")}</p>}
       <Field label={t("act.reason")}>
         <input maxLength={150} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
       </Field>

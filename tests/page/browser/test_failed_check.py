@@ -1,0 +1,95 @@
+"""A check with golden parts that fails: why, for how long it is said, and in which language; a changeover."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from playwright.sync_api import Route
+from support.changeovers import add_recipe
+from support.daemon import Daemon, camera_table, settings
+
+from inspectd.scoring.stub import Behaviour
+
+pytestmark = pytest.mark.system
+
+GOLDEN = """
+[golden]
+at_start = false
+[[golden.parts]]
+name = "bad-1"
+recipe = "cell"
+expect = "fail"
+cameras = ["top"]
+"""
+
+
+@pytest.fixture(scope="module")
+def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
+    daemon = start_shared_daemon(
+        settings(stub_bank, camera_table("top", good_folder, fps=5), deadline_ms=3000, extra=GOLDEN)
+    ).ready()
+    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
+    return daemon
+
+
+def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_language(its_page, look) -> None:
+    glass = look(its_page, "operator", "/golden")
+    glass.sees("button", "Begin the check")
+    with glass.tab.expect_response("**/api/golden") as before:
+        glass.tab.get_by_role("button", name="Refresh").tap()
+    old = before.value.json()
+
+    def late(route: Route) -> None:
+        route.fulfill(body=json.dumps(old))
+
+    glass.tab.route("**/api/golden", late)  # the colleague's is not known here yet
+    assert its_page.browser("engineer").post("/api/acts/golden_begin", json={}).status_code == 200
+    glass.tab.get_by_role("button", name="Begin the check").tap()
+    glass.tab.unroute("**/api/golden", late)
+    glass.sees(".notice", "engineer has begun this check already")
+    glass.sees(".golden-check h2", "begun by engineer")
+    glass.shot("begun-by-another")
+    glass.tab.get_by_role("button", name="bad-1 lies before the cameras").tap()
+    glass.sees("tbody .problem", "bad-1 on top: pass with score")
+    glass.tab.get_by_role("button", name="Begin the check").tap()
+    glass.tab.get_by_role("button", name="End the check").tap()
+    glass.sees(".golden-check h2", "broken off")
+    glass.sees("tbody .problem", "bad-1 on top: pass with score")
+    assert glass.ask("POST", "/api/me/language", {"language": "ko"}) == 200
+    try:
+        glass.open("/golden").sees("tbody .problem", "top의 bad-1: 합격, 점수")
+        glass.shot("failed-ko")
+        glass.open("/").sees(
+            ".band small", "점검에 합격할 때까지 모든 부품이 판정 불가입니다; top의 bad-1: 합격"
+        )
+        glass.shot("failed-ko-now")
+    finally:
+        assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+
+
+def test_what_was_asked_for_is_under_way_until_it_shows_and_its_parts_are_found(
+    changing, its_page, look
+) -> None:
+    glass = look(its_page, "engineer", "/recipes")
+    changing.behave(Behaviour(load_seconds=3))
+    row = glass.tab.locator("tr", has_text="blue @ 1")
+    for act, meanwhile in (("Prepare", "Being loaded"), ("Put in force", "Being done")):
+        row.get_by_role("button", name=act).tap()
+        glass.tab.get_by_role("dialog").get_by_role("button", name=act).tap()
+        glass.sees("tr:has-text('blue @ 1') [role=status]", meanwhile)
+        assert row.locator("button").count() == 0
+        glass.shot(meanwhile)
+    glass.sees("tr.in_force", "blue @ 1")
+    changing.until(lambda: any(each.recipe == "blue" for each in changing.reader.verdicts))
+    names = its_page.browser("viewer")
+    while "blue" not in names.get("/api/names").json()["recipes"]:
+        changing.reader.read(100)  # the history takes a moment
+    for path in ("/history", "/trends"):
+        glass.open(path).tab.get_by_label("Recipe").select_option("blue")
+        if path == "/history":
+            glass.sees("tbody tr", "blue @ 1")
+    glass.sees("summary", "changes in this time")
+    glass.tab.locator("summary", has_text="changes in this time").tap()
+    glass.sees("tbody tr", "cell → blue@1, top")
+    glass.shot("changes")

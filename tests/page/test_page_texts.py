@@ -1,0 +1,40 @@
+"""The page knows again, by its texts, what the line says in words: so it can say it in another language."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections import Counter
+
+import build_page
+
+from inspectd.config.settings import GoldenPart
+from inspectd.golden.check import GoldenCheck
+from inspectd.golden.schedule import GoldenSubject
+from inspectd.health import LineFacts, find_conditions
+from inspectd.records import CameraPhase
+from inspectd.wire import Evaluation, Reason
+from inspectd.wire.golden import GoldenView
+
+
+def test_details_that_the_line_says_are_known_again_by_the_page_s_texts() -> None:
+    texts = json.loads((build_page.PAGE / "texts" / "en.json").read_text())
+    known = [
+        re.compile(re.sub(r"\\\{\w+\\\}", "(.+?)", re.escape(text)))
+        for key, text in texts.items()
+        if key.startswith("detail.")
+    ]
+    down, opening, bad = CameraPhase.DOWN, CameraPhase.OPENING, Counter({(Evaluation.FAIL, Reason.BLACK): 7})
+    facts = LineFacts(
+        "running", False, {"a": down, "b": opening}, {"a": bad}, keys_unread=True, doors_down=["control"]
+    )
+    conditions = [*find_conditions(facts), *find_conditions(dataclasses.replace(facts, state="starting"))]
+    said = [each.detail for each in conditions]
+    part = GoldenPart(name="good-1", recipe="cell", expect="pass", cameras=["top"])
+    check = GoldenCheck("c", GoldenSubject("cell", "ab"), [part], ["top"], who="kim", now_ns=0)
+    for evaluation, score in (("fail", 5.0), ("undecidable", None)):
+        view = GoldenView("top", Evaluation(evaluation), "black", score, 4.0, "ab")
+        said += check.take("good-1", [view], check.subject, now_ns=0, utc_ns=0).problems
+    assert len(said) > 8
+    assert [text for text in said if not any(each.fullmatch(text) for each in known)] == []
