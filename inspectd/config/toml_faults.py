@@ -101,5 +101,5 @@ def _hint(said: str, line: str) -> str:
     for begins, hint in _BY_MESSAGE:
         if said.startswith(begins):
             return hint
-    # The rest says nothing of the file's content, but for a character.
-    return said[:1].lower() + said[1:]
+    # The rest is rare, and may name a key.
+    return "not as TOML is written" if _SECRET.search(said) else said[:1].lower() + said[1:]

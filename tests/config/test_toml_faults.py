@@ -46,6 +46,7 @@ def test_the_line_is_shown_with_what_to_do(tmp_path, text, said):
         ("source = rtsp://user:word@10.0.0.1/x", "source = ***: expected a number"),
         ('source = "rtsp://user:word@10.0.0.1/x', "source = ***: the quote"),
         ('"rtsp://10.0.0.1/x?word=word", word', "***: "),
+        ('a = { "rtsp://u:word@h" = 1, "rtsp://u:word@h" = 2 }', "a = ***: not as TOML is written"),
         ("user_password = word", "user_password = ***: expected"),
     ],
 )
