@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from support.once import made_once
 
+_TESTS = Path(__file__).parents[1]
+
 
 def interpreted(program: Path, factory: pytest.TempPathFactory) -> Any:
     """What a program, named `*_on_cpu.py`, found by Triton's interpreter: the JSON it prints.
@@ -25,8 +27,8 @@ def interpreted(program: Path, factory: pytest.TempPathFactory) -> Any:
 
     def run_all(folder: Path) -> None:
         programs = map(str, sorted(program.parent.glob("*_on_cpu.py")))
-        command = [sys.executable, "-W", "ignore", __file__, str(folder), *programs]
-        subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, check=True)
+        command = [sys.executable, "-W", "ignore", "-m", "support.interpreted", str(folder), *programs]
+        subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, cwd=_TESTS, check=True)
 
     folder = made_once(factory, "interpreted", run_all)
     failure = folder / f"{program.stem}.failure"
