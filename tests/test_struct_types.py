@@ -51,6 +51,6 @@ def test_every_program_that_goes_on_prepares_its_records() -> None:
         for file in PACKAGE.rglob("*.py")
         if re.search(r"^ +log\.setup\(", file.read_text(), re.MULTILINE)
     ]
-    assert len(begins) > 6
+    assert len(begins) > 3  # of the programs beside a line one place begins all
     for file in begins:
         assert re.search(r"log\.setup\(.*\)\n +prepare_struct_types\(\)\n", file.read_text()), file

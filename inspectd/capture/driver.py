@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -77,6 +78,15 @@ class Frame:
     def raw(self) -> NDArray[np.uint8]:
         """`(H, W, C) uint8`, as the camera gave it: where a torn frame is seen to be torn."""
         return self.pixels if self.as_given is None else self.as_given
+
+
+def unadjusted_ahead_ns() -> int:
+    """How much the machine's unadjusted clock (CLOCK_MONOTONIC_RAW) shows more than CLOCK_MONOTONIC.
+
+    Whoever lays a camera's clock against the machine's does so by the unadjusted one: time synchronisation
+    slows and quickens the other for minutes, which looks like frames that come later and later.
+    """
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - time.monotonic_ns()
 
 
 def refuse_settings(settings: CameraSettings) -> None:

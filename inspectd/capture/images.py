@@ -17,6 +17,7 @@ from inspectd.capture.driver import CameraError, Facts, Frame, UnreadableImageEr
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
+from inspectd.files import is_there
 from inspectd.pictures.channels import as_grey
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import described, list_pictures
@@ -83,7 +84,7 @@ class ImagesDriver:
         """The next image that was not reported as unreadable before, or None at the end.
 
         Raises:
-            CameraError: not one image of the folder can be read.
+            CameraError: not one image of the folder can be read, or this one is gone.
             UnreadableImageError: this one cannot be read; raised once for each file.
         """
         while True:
@@ -93,7 +94,12 @@ class ImagesDriver:
             self._position += 1
             if path not in self._reported:
                 self._schedule.taken()
-                return self._decode(path)
+                try:
+                    return self._decode(path)
+                except UnreadableImageError as error:
+                    if not is_there(path):  # it was, when the folder was listed: opening it anew says more
+                        raise CameraError(f"{path}: is gone; is the folder still mounted?") from error
+                    raise
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of the folder's largest image, so that images of mixed sizes fit one ring."""

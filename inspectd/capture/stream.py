@@ -13,7 +13,7 @@ from typing import Any, Final
 import av
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Facts, Frame, refuse_settings
+from inspectd.capture.driver import CameraError, Facts, Frame, refuse_settings, unadjusted_ahead_ns
 from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
@@ -339,7 +339,7 @@ class StreamDriver:
                 continue
             timestamp_ms = None if picture.seconds is None else picture.seconds * 1000
             self._warn_of_repeats(timestamp_ms)
-            age_ms = self._clock.age_ms(read_ns / 1e6, timestamp_ms, waited=waited)
+            age_ms = self._clock.age_ms((read_ns + unadjusted_ahead_ns()) / 1e6, timestamp_ms, waited=waited)
             frame = _frame(picture, (read_ns, read_ns), age_ms=age_ms)
             self._frames.append(replace(frame, remark=self._clock.take_remark()))
         if self._frames:

@@ -46,8 +46,6 @@ _SLOT_POLL_SECONDS: Final = 0.002
 _LATE_MS: Final = 100.0
 _NOTICE_EVERY_NS: Final = 10_000_000_000
 _MOST_WORDS: Final = 2000
-_MOST_UNREADABLE: Final = 5
-"""In a row: a replay whose files are gone delivers nothing, and opening it again says why."""
 _TURN_SECONDS: Final = child.HEARTBEAT_SECONDS / 2
 
 logger = logging.getLogger("inspectd.capture")
@@ -131,7 +129,6 @@ class CaptureWorker:
         shape = self._driver.shape_ahead()
         if shape is not None and self._ring is None:
             self._make_ring(shape, math.prod(shape))
-        unreadable = 0
         while not self._stop.is_set:
             self._setter.turn()
             if shape is not None:
@@ -142,13 +139,7 @@ class CaptureWorker:
                 frame = self._driver.read()
             except UnreadableImageError as error:
                 self._leave_out(str(error))
-                unreadable += 1
-                if unreadable == _MOST_UNREADABLE:
-                    raise CameraError(
-                        f"{unreadable} pictures in a row cannot be used; the last one: {error}"
-                    ) from error
                 continue
-            unreadable = 0
             if frame is None:
                 return self._idle()
             self._deliver(frame)

@@ -30,10 +30,14 @@ _AHEAD_NS: Final = 20_000_000
 """A frame so much quicker than all before it shows that the clock jumped ahead."""
 _BEHIND_NS: Final = 5_000_000
 """A frame that comes so much later than the envelope allows was held up, or the clock went back."""
+_LITTLE_NS: Final = 20_000_000
+"""What comes late by less, all alike, may take as much longer now: it stays in doubt by that much."""
 _WITNESSES: Final = 8
 """So many frames in a row that were waited for are late for good. Of a camera that says its time, which shows
 how old each is, and that are equally late, the clock went back."""
 _SAID_EVERY_NS: Final = 60_000_000_000
+_AS_BEFORE_NS: Final = 60_000_000_000
+"""Frames that came late, and then at once earlier again, are trusted after so long, as after opening."""
 _AGREE_NS: Final = 5_000_000
 _QUICKER_NS: Final = 5_000_000
 """A frame so much quicker than all before it shows that they were old, and nothing of itself."""
@@ -66,10 +70,12 @@ class DeviceClock:
         """Stamp and offset of the last frame."""
         self._late = self._alike = self._overdue = 0
         """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
-        self._late_ns = self._usual_ns = 0
-        """How late the last one was, and what the envelope may have been wrong by then, at the most."""
+        self._late_ns = self._overdue_ns = self._usual_ns = 0
+        """How late the last of either was, and what the envelope may have been wrong by then, at the most."""
         self._unsure_ns = 0
         """What the clocks may have drifted while frames came late: so much older each may be since."""
+        self._returned_ns: int | None = None
+        """Stamp of the frame that came so much earlier than the late ones before; None: they drifted back."""
         self._say_ns = 0
         self._is_lost = False
         self._has_waited = False
@@ -106,10 +112,20 @@ class DeviceClock:
                 what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
                 self._restart(what, is_bounded=True)
                 is_late = False
+            elif self._alike >= _WITNESSES and self._late_ns <= _LITTLE_NS:
+                self._say_late(device_ns)
+                self._unsure_ns += self._late_ns
+                self._begin_anew()
+                self._remember(device_ns, offset_ns)
+                is_late = False
             elif not is_bounded:
                 self._say_late(device_ns)
         self._has_waited = self._has_waited or waited
         is_quickest = self._is_quickest(device_ns, offset_ns)
+        if is_quickest and self._points and self._unsure_ns:  # as before they came late
+            left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
+            self._unsure_ns = left_ns if left_ns > _BEHIND_NS else 0
+            self._begin_anew()
         if not is_late and not self._late:  # nobody knows what one shows that is late
             self._remember(device_ns, offset_ns)
         if not self._has_waited:
@@ -117,6 +133,12 @@ class DeviceClock:
         if (is_quickest or self._is_lost) and not is_bounded:
             return None
         return self._span(device_ns, arrival_ns)
+
+    def expect_other_delays(self) -> None:
+        """The camera was set otherwise: its frames may come earlier or later after their stamps now."""
+        if not (self._late or self._unsure_ns or self._is_lost):  # how late they come is not known already
+            self._begin_anew()
+            self._has_waited = False
 
     def glance(self, device_ns: int, arrival_ns: int) -> FrameSpan | None:
         """When a frame was stamped that is not whole; nothing is learnt of it: its stamp may be another's.
@@ -150,27 +172,38 @@ class DeviceClock:
             if self._is_lost and not is_bounded
             else "synchronised again"
         )
+        self._begin_anew()
+        self._unsure_ns = 0 if is_bounded else self._unsure_ns
+        self._has_waited = False
+
+    def _begin_anew(self) -> None:
         self._points.clear()
         self._line = None
         self._late = self._alike = self._overdue = 0
-        self._unsure_ns = 0 if is_bounded else self._unsure_ns
-        self._has_waited = False
 
     def _looks_late(self, device_ns: int, offset_ns: int, *, is_bounded: bool) -> bool:
         """Note whether a frame is later than the envelope allows, wherever that may lie.
 
         Where many were late in a row and then one is not, it may still be late by what the clocks may have
-        drifted meanwhile: that stays in doubt.
+        drifted meanwhile: that stays in doubt, for good unless it came at once so much earlier.
         """
-        slack_ns = self._slack(device_ns)
-        if self._overdue < _WITNESSES:
+        slack_ns, late_ns = self._slack(device_ns), offset_ns - self._baseline(device_ns)
+        is_for_good = self._overdue >= _WITNESSES
+        if not is_for_good:
             self._usual_ns = slack_ns
-        if offset_ns - self._baseline(device_ns) > _BEHIND_NS + self._usual_ns:
-            self._overdue += 1
+        has_dropped = is_for_good and self._overdue_ns - late_ns >= _LITTLE_NS
+        if late_ns > _BEHIND_NS + (slack_ns if has_dropped else self._usual_ns):
+            self._overdue, self._overdue_ns = self._overdue + 1, late_ns
+            if self._overdue >= _WITNESSES:
+                self._returned_ns = None
             return True
         drift_ns = slack_ns - self._usual_ns
         if not is_bounded and drift_ns > _SLACK_NS:
             self._unsure_ns += drift_ns
+        if is_for_good:
+            self._returned_ns = device_ns if has_dropped else None
+        if self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS:
+            self._unsure_ns = 0
         self._overdue = 0
         return False
 

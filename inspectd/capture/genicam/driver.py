@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, CameraSettingsError, Facts, Frame
+from inspectd.capture.driver import (
+    CameraError,
+    CameraSettingsError,
+    Facts,
+    Frame,
+    unadjusted_ahead_ns,
+)
 from inspectd.capture.genicam.asked_time import AskedTime
 from inspectd.capture.genicam.camera import FeatureError, ReachedCamera, StreamedFrame, Way
 from inspectd.capture.genicam.chunks import set_chunks
@@ -128,6 +134,8 @@ class GenicamDriver:
             self._is_there = False
             raise CameraSettingsError("it does not answer")
         apply_settings(self._open.features, settings)
+        if settings != UNSET:
+            self._clock.expect_other_delays()
 
     def shape_ahead(self) -> tuple[int, ...] | None:
         """Shape of its frames, where a signal at one of its inputs starts them."""
@@ -218,12 +226,11 @@ class GenicamDriver:
         """When it was stamped, and whether that is known; else from the frame before to its arrival."""
         latest_ns = self._asked.latest_ns(raw.device_ns, raw.arrival_ns)
         is_bounded = latest_ns is not None and self._asked.is_sharp
+        ahead_ns = unadjusted_ahead_ns()
         placed = self._clock.place(
-            raw.device_ns,
-            raw.arrival_ns,
-            waited=raw.waited,
-            is_bounded=is_bounded,
+            raw.device_ns, raw.arrival_ns + ahead_ns, waited=raw.waited, is_bounded=is_bounded
         )
+        placed = placed and FrameSpan(placed.captured_ns - ahead_ns, placed.doubt_ns)
         since_ns, until_ns = max(self._earliest_ns, raw.since_ns), raw.arrival_ns
         if latest_ns is not None and is_bounded:  # it may have lain here: its own clock shows for how long
             since_ns, until_ns = max(since_ns, self._asked.earliest_ns(raw.device_ns)), latest_ns
@@ -240,7 +247,9 @@ class GenicamDriver:
 
     def _damaged_span(self, raw: StreamedFrame) -> FrameSpan:
         """When a frame that is not whole was stamped; the ones after it are dated as if it had not come."""
-        placed = self._clock.glance(raw.device_ns, raw.arrival_ns)
+        ahead_ns = unadjusted_ahead_ns()
+        placed = self._clock.glance(raw.device_ns, raw.arrival_ns + ahead_ns)
+        placed = placed and FrameSpan(placed.captured_ns - ahead_ns, placed.doubt_ns)
         if placed is None or placed.captured_ns + placed.doubt_ns < self._earliest_ns:
             # Its stamp is that of an older one: it came after the frame before, which is all that is known.
             return FrameSpan(self._earliest_ns, max(0, raw.arrival_ns - self._earliest_ns))

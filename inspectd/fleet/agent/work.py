@@ -119,6 +119,7 @@ class OrderBook:
         One that cannot be kept, as on a full disk, is not accepted yet: `not_kept` says why.
         """
         if data == self._newest:
+            self.not_kept = ""  # another one came in between, and is the newest no more
             return False
         sha256 = hashlib.sha256(data).hexdigest()
         try:
