@@ -87,8 +87,8 @@ class RecipeReader:
             return found[0]
         if found:
             raise InputError(
-                f"{self._root}: number {number} is that of {' and '.join(found)}, by the version of each that "
-                "was in force last; put one of them in force by a version that has another number "
+                f"{self._root}: number {number} is that of {' and '.join(found)}, by the version of each "
+                "that was in force last; put one of them in force by a version that has another number "
                 "(ID@VERSION), importing it first where there is none"
             )
         if unknown is not None:
