@@ -37,7 +37,7 @@ _WITNESSES: Final = 8
 how old each is, and that are equally late, the clock went back."""
 _SAID_EVERY_NS: Final = 60_000_000_000
 _AS_BEFORE_NS: Final = 60_000_000_000
-"""Frames that came late, and then at once earlier again, are trusted after so long, as after opening."""
+"""Frames that came late for some minutes, then at once earlier again, are trusted after so long."""
 _AGREE_NS: Final = 5_000_000
 _QUICKER_NS: Final = 5_000_000
 """A frame so much quicker than all before it shows that they were old, and nothing of itself."""
@@ -73,7 +73,9 @@ class DeviceClock:
         self._late_ns = self._overdue_ns = self._usual_ns = 0
         """How late the last of either was, and what the envelope may have been wrong by then, at the most."""
         self._unsure_ns = 0
-        """What the clocks may have drifted while frames came late: so much older each may be since."""
+        """How much later frames came from some moment on, little and for good: so much older each may be."""
+        self._drifted_ns = 0
+        """What the clocks may have drifted at most while frames came late: the same."""
         self._returned_ns: int | None = None
         """Stamp of the frame that came so much earlier than the late ones before; None: they drifted back."""
         self._say_ns = 0
@@ -136,7 +138,9 @@ class DeviceClock:
 
     def expect_other_delays(self) -> None:
         """The camera was set otherwise: its frames may come earlier or later after their stamps now."""
-        if not (self._late or self._unsure_ns or self._is_lost):  # how late they come is not known already
+        if not (
+            self._late or self._unsure_ns or self._drifted_ns or self._is_lost
+        ):  # how late they come is not known already
             self._begin_anew()
             self._has_waited = False
 
@@ -153,9 +157,10 @@ class DeviceClock:
 
     def _span(self, device_ns: int, arrival_ns: int) -> FrameSpan:
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
-        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns - self._unsure_ns)
+        unsure_ns = self._unsure_ns + self._drifted_ns
+        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns - unsure_ns)
         # One that looks late was held up, or the clock went back: it may be as young as its arrival.
-        is_late = self._late or self._unsure_ns
+        is_late = self._late or unsure_ns
         last_ns = arrival_ns if is_late else min(arrival_ns, device_ns + baseline_ns + slack_ns)
         return FrameSpan(first_ns, last_ns - first_ns)
 
@@ -173,7 +178,8 @@ class DeviceClock:
             else "synchronised again"
         )
         self._begin_anew()
-        self._unsure_ns = 0 if is_bounded else self._unsure_ns
+        if is_bounded:
+            self._unsure_ns = self._drifted_ns = 0
         self._has_waited = False
 
     def _begin_anew(self) -> None:
@@ -185,7 +191,7 @@ class DeviceClock:
         """Note whether a frame is later than the envelope allows, wherever that may lie.
 
         Where many were late in a row and then one is not, it may still be late by what the clocks may have
-        drifted meanwhile: that stays in doubt, for good unless it came at once so much earlier.
+        drifted meanwhile: that stays in doubt, for good unless it is little and it came at once much earlier.
         """
         slack_ns, late_ns = self._slack(device_ns), offset_ns - self._baseline(device_ns)
         is_for_good = self._overdue >= _WITNESSES
@@ -199,11 +205,12 @@ class DeviceClock:
             return True
         drift_ns = slack_ns - self._usual_ns
         if not is_bounded and drift_ns > _SLACK_NS:
-            self._unsure_ns += drift_ns
+            self._drifted_ns = max(self._drifted_ns, drift_ns)
         if is_for_good:
             self._returned_ns = device_ns if has_dropped else None
-        if self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS:
-            self._unsure_ns = 0
+        is_back = self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS
+        if is_back and self._drifted_ns <= _LITTLE_NS:
+            self._drifted_ns = 0
         self._overdue = 0
         return False
 
