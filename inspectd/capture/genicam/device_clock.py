@@ -30,7 +30,7 @@ _AHEAD_NS: Final = 20_000_000
 """A frame so much quicker than all before it shows that the clock jumped ahead."""
 _BEHIND_NS: Final = 5_000_000
 """A frame that comes so much later than the envelope allows was held up, or the clock went back."""
-_LITTLE_NS: Final = 20_000_000
+LITTLE_NS: Final = 20_000_000
 """What comes late by less, all alike, may take as much longer now: it stays in doubt by that much."""
 _WITNESSES: Final = 8
 """So many frames in a row that were waited for are late for good. Of a camera that says its time, which shows
@@ -114,7 +114,7 @@ class DeviceClock:
                 what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
                 self._restart(what, is_bounded=True)
                 is_late = False
-            elif self._alike >= _WITNESSES and self._late_ns <= _LITTLE_NS:
+            elif self._alike >= _WITNESSES and self._late_ns <= LITTLE_NS:
                 self._say_late(device_ns)
                 self._unsure_ns += self._late_ns
                 self._begin_anew()
@@ -197,7 +197,7 @@ class DeviceClock:
         is_for_good = self._overdue >= _WITNESSES
         if not is_for_good:
             self._usual_ns = slack_ns
-        has_dropped = is_for_good and self._overdue_ns - late_ns >= _LITTLE_NS
+        has_dropped = is_for_good and self._overdue_ns - late_ns >= LITTLE_NS
         if late_ns > _BEHIND_NS + (slack_ns if has_dropped else self._usual_ns):
             self._overdue, self._overdue_ns = self._overdue + 1, late_ns
             if self._overdue >= _WITNESSES:
@@ -209,7 +209,7 @@ class DeviceClock:
         if is_for_good:
             self._returned_ns = device_ns if has_dropped else None
         is_back = self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS
-        if is_back and self._drifted_ns <= _LITTLE_NS:
+        if is_back and self._drifted_ns <= LITTLE_NS:
             self._drifted_ns = 0
         self._overdue = 0
         return False

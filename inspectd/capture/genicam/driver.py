@@ -21,7 +21,7 @@ from inspectd.capture.driver import (
 from inspectd.capture.genicam.asked_time import AskedTime
 from inspectd.capture.genicam.camera import FeatureError, ReachedCamera, StreamedFrame, Way
 from inspectd.capture.genicam.chunks import set_chunks
-from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
+from inspectd.capture.genicam.device_clock import LITTLE_NS, DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, ask_time_ns, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds, FrameOrder
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
@@ -58,6 +58,8 @@ class GenicamDriver:
         self._earliest_ns = 0
         self._remark = ""
         self._has_just_come = False
+        self._exposure_us: float | None = None
+        """What it was last set to, where it does not say its time."""
 
     def open(self, beat: Callable[[], None]) -> None:
         """Find the camera, take control, set it and start it.
@@ -134,7 +136,11 @@ class GenicamDriver:
             self._is_there = False
             raise CameraSettingsError("it does not answer")
         apply_settings(self._open.features, settings)
-        if settings != UNSET:
+        before_us, now_us = self._exposure_us, settings.exposure_us
+        if now_us is None or self._asked.is_sharp:
+            return
+        self._exposure_us = now_us
+        if before_us is None or abs(now_us - before_us) * 1000 > LITTLE_NS:  # less is doubt of that much
             self._clock.expect_other_delays()
 
     def shape_ahead(self) -> tuple[int, ...] | None:
