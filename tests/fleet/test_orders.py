@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 from support.orders import HOUR_NS, NOW_NS, an_order, people_with_keys
 
 from inspectd.errors import InputError
+from inspectd.fleet.agent.metrics import AgentMetrics
 from inspectd.fleet.agent.order import (
     FleetOrder,
     Refusal,
@@ -21,7 +23,10 @@ from inspectd.fleet.agent.order import (
     refuse_old,
     refuse_other_line,
 )
+from inspectd.fleet.agent.settings import AgentConfig, AgentLine, Signer
 from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
+from inspectd.fleet.agent.state import StateFolder
+from inspectd.fleet.agent.work import OrderBook
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +141,26 @@ def test_a_key_that_is_none_is_said(tmp_path, people) -> None:
     wrong.chmod(0o644)
     with pytest.raises(InputError, match="chmod 600"):
         sign(SignedOrder(canonical(an_order())), "anna", wrong)
+
+
+def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(people, tmp_path) -> None:
+    first, second = (
+        msgspec.json.encode(signed_by(people, "anna", "otto", order=an_order(serial=serial)))
+        for serial in (7, 8)
+    )
+    signers = tuple(Signer(name=name, key=key) for name, key in trusted(people).items())
+    settings = AgentConfig(line=AgentLine(plant="test", name="line1"), signers=signers)
+    metrics = AgentMetrics(CollectorRegistry())
+    book = OrderBook(settings, StateFolder(str(tmp_path)), metrics, lambda: NOW_NS + 1)
+    assert book.take(first)
+    accepted = tmp_path / "accepted.json"
+    accepted.unlink()
+    accepted.mkdir()  # nothing can be written there, as on a full disk
+    assert not book.take(second)
+    assert "cannot be accepted yet: " in book.not_kept
+    assert not book.take(first)
+    assert (book.not_kept, book.kept.serial) == ("", 7)
+    assert not book.take(second)
+    accepted.rmdir()
+    assert book.take(second)
+    assert (book.not_kept, book.kept.serial) == ("", 8)
