@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -45,18 +47,29 @@ def test_golden_parts_are_valid_only_where_a_check_can_have_passed(
     assert seen.bits & golden == bits
 
 
-def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_path: Path) -> None:
-    endpoint = f"ipc://{tmp_path}/control.sock"
+@asynccontextmanager
+async def asked_desk(folder: Path) -> AsyncIterator[tuple[RecipeDesk, zmq.asyncio.Socket]]:
+    """A desk, and the control socket of its line, whose answers the test gives."""
+    endpoint = f"ipc://{folder}/control.sock"
+    with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+        line.bind(endpoint)
+        yield RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds), line
 
+
+async def answer(line: zmq.asyncio.Socket, state: RecipeState, version: int = 1) -> RecipeRequest:
+    """Answer the next request of the desk; what it was."""
+    client, body = await line.recv_multipart()
+    asked = msgspec.json.decode(body, type=RecipeRequest)
+    ack = RecipeAck(asked.request, asked.action, state, "cells", version, 12, "00")
+    await line.send_multipart([client, wire.encode(ack)])
+    return asked
+
+
+def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_path: Path) -> None:
     async def test() -> None:
-        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
-            line.bind(endpoint)
-            desk = RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds)
+        async with asked_desk(tmp_path) as (desk, line):
             doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.PREPARE, 12)))
-            client, asked = await line.recv_multipart()
-            name = json.loads(asked)["request"]
-            ack = RecipeAck(name, RecipeAction.PREPARE, RecipeState.LOADING, "cells", 1, 12, "00")
-            await line.send_multipart([client, wire.encode(ack)])
+            name = (await answer(line, RecipeState.LOADING)).request
             assert desk._awaited is not None
             while not desk._awaited[1]._callbacks:  # it waits for the end of loading
                 await asyncio.sleep(0.005)
@@ -69,18 +82,11 @@ def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_pa
 
 
 def test_a_line_that_was_started_again_loads_nothing_that_was_asked_of_it_before(tmp_path: Path) -> None:
-    endpoint = f"ipc://{tmp_path}/control.sock"
-
     async def test() -> None:
-        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
-            line.bind(endpoint)
-            desk = RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds)
+        async with asked_desk(tmp_path) as (desk, line):
             desk.line_began_anew()  # nothing is asked of it
             doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.ACTIVATE, 12)))
-            client, asked = await line.recv_multipart()
-            name = json.loads(asked)["request"]
-            ack = RecipeAck(name, RecipeAction.PREPARE, RecipeState.LOADING, "cells", 1, 12, "00")
-            await line.send_multipart([client, wire.encode(ack)])
+            await answer(line, RecipeState.LOADING)
             while not doing.done():
                 desk.line_began_anew()
                 await asyncio.sleep(0.01)
@@ -90,19 +96,12 @@ def test_a_line_that_was_started_again_loads_nothing_that_was_asked_of_it_before
 
 
 def test_the_version_that_was_loaded_is_put_in_force_and_no_other_of_its_number(tmp_path: Path) -> None:
-    endpoint = f"ipc://{tmp_path}/control.sock"
-
     async def test() -> None:
-        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
-            line.bind(endpoint)
-            desk = RecipeDesk(GatewayLine(), endpoint, 60.0, clock_seconds)
+        async with asked_desk(tmp_path) as (desk, line):
             doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.ACTIVATE, 12)))
-            asked = []
-            for state in (RecipeState.PREPARED, RecipeState.ACTIVE):
-                client, body = await line.recv_multipart()
-                asked.append(msgspec.json.decode(body, type=RecipeRequest))
-                ack = RecipeAck(asked[-1].request, asked[-1].action, state, "cells", 3, 12, "00")
-                await line.send_multipart([client, wire.encode(ack)])
+            asked = [
+                await answer(line, state, version=3) for state in (RecipeState.PREPARED, RecipeState.ACTIVE)
+            ]
             assert await doing is None
             named = [(each.action, each.recipe, each.version) for each in asked]
             assert named == [(RecipeAction.PREPARE, 12, None), (RecipeAction.ACTIVATE, "cells", 3)]

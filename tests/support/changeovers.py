@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from support.daemon import Daemon, camera_table, settings
@@ -53,6 +54,18 @@ def line_with_a_recipe(folder: Path, bank_file: Path, good_folder: Path) -> tupl
     (state / "recipes").mkdir(parents=True)
     add_recipe(state, "a", 1, {"cam": 5.0})
     return file, state
+
+
+def checked_line(
+    start: Callable[[str], Daemon], stub_bank: Path, folder: Path, *, part: str, expect: str
+) -> Daemon:
+    """A line with the golden part of one recipe, and the recipe `blue` in its store."""
+    golden = f'[golden]\nat_start = false\n[[golden.parts]]\nname = "{part}"\nrecipe = "cell"\n'
+    golden += f'expect = "{expect}"\ncameras = ["top"]\n'
+    text = settings(stub_bank, camera_table("top", folder, fps=5), deadline_ms=3000, extra=golden)
+    daemon = start(text).ready()
+    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
+    return daemon
 
 
 def ask(

@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from support.changeovers import add_recipe
-from support.daemon import Daemon, camera_table, settings
+from support.changeovers import checked_line
+from support.daemon import Daemon
 
 pytestmark = pytest.mark.system
-
-GOLDEN = """
-[golden]
-at_start = false
-[[golden.parts]]
-name = "good-1"
-recipe = "cell"
-expect = "pass"
-cameras = ["top"]
-"""
 
 
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    daemon = start_shared_daemon(
-        settings(stub_bank, camera_table("top", good_folder, fps=5), deadline_ms=3000, extra=GOLDEN)
-    ).ready()
-    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
-    return daemon
+    return checked_line(start_shared_daemon, stub_bank, good_folder, part="good-1", expect="pass")
 
 
 def test_an_operator_checks_the_line_with_a_golden_part(its_page, look) -> None:

@@ -6,31 +6,17 @@ import json
 
 import pytest
 from playwright.sync_api import Route
-from support.changeovers import add_recipe
-from support.daemon import Daemon, camera_table, settings
+from support.changeovers import checked_line
+from support.daemon import Daemon
 
 from inspectd.scoring.stub import Behaviour
 
 pytestmark = pytest.mark.system
 
-GOLDEN = """
-[golden]
-at_start = false
-[[golden.parts]]
-name = "bad-1"
-recipe = "cell"
-expect = "fail"
-cameras = ["top"]
-"""
-
 
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    daemon = start_shared_daemon(
-        settings(stub_bank, camera_table("top", good_folder, fps=5), deadline_ms=3000, extra=GOLDEN)
-    ).ready()
-    add_recipe(daemon.folder / "state", "blue", 7, {"top": 1.5})
-    return daemon
+    return checked_line(start_shared_daemon, stub_bank, good_folder, part="bad-1", expect="fail")
 
 
 def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_language(its_page, look) -> None:
