@@ -241,8 +241,8 @@ class CaptureWorker:
         if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
             self._say_now_and_then(
                 "camera_read_late",
-                f"frames waited up to {late_ms:.0f} ms for their reader, {frame.passed_over} were "
-                "skipped; is this machine overloaded, or does something hold pictures back on their way?",
+                f"frames were read up to {late_ms:.0f} ms after they were taken, {frame.passed_over} were "
+                "skipped: the source is behind, the network holds frames back, or this machine is overloaded",
             )
         if frame.remark:
             self._say_now_and_then("camera_clock", frame.remark)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+from inspectd import text
 from inspectd.config.settings import GoldenPart
 from inspectd.golden.schedule import GoldenSubject
 from inspectd.wire.golden import (
@@ -150,7 +151,7 @@ class GoldenCheck:
                 last = self._undecided(part)[-1]
                 found.append(
                     f"{part}: undecided {SPARE_SHOWINGS + 1} times, so it is not shown again; the last time: "
-                    f"{'; '.join(last.problems)}"
+                    f"{text.few(last.problems, 'problem')}"
                 )
         return found
 

@@ -155,3 +155,14 @@ def test_one_in_which_nothing_is_shown_is_abandoned() -> None:
 def test_a_check_that_would_prove_nothing_cannot_be_begun(parts, judged) -> None:
     with pytest.raises(ValueError, match="has no golden part, or no camera that must see one"):
         GoldenCheck("c1", SUBJECT, parts, judged, who="", now_ns=0)
+
+
+def test_a_part_that_many_cameras_did_not_judge_is_told_by_the_first_of_them() -> None:
+    """What failed stands in every status message of the line."""
+    names = [f"cam-{number}" for number in range(40)]
+    check = GoldenCheck("c1", SUBJECT, [GOOD], names, who="kim", now_ns=0)
+    for _ in range(SPARE_SHOWINGS + 1):
+        check.take("good-1", [unseen(name) for name in names], SUBJECT, now_ns=1, utc_ns=2)
+    (problem,) = check.problems
+    assert problem.endswith("and 35 more problems")
+    assert problem.count("deadline") == 5
