@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.records import UNSET, CameraSettings, Quality
 from inspectd.wire import DeviceFacts
+
+_READINGS: Final = 3
 
 Facts = Mapping[str, str | int | float]
 """What an open camera says of itself, by names with units, such as `packet_bytes`."""
@@ -80,13 +82,27 @@ class Frame:
         return self.pixels if self.as_given is None else self.as_given
 
 
-def unadjusted_ahead_ns() -> int:
-    """How much the machine's unadjusted clock (CLOCK_MONOTONIC_RAW) shows more than CLOCK_MONOTONIC.
+def unadjusted_ns() -> int:
+    """The machine's unadjusted clock (CLOCK_MONOTONIC_RAW).
 
-    Whoever lays a camera's clock against the machine's does so by the unadjusted one: time synchronisation
-    slows and quickens the other for minutes, which looks like frames that come later and later.
+    Whoever lays a camera's clock against the machine's does so by this one: time synchronisation slows and
+    quickens CLOCK_MONOTONIC for minutes, which looks like frames that come later and later.
     """
-    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW) - time.monotonic_ns()
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC_RAW)
+
+
+def unadjusted_ahead_ns(
+    adjusted: Callable[[], int] = time.monotonic_ns, unadjusted: Callable[[], int] = unadjusted_ns
+) -> int:
+    """How much the unadjusted clock shows more than CLOCK_MONOTONIC.
+
+    They are read one after the other, and this process may be held up between: of a few readings the closest.
+    """
+    found = []
+    for _ in range(_READINGS):
+        before_ns, raw_ns, after_ns = adjusted(), unadjusted(), adjusted()
+        found.append((after_ns - before_ns, raw_ns - (before_ns + after_ns) // 2))
+    return min(found)[1]
 
 
 def refuse_settings(settings: CameraSettings) -> None:

@@ -1,4 +1,6 @@
-"""How old a frame is at least, by a camera that was asked for its time. Pure: time is handed in.
+"""How old a frame is at least, by a camera that was asked for its time.
+
+Pure: time is handed in, the machine's by its unadjusted clock (`driver.unadjusted_ns`), nanoseconds.
 
 How quickly frames come shows nothing of a delay that all of them have. A frame that a camera still held when
 it was opened, or gives at the next trigger only, would look as if it had been taken just now.
@@ -49,7 +51,7 @@ class AskedTime:
         """Whether to ask now, or again.
 
         Args:
-            now_ns: CLOCK_MONOTONIC.
+            now_ns: now.
         """
         if now_ns < self._not_before_ns:
             return False
@@ -62,7 +64,7 @@ class AskedTime:
 
         Args:
             device_ns: that time, on its clock.
-            asked_ns: before it read it, CLOCK_MONOTONIC.
+            asked_ns: before it read it.
             answered_ns: after it.
         """
         self._refused = 0
@@ -82,7 +84,7 @@ class AskedTime:
 
         Args:
             why: for a person.
-            now_ns: CLOCK_MONOTONIC.
+            now_ns: now.
         """
         self._not_before_ns = now_ns + EVERY_NS
         self._refused += 1
@@ -99,11 +101,11 @@ class AskedTime:
         self._remark = why and f"the camera is not asked for its time any longer: {why}"
 
     def latest_ns(self, device_ns: int, arrival_ns: int) -> int | None:
-        """When a frame was stamped at the latest, CLOCK_MONOTONIC; None where nothing shows it.
+        """When a frame was stamped at the latest; None where nothing shows it.
 
         Args:
             device_ns: the frame's stamp; 0: it has none.
-            arrival_ns: when it was there, CLOCK_MONOTONIC.
+            arrival_ns: when it was there.
         """
         if self._answer is None or device_ns == 0:
             return None
@@ -118,7 +120,7 @@ class AskedTime:
         return min(arrival_ns, answered_ns + since_ns + drift_ns)
 
     def earliest_ns(self, device_ns: int) -> int:
-        """When a frame was stamped at the earliest, CLOCK_MONOTONIC; only where `latest_ns` is known."""
+        """When a frame was stamped at the earliest; only where `latest_ns` is known."""
         assert self._answer is not None, "nothing is known"
         device_then_ns, asked_ns, _ = self._answer
         since_ns = device_ns - device_then_ns

@@ -17,11 +17,12 @@ from inspectd.capture.driver import (
     Facts,
     Frame,
     unadjusted_ahead_ns,
+    unadjusted_ns,
 )
 from inspectd.capture.genicam.asked_time import AskedTime
 from inspectd.capture.genicam.camera import FeatureError, ReachedCamera, StreamedFrame, Way
 from inspectd.capture.genicam.chunks import set_chunks
-from inspectd.capture.genicam.device_clock import LITTLE_NS, DeviceClock, FrameSpan
+from inspectd.capture.genicam.device_clock import DeviceClock, FrameSpan
 from inspectd.capture.genicam.features import apply_settings, ask_time_ns, set_up
 from inspectd.capture.genicam.frame_ids import FrameIds, FrameOrder
 from inspectd.capture.genicam.pixel_formats import PixelFormat, format_of, to_picture
@@ -58,8 +59,6 @@ class GenicamDriver:
         self._earliest_ns = 0
         self._remark = ""
         self._has_just_come = False
-        self._exposure_us: float | None = None
-        """What it was last set to, where it does not say its time."""
 
     def open(self, beat: Callable[[], None]) -> None:
         """Find the camera, take control, set it and start it.
@@ -93,7 +92,7 @@ class GenicamDriver:
         self._earliest_ns = time.monotonic_ns()
         self._await_frame(self._earliest_ns)
         camera.start()
-        while self._asked.is_due(time.monotonic_ns()):
+        while self._asked.is_due(unadjusted_ns()):
             beat()
             self._ask_time(camera)
         beat()
@@ -109,15 +108,15 @@ class GenicamDriver:
 
     def _ask_time(self, camera: ReachedCamera) -> None:
         """Ask the camera for its time where that is due."""
-        if not self._asked.is_due(time.monotonic_ns()):
+        if not self._asked.is_due(unadjusted_ns()):
             return
         try:
             answer = ask_time_ns(camera.features)
         except FeatureError as error:
-            self._asked.refused(str(error), time.monotonic_ns())
+            self._asked.refused(str(error), unadjusted_ns())
             return
         if answer is None and self._asked.is_known:
-            self._asked.refused("it has no such features any more", time.monotonic_ns())
+            self._asked.refused("it has no such features any more", unadjusted_ns())
         elif answer is None:
             self._asked.give_up("")
         else:
@@ -135,13 +134,13 @@ class GenicamDriver:
         if settings != UNSET and not self._open.answers():
             self._is_there = False
             raise CameraSettingsError("it does not answer")
-        apply_settings(self._open.features, settings)
-        before_us, now_us = self._exposure_us, settings.exposure_us
-        if now_us is None or self._asked.is_sharp:
-            return
-        self._exposure_us = now_us
-        if before_us is None or abs(now_us - before_us) * 1000 > LITTLE_NS:  # less is doubt of that much
-            self._clock.expect_other_delays()
+        before_us = _exposure_us(self._open)
+        try:
+            apply_settings(self._open.features, settings)
+        finally:  # it may have taken the exposure time, and refused what comes after it
+            now_us = _exposure_us(self._open)
+            if before_us is not None and now_us is not None and before_us != now_us:
+                self._clock.expect_other_delays(int((now_us - before_us) * 1000))
 
     def shape_ahead(self) -> tuple[int, ...] | None:
         """Shape of its frames, where a signal at one of its inputs starts them."""
@@ -230,24 +229,23 @@ class GenicamDriver:
 
     def _span(self, raw: StreamedFrame) -> tuple[FrameSpan, bool]:
         """When it was stamped, and whether that is known; else from the frame before to its arrival."""
-        latest_ns = self._asked.latest_ns(raw.device_ns, raw.arrival_ns)
-        is_bounded = latest_ns is not None and self._asked.is_sharp
         ahead_ns = unadjusted_ahead_ns()
-        placed = self._clock.place(
-            raw.device_ns, raw.arrival_ns + ahead_ns, waited=raw.waited, is_bounded=is_bounded
-        )
-        placed = placed and FrameSpan(placed.captured_ns - ahead_ns, placed.doubt_ns)
-        since_ns, until_ns = max(self._earliest_ns, raw.since_ns), raw.arrival_ns
+        arrival_ns = raw.arrival_ns + ahead_ns
+        latest_ns = self._asked.latest_ns(raw.device_ns, arrival_ns)
+        is_bounded = latest_ns is not None and self._asked.is_sharp
+        placed = self._clock.place(raw.device_ns, arrival_ns, waited=raw.waited, is_bounded=is_bounded)
+        since_ns, until_ns = max(self._earliest_ns, raw.since_ns) + ahead_ns, arrival_ns
         if latest_ns is not None and is_bounded:  # it may have lain here: its own clock shows for how long
             since_ns, until_ns = max(since_ns, self._asked.earliest_ns(raw.device_ns)), latest_ns
             placed = placed and self._asked.narrowed(placed, raw.device_ns, latest_ns)
-        span = placed or FrameSpan(since_ns, max(0, until_ns - since_ns))
+        first_ns, doubt_ns = placed or FrameSpan(since_ns, max(0, until_ns - since_ns))
+        first_ns -= ahead_ns
         # A camera sends frames in the order it took them, and none from before it was started.
-        captured_ns = max(span.captured_ns, self._earliest_ns)
+        captured_ns = max(first_ns, self._earliest_ns)
         if latest_ns is not None:  # unless it held one back, which its own clock shows
-            captured_ns = min(captured_ns, latest_ns + self._settings.latency_span_ns[1])
+            captured_ns = min(captured_ns, latest_ns - ahead_ns + self._settings.latency_span_ns[1])
         self._earliest_ns = captured_ns
-        doubt_ns = max(0, span.captured_ns + span.doubt_ns - captured_ns)
+        doubt_ns = max(0, first_ns + doubt_ns - captured_ns)
         is_dated = placed is not None or is_bounded or raw.since_ns > 0
         return FrameSpan(captured_ns, doubt_ns), is_dated
 
@@ -303,3 +301,11 @@ class GenicamDriver:
             raise CameraError(f"{self._settings.device}: {error}") from error
         self._shape = picture.shape
         return picture
+
+
+def _exposure_us(camera: ReachedCamera) -> float | None:
+    """Its exposure time, microseconds; None: it has none, or cannot say it, which `apply_settings` tells."""
+    try:
+        return camera.features.exposure_us()
+    except CameraError:
+        return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from inspectd import config
 from inspectd.capture.camera_settings import is_as_set, refuse_another_value
-from inspectd.capture.driver import CameraError, CameraSettingsError
+from inspectd.capture.driver import CameraError, CameraSettingsError, unadjusted_ns
 from inspectd.capture.genicam.camera import FeatureError, Features
 from inspectd.capture.genicam.names import DELAYS, OLDER_PIXEL_FORMATS, first_of
 from inspectd.capture.genicam.pixel_formats import BY_CODE, PixelFormat, format_of
@@ -157,7 +156,8 @@ def _set_trigger(camera: Features, settings: config.GenicamCamera) -> None:
 def ask_time_ns(camera: Features) -> tuple[int, int, int] | None:
     """Ask a camera for its time, nanoseconds on the clock by which it stamps frames; None: it cannot say it.
 
-    Beside it, when that was asked and done, CLOCK_MONOTONIC: what else is asked for takes no part in it.
+    Beside it, when that was asked and done, on the machine's unadjusted clock: what else is asked for takes
+    no part in it.
 
     Raises:
         FeatureError: it names such features, and refuses.
@@ -169,9 +169,9 @@ def ask_time_ns(camera: Features) -> tuple[int, int, int] | None:
     a_second = 10**9 if ticks is None else camera.whole(ticks)
     if a_second == 0:
         return None  # GigE Vision's word for a camera without a clock
-    asked_ns = time.monotonic_ns()
+    asked_ns = unadjusted_ns()
     camera.execute(latch)
-    answered_ns = time.monotonic_ns()
+    answered_ns = unadjusted_ns()
     return camera.whole(value) * 10**9 // a_second, asked_ns, answered_ns
 
 
