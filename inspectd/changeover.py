@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InputError, InspectdError
+from inspectd.errors import InspectdError
 from inspectd.metrics import Metrics
 from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
@@ -180,8 +180,9 @@ class Changeover:
     def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
         """Load a recipe that the store has, unless it is loaded."""
         self._is_reading = False
-        if request.version is None and self._book.is_ever_in_force(recipe.id):
-            self._book.mean(recipe)  # another one than until now where the store no longer holds that
+        if request.version is None and not self._book.is_newest_meant(recipe.id):
+            # Another one than until now where the store no longer holds that, or where nobody knew it here.
+            self._book.mean(recipe)
         loaded = self._book.find(recipe.id, recipe.version)
         if loaded is not None and loaded.sha256 == recipe.sha256:
             self._acknowledge(request, reply, recipe)
@@ -209,7 +210,10 @@ class Changeover:
         recipe = self._find(request)
         if recipe is None:
             loaded = ", ".join(map(_numbered, self._book.loaded))
-            detail = f"{_named(request)} is not prepared, or is not one recipe alone; prepared are {loaded}"
+            detail = (
+                f"{_named(request)} is not prepared, or nobody can know which one it means, so name the "
+                f"version; prepared are {loaded}"
+            )
             self._refuse(request, reply, RecipeRefusalReason.NOT_PREPARED, detail)
         elif self._recording is not None:
             detail = f"{self._recording.recipe.name} is being put in force; ask again"
@@ -304,7 +308,9 @@ class Changeover:
             lambda error: self._emit("alarm", "recipe_not_recorded", detail=f"{what}: {error}"),
         )
         self._clerk.ask(
-            self._records.meant.of_those_put_in_force, self._on_meant_found, self._on_meant_unknown
+            self._records.meant.of_those_put_in_force,
+            self._on_meant_found,
+            lambda error: self._on_meant_found(({}, error)),
         )
         self._clerk.ask(
             self._records.shadow,
@@ -312,15 +318,13 @@ class Changeover:
             lambda error: self._emit("warning", "shadow_failed", detail=f"not resumed: {error}"),
         )
 
-    def _on_meant_found(self, found: tuple[dict[str, int], InputError | None]) -> None:
-        versions, damage = found
-        self._book.remember(versions)
-        if damage is not None:
-            self._on_meant_unknown(damage)
-
-    def _on_meant_unknown(self, error: InspectdError) -> None:
-        detail = f"which version of each recipe was in force last is not known, so name versions: {error}"
-        self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
+    def _on_meant_found(self, found: tuple[dict[str, int], InspectdError | None]) -> None:
+        versions, problem = found
+        self._book.remember(versions, is_all=problem is None)
+        if problem is not None:
+            what = "which version of each recipe was in force last is not known, so name versions"
+            detail = f"{what}: {problem}"
+            self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
 
     def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
         if recipe is None or self._shadow.name is not None:

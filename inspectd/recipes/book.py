@@ -128,6 +128,7 @@ class RecipeBook:
         self._sha256: dict[str, str] = {}  # also of keys that are gone: they never mean anything else
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
         self._meant: dict[str, int] = {}  # the version that an id alone means, where one was ever in force
+        self._knows_all = True  # of an id that is not in `_meant` it is certain that none ever was
         self.in_force_since_ns = 0
         """When the one in force was put in force; 0: the line began with it."""
         self.withheld: str | None = None
@@ -149,7 +150,8 @@ class RecipeBook:
         """A loaded one, by its id or number; without a version the one that was put in force last.
 
         Where that is not loaded it is none; where none ever was in force, the newest loaded. None also where
-        several recipes have that number, as it was given anew in the store: nobody can know which is meant.
+        nobody can know which is meant: what was in force last is not known, or several recipes have that
+        number, as it was given anew in the store.
         """
         named = [each for each in self._loaded if recipe in {each.id, each.number}]
         found = [
@@ -162,20 +164,28 @@ class RecipeBook:
 
     def _may_be_meant(self, recipe: LineRecipe) -> bool:
         """Whether who names no version may get this one."""
-        return recipe.name != self.withheld and self._meant.get(recipe.id, recipe.version) == recipe.version
+        meant = self._meant.get(recipe.id)
+        is_meant = self._knows_all or recipe.is_file if meant is None else meant == recipe.version
+        return is_meant and recipe.name != self.withheld
 
-    def remember(self, versions: Mapping[str, int]) -> None:
-        """What ids alone mean by what was put in force before this start; later changes count more."""
+    def remember(self, versions: Mapping[str, int], *, is_all: bool = True) -> None:
+        """What ids alone mean by what was put in force before this start; later changes count more.
+
+        Args:
+            versions: by id, of recipes of which a version was ever in force.
+            is_all: there are no others; else nobody knows what another id means before it is told by `mean`.
+        """
         self._meant = {**versions, **self._meant}
+        self._knows_all = is_all
 
     def mean(self, recipe: LineRecipe) -> None:
         """Have an id alone mean this version from now on."""
         if not recipe.is_file:
             self._meant[recipe.id] = recipe.version
 
-    def is_ever_in_force(self, id: str) -> bool:  # noqa: A002 - as of recipes
-        """Whether a version of that recipe was ever put in force."""
-        return id in self._meant
+    def is_newest_meant(self, id: str) -> bool:  # noqa: A002 - as of recipes
+        """Whether an id alone means the newest version, as none was ever in force."""
+        return self._knows_all and id not in self._meant
 
     # --- what judges ---------------------------------------------------------------------------------------
 

@@ -115,6 +115,16 @@ def test_what_was_in_force_before_the_start_counts_less_than_what_is_since(book)
     assert (book.find("a", None), book.find("b", None)) == (A1, B1)
 
 
+def test_where_it_is_not_known_what_was_in_force_no_other_version_is_guessed(book):
+    book.put_in_force(B1, 0)
+    book.remember({}, is_all=False)
+    assert (book.find("a", None), book.find(ord("a"), None), book.key_named("a", "top")) == (None, None, None)
+    assert (book.find("b", None), book.find("file", None), book.find("a", 1)) == (B1, FROM_FILE, A1)
+    assert (book.key_named("spare", "top"), book.names) == ("spare", ["b", "cells", "spare"])
+    book.mean(A1)  # the store knows after all
+    assert (book.find("a", None), book.key_named("a", "top")) == (A1, "a@1")
+
+
 def file_recipe(version, threshold):
     recipes = (Recipe(name="cells", bank="/b", threshold=threshold),)
     return of_file(Config(recipes=recipes, cameras=(CAMERA,)), version=version)

@@ -298,6 +298,33 @@ def test_who_names_no_version_gets_the_one_that_was_in_force_last(start_daemon, 
     assert daemon.stop() == 0
 
 
+def test_where_the_audit_file_is_damaged_the_line_guesses_no_version(
+    start_daemon, plant, good_folder, tmp_path
+):
+    state, camera = tmp_path / "state", camera_table("top", good_folder, fps=25, mode='"triggered"', slots=32)
+    text = settings("stub.bank", camera, deadline_ms=3000, extra="[triggers]\nmax_delay_ms = 2000\n")
+    state.mkdir()
+    for name, number, threshold in (("a", 1, 0.1), ("a", 1, 0.2), ("b", 2, 0.3), ("c", 3, 0.4)):
+        add_recipe(state, name, number, {"top": threshold})
+    daemon = start_daemon(text, {"STATE_DIRECTORY": str(state)}).ready()
+    for name in ("a", "b"):
+        prepare(daemon, name, 1)
+        assert isinstance(ask(daemon, ACTIVATE, name, 1), RecipeAck)
+    assert daemon.stop() == 0
+    audit = state / "audit.jsonl"
+    audit.write_bytes(audit.read_bytes().replace(b"anna", b"eve", 1))
+    daemon = start_daemon(text, {"STATE_DIRECTORY": str(state)}).ready()
+    assert "so name versions" in failed(daemon)
+    prepare(daemon, "a", 2)  # which nobody has put in force
+    assert refused(daemon, ACTIVATE, 1) is RecipeRefusalReason.NOT_PREPARED
+    assert plant(daemon).trigger(1, cameras={"top": "a"}).reason == "unknown_recipe"
+    prepare(daemon, 3)  # of which there is one version
+    assert [ask(daemon, ACTIVATE, *named).before for named in ((3,), ("a", 2), ("b",), (1,))] == [
+        "b@1", "c@1", "a@2", "b@1"
+    ]  # fmt: skip
+    assert daemon.stop() == 0
+
+
 def test_what_the_store_holds_no_more_or_holds_as_another_one_comes_in_force_by_nobody(
     start_daemon, good_folder
 ):
