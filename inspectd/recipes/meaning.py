@@ -36,12 +36,12 @@ class MeantVersions:
         if len(versions) < 2:
             return self._store.newest(id)
         known, damage = self._read()
-        if damage is not None and id not in known:
+        held = self._held(id, known)
+        if damage is not None and held is None:
             raise InputError(
                 f"nobody can know which version of {id} was in force last, so name the one that you mean "
                 f"(of {', '.join(map(str, versions[-20:]))}): {damage}"
             ) from damage
-        held = self._held(id, known)
         return self._store.newest(id) if held is None else held
 
     def of_those_put_in_force(self) -> tuple[dict[str, int], InputError | None]:

@@ -237,6 +237,23 @@ def test_where_the_audit_file_is_damaged_no_version_is_guessed(
             anew.read(named, None)
 
 
+def test_nor_where_what_the_rest_of_it_tells_was_taken_out_of_the_store(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state, a1 = tmp_path / "state", records.read("a", 1)
+    add_recipe(state, "a", 1, {"cam": 0.7})  # which nobody puts in force
+    add_recipe(state, "a", 1, {"cam": 0.9})
+    records.record(ASKED, records.file, a1)
+    records.record(ASKED, a1, records.read("a", 3))
+    audit = state / "audit.jsonl"
+    audit.write_bytes(audit.read_bytes().replace(b"a@1", b"a@2", 1))
+    anew = RecipeRecords(config.load(tmp_path / "line.toml"), state)
+    assert anew.read("a", None).name == "a@3"
+    shutil.rmtree(state / "recipes" / "a" / "3")
+    with pytest.raises(RecipeNotFoundError, match=r"which version of a was in force last, so name .*1, 2"):
+        anew.read("a", None)
+
+
 def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(records: RecipeRecords) -> None:
     a, b, file = records.read("a", 1), records.read("b", 1), records.file
     back = Change(AuditAction.ROLLBACK, "quinn", "local", "rejects")
