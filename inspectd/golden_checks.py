@@ -503,7 +503,8 @@ class GoldenChecks:
         """Publish that a recipe's state is another one, and record since when a check is due."""
         subject, state = change.subject, change.state
         self._metrics.golden_recipes(self._standing.states())
-        problems = "; ".join(self._problems) if state is GoldenState.FAILED else ""
+        # Its own, as `conditions` has them: the last check of this run may have been of another recipe.
+        problems = "; ".join(self._failures.get(subject.sha256, ())) if state is GoldenState.FAILED else ""
         detail = f"recipe {subject.recipe}" + (f": {problems}" if problems else "")
         self._emit(_SEVERITY.get(state, "alarm"), f"golden_{state}", detail=detail)
         if state in {GoldenState.DUE, GoldenState.OVERDUE} and change.due_utc_ns is not None:

@@ -47,16 +47,21 @@ class CheckedLine:
         )
         self.file = state / "golden.jsonl"
         self.clerk, self.events, self.records = DiskClerk(), [], []
+        self.details: dict[str, str] = {}  # the last one of each event
         self.now_ns = 10**9
         metrics = Metrics("line", ["top"], 100.0)
         self.book = RecipeBook(of_file(config))
         self.checks = GoldenChecks(
             config, self.book, sha256_of=lambda key: SHA if key == "cell" else "b" * 64, clerk=self.clerk,
-            publish=self.records.append, emit=lambda *told, **_: self.events.append(told[1]),
+            publish=self.records.append, emit=self.take_event,
             audit=LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None),
             metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
         )  # fmt: skip
         self.checks.start(None)
+
+    def take_event(self, _severity: str, event: str, *, detail: str = "", **_: Any) -> None:
+        self.events.append(event)
+        self.details[event] = detail
 
     def until(self, condition) -> None:
         while not condition():
@@ -157,6 +162,25 @@ def test_a_pass_counts_after_a_restart_for_the_pictures_that_it_was_shown_alone(
         reasons.append(again.status[1])
         again.clerk.close()
     assert reasons == [None, "golden_overdue", "golden_overdue"]
+
+
+def test_a_failure_is_told_with_its_own_problems_whatever_was_checked_since(line, tmp_path):
+    stored = LineRecipe(
+        id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={"cell@1": 1}
+    )
+    line.book.put_in_force(stored, line.now_ns)
+    line.checks.change_over()
+    assert line.shows("T1", Evaluation.FAIL, "cell@1") is None
+    line.until(lambda: line.status[0] is FAILED)
+    line.clerk.close()
+    again = CheckedLine(tmp_path / "state", at_start=False)
+    assert again.shows("T2", Evaluation.PASS) is None
+    again.until(lambda: again.status[0] is PASSED)
+    again.book.put_in_force(stored, again.now_ns)
+    again.checks.change_over()
+    again.clerk.close()
+    told = [each.details["golden_failed"] for each in (line, again)]
+    assert told == ["recipe cell: good on top: fail with score 0.5 at threshold 0.6, expected pass"] * 2
 
 
 def test_a_restart_compares_the_cameras_of_a_recipe_that_triggers_alone_name(tmp_path):
