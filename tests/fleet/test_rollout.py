@@ -54,7 +54,14 @@ def test_wave_after_wave() -> None:
     assert decided(says(), says(wanted_serial=6))[0] is Step.WAIT
     other = decided(says(), says(offered_sha256="e" * 64))
     assert other[0] is Step.WAIT, "what it runs by another order of this number says nothing of this one"
-    assert "b has not taken the order yet" in other[2]
+    assert other[2].endswith("b has not taken the order yet")
+    full = says(
+        state=AgentState.WAITING, why="it cannot be accepted yet: No space left", offered_sha256="e" * 64
+    )
+    said = "b has not taken the order yet and is waiting, it cannot be accepted yet: No space left"
+    assert decided(says(), full)[2].endswith(said)
+    before = msgspec.structs.replace(full, is_heard=False)
+    assert decided(says(), before)[2].endswith("b has not taken the order yet"), "it was told since"
     unheard = msgspec.structs.replace(says(), is_heard=False)
     assert decided(says(), unheard)[0] is Step.WAIT, "it may be dead since it said that"
     none = decided(says(), says(verdicts={"undecidable": 5000}, reject_share=None))

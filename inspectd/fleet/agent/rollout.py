@@ -160,17 +160,23 @@ def _is_watched(order: FleetOrder, sha256: str, watch_minutes: float, seen: Seen
 def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
     report = seen.report
     if report is None or not _has_taken(order, sha256, report):
-        return "has not taken the order yet"
+        # What it said before it was told has nothing to do with this order.
+        why = f" and {_is_in(report)}" if report is not None and seen.is_heard and report.why else ""
+        return f"has not taken the order yet{why}"
     if not seen.is_heard:
         return "was not heard of yet"
     if report.state is not AgentState.RUNNING:
-        share = f" {report.progress:.0%}" if report.progress is not None else ""
-        return f"is {report.state}{share}{f', {report.why}' if report.why else ''}"
+        return _is_in(report)
     minutes = (report.at_utc_ns - (report.counted_since_utc_ns or report.at_utc_ns)) / _MINUTE_NS
     count, undecidable = _judged(report), report.verdicts.get("undecidable", 0)
     reject = f", rejects {report.verdicts.get('fail', 0) / count:.2%}" if count else ""
     more = f", {undecidable} undecidable" if undecidable else ""
     return f"runs it since {minutes:.1f} min, {count} verdicts{reject}{more}"
+
+
+def _is_in(report: FleetReport) -> str:
+    share = f" {report.progress:.0%}" if report.progress is not None else ""
+    return f"is {report.state}{share}{f', {report.why}' if report.why else ''}"
 
 
 class Rollout:
