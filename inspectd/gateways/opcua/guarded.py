@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any, Final
 
 from asyncua import Server, ua
@@ -117,13 +118,11 @@ class GuardedProtocol(OPCUAProtocol):
         self.messages = _DatedMessages(bound, self.iserver.arrivals)
 
     def connection_made(self, transport: Any) -> None:
-        """Serve a client; one that has not logged in for a second makes room for it."""
-        self._since = time.monotonic()
+        """Serve a client; one that has not logged in makes room for it, of the host that has most such."""
+        self.since = time.monotonic()
+        self.address = str((transport.get_extra_info("peername") or ("",))[0])
         if len(self.clients) >= self.iserver.max_connections:
-            waiting = next((each for each in self.clients if each.is_idle(self._since)), None)
-            if waiting is not None:
-                waiting.cut_off("made_room")
-                self.clients.remove(waiting)
+            self._make_room()
         super().connection_made(transport)
         if self.processor is None:
             self.iserver.audit.cut_off("too_many_connections")
@@ -131,11 +130,27 @@ class GuardedProtocol(OPCUAProtocol):
         self.processor = GuardedProcessor(self.iserver, self.transport, self.limits)
         self.processor.set_policies(self.policies)
 
-    def is_idle(self, now: float) -> bool:
-        """Nobody has logged in, though there was time."""
+    def _make_room(self) -> None:
+        """End the oldest of the host with most connections that have not logged in.
+
+        Where a host has more of them than this client's, they get no time to log in: they would keep others
+        out.
+        """
+        waiting = [each for each in self.clients if not each.is_logged_in]
+        held = Counter(each.address for each in waiting)
+        most = max(held.values(), default=0)
+        is_crowd = most > held[self.address] + 1
+        for each in waiting:
+            if held[each.address] == most and (is_crowd or self.since - each.since > LOGIN_SECONDS):
+                each.cut_off("made_room")
+                self.clients.remove(each)
+                return
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Somebody has logged in."""
         session = None if self.processor is None else self.processor.session
-        is_logged_in = session is not None and session.is_activated()
-        return not is_logged_in and now - self._since > LOGIN_SECONDS
+        return session is not None and session.is_activated()
 
     def cut_off(self, cause: str) -> None:
         """End it, and count why."""

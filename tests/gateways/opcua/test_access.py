@@ -315,6 +315,28 @@ def test_more_connections_and_subscriptions_than_there_is_room_for(gateway) -> N
     run(test)
 
 
+def test_a_host_that_knocks_without_end_keeps_no_other_host_out(gateway) -> None:
+    """Each of its connections is too young to be slow at logging in."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(16):
+            knocking = socket.create_connection(
+                ("127.0.0.1", gateway.port), timeout=5, source_address=("127.0.0.9", 0)
+            )
+            stack.enter_context(knocking).sendall(hello())
+            assert knocking.recv(100).startswith(b"ACK")
+        other = stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+        other.sendall(hello())
+        assert other.recv(100).startswith(b"ACK")
+        # It is not their turn to make room, but their own host's.
+        again = stack.enter_context(
+            socket.create_connection(("127.0.0.1", gateway.port), timeout=5, source_address=("127.0.0.9", 0))
+        )
+        again.sendall(hello())
+        other.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            other.recv(1)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
