@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
-from inspectd.config.problems import problems
+from inspectd.config.problems import problems, sound
 from inspectd.config.reading import read_toml
 from inspectd.config.values import Settings
 from inspectd.errors import ConfigError
@@ -51,10 +51,11 @@ def load_program(
     """
     data = read_toml(path)
     found = [*problems(data, kind, "")]
-    if not found:
-        settings = msgspec.convert(data, kind)
-        found = [*own_problems(settings)]
-    if found:
+    settings: _File | None = sound(_faultless(data, kind), kind)
+    if settings is not None:  # what does not fit together is told beside what is wrong by itself
+        faulty = {problem.partition(":")[0] for problem in found}
+        found += [each for each in own_problems(settings) if not any(name in each for name in faulty)]
+    if found or settings is None:
         raise ConfigError(str(path), found)
     base = path.resolve().parent
     tables = {name: _absolute(getattr(settings, name), given, base) for name, given in paths.items()}
@@ -82,6 +83,19 @@ def line_problems(line: LineSockets, sockets: Iterable[str]) -> Iterator[str]:
     yield from socket_problems(line, dict.fromkeys(sockets, True))
     if (line.server_key is None) != (line.client_key is None):
         yield "line.server_key, line.client_key: one is missing, expected both or neither"
+
+
+def _faultless(data: dict[str, Any], kind: type[Settings]) -> dict[str, Any]:
+    """The file without the settings that are wrong by themselves; without a table that must have them."""
+    left: dict[str, Any] = {}
+    for name, of_table in get_type_hints(kind, include_extras=True).items():
+        table = data.get(name)
+        if not isinstance(table, dict) or not isinstance(of_table, type):
+            left |= {name: table} if name in data else {}
+            continue
+        hints = get_type_hints(of_table, include_extras=True)
+        left[name] = {k: v for k, v in table.items() if k in hints and not [*problems(v, hints[k], "")]}
+    return left
 
 
 def _absolute(table: Settings, names: tuple[str, ...], base: Path) -> Settings:

@@ -56,6 +56,18 @@ def test_a_problem_is_said_in_words(tmp_path, old, new, said) -> None:
     assert said in str(told.value)
 
 
+def test_all_problems_are_told_at_once(tmp_path) -> None:
+    file = tmp_path / "hub.toml"
+    more = '[view]\nzone = "Mars"\nshift_starts = ["6:00"]\n[server]\nhost = "0.0.0.0"\nport = 70000\n[store]'
+    file.write_text(RIGHT.replace("[store]", more).replace("tls://nats1", "nats://nats1"))
+    with pytest.raises(ConfigError) as told:
+        load(file)
+    found = told.value.problems
+    assert {problem.partition(":")[0] for problem in found} == {
+        "view.shift_starts[0]", "server.port", "server.host", "view.zone", "servers.addresses[0]",
+    }  # fmt: skip
+
+
 def test_the_command_says_what_to_do(tmp_path, capsys) -> None:
     assert main(["hub"]) == 2
     assert "`inspectd hub init DIR` writes an example" in capsys.readouterr().err
