@@ -249,8 +249,9 @@ class DeviceClock:
         if not self._room_ns or self._risen_ns:
             return
         self._on_time_ns.append(offset_ns - self._baseline(device_ns))
+        del self._on_time_ns[:-_WITNESSES]
         if _is_alike(self._on_time_ns):
-            self._move(max(0, min(self._on_time_ns[-_WITNESSES:])))
+            self._move(max(0, min(self._on_time_ns)))
             self._above_ns = self._room_ns = self._moved_ns = 0
             self._on_time_ns.clear()
 
