@@ -44,6 +44,10 @@ class BaseTriggerSender:
             self.close()
             raise
 
+    def keep(self) -> None:
+        """Look after the connection; to be called now and then, and never while something is sent."""
+        self._connection.keep()
+
     def close(self) -> None:
         """Close the connection."""
         self._context.destroy(linger=0)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import msgspec
-import zmq
 
 from inspectd import wire
-from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.client.sockets import Asker, ClientKeys
 from inspectd.errors import UnavailableError
 from inspectd.wire import RecipeAck, RecipeRefusal, RecipeRequest
 
@@ -29,17 +28,15 @@ def ask_recipe(
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    with zmq.Context() as context, requester(context) as socket:
-        connect(socket, endpoint, keys)
-        socket.send(wire.encode(request))
-        if not socket.poll(round(timeout_seconds * 1000)):
-            raise UnavailableError(
-                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the control socket of a "
-                "running line? What was asked for may be done all the same: ask for the line's status"
-            )
+    hint = (
+        "is this the control socket of a running line? What was asked for may be done all the same: ask for "
+        "the line's status"
+    )
+    with Asker(endpoint, hint, keys, timeout_seconds) as asker:
+        asker.send(wire.encode(request))
         try:
             answer: RecipeAck | RecipeRefusal = msgspec.json.decode(
-                socket.recv_multipart()[0], type=RecipeAck | RecipeRefusal
+                asker.receive()[0], type=RecipeAck | RecipeRefusal
             )
         except (ValueError, RecursionError) as error:
             raise UnavailableError(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import msgspec
-import zmq
 
 from inspectd import wire
 from inspectd.client.joiner import Numbered, Unread
-from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.client.sockets import Asker, ClientKeys
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import PartVerdict, Verdict, sync
 from inspectd.wire.sync import (
@@ -58,14 +57,14 @@ def replay(
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    with zmq.Context() as context, requester(context) as socket:
-        connect(socket, endpoint, keys)
+    hint = "is this the sync socket of a running line?"
+    with Asker(endpoint, hint, keys, timeout_seconds) as asker:
         chunk, complete = 0, False
         while not complete:
             chunk += 1
-            socket.send(wire.encode(ReplayRequest(str(chunk), first, last, MAX_LIMIT)))
+            asker.send(wire.encode(ReplayRequest(str(chunk), first, last, MAX_LIMIT)))
             while True:
-                answer, found = _receive(socket, endpoint, timeout_seconds)
+                answer, found = _receive(asker, endpoint)
                 yield from found
                 if isinstance(answer, Truncated):
                     yield answer
@@ -75,14 +74,8 @@ def replay(
                     break
 
 
-def _receive(
-    socket: zmq.Socket[bytes], endpoint: str, timeout_seconds: float
-) -> tuple[sync.Answer, list[Replayed | Unread]]:
-    if not socket.poll(round(timeout_seconds * 1000)):
-        raise UnavailableError(
-            f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a running line?"
-        )
-    parts = socket.recv_multipart()
+def _receive(asker: Asker, endpoint: str) -> tuple[sync.Answer, list[Replayed | Unread]]:
+    parts = asker.receive()
     try:
         answer = sync.decode_answer(parts[0])
         found = [_replayed(header) for header in parts[2::2]] if isinstance(answer, Verdicts) else []

@@ -1,20 +1,21 @@
-"""A client's sockets: its keys, and what lets a connection outlive a cut link, and a key that was refused."""
+"""A client's sockets: its keys, and what lets a connection outlive a cut link and a key that was refused."""
 
 from __future__ import annotations
 
 import ipaddress
-import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
 
 import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
 from inspectd.client.decode import MAX_MESSAGE_BYTES
-from inspectd.errors import InputError
+from inspectd.client.locked_out import Refused, locked_out, words
+from inspectd.errors import InputError, UnavailableError
 from inspectd.key_files import read_pair, read_public
 
 _EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
@@ -27,10 +28,18 @@ LOOK_MS: Final = 1000
 """Whoever waits looks so often whether ZeroMQ has given a connection up."""
 _ANEW_SECONDS: Final = 2.0
 """Between two connections that are made: a line counts every refusal."""
-_SAID_AGAIN_SECONDS: Final = 60.0
-"""After so long without a refusal the next one is said again."""
+_RECONNECT_MS: Final = 50
+_SELDOM_MS: Final = 2000
+"""ZeroMQ connects again after so long, and up to as much again, where hand-shakes are broken off."""
+_BROKEN_OFF_IN_A_ROW: Final = 3
+"""A line that starts or stops breaks off fewer."""
+_ASKED_LOOK_MS: Final = 100
 
-_log: Final = logging.getLogger(__name__)
+_HOW: Final[dict[int, Refused]] = {
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH: Refused.KEY,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: Refused.NO_LINE,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: Refused.BROKEN_OFF,
+}
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
@@ -83,6 +92,9 @@ class LastingConnection:
     It does when a line refuses a key, and when a line has no keys and the client has, or the other way round.
     Both may be over a second later: the list of keys was being written, or a key is allowed again.
 
+    Where a hand-shake is broken off, ZeroMQ knocks again many times a second, and says nothing either. A line
+    whose own key was replaced does that: it is knocked at seldom then, until it lets this program in.
+
     Args:
         socket: the socket; one that is made here with `subscriber` or `requester`.
         clock: seconds on a clock that never goes back.
@@ -90,15 +102,20 @@ class LastingConnection:
 
     def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._socket, self._clock = socket, clock
-        # These two alone: they come once for each connection that is made here. ZeroMQ keeps what is not
-        # taken, and stands still once it is too much.
-        self._given_up = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+        # These alone: but for broken off hand-shakes they come once for each connection. ZeroMQ keeps what is
+        # not taken, and stands still once it is too much, until the next `keep`.
+        self._events = socket.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_HOW)
         )
-        self._endpoints: list[str] = []
+        self._server_keys: dict[str, Path | None] = {}
+        """Of each endpoint."""
         self._to_connect: set[str] = set()
         self._connected_at = 0.0
-        self._refused_at: dict[str, float] = {}
+        self._broken_off: dict[str, int] = {}
+        """Hand-shakes in a row, by endpoint."""
+        self._seldom: set[str] = set()
+        self.problem = ""
+        """Why there is no connection though something is there, in words; empty: there is, or nothing is."""
 
     def connect(self, endpoint: str, keys: ClientKeys | None = None) -> None:
         """As the function of this name.
@@ -106,57 +123,153 @@ class LastingConnection:
         Raises:
             InputError: the endpoint cannot be one, or a key file cannot be used.
         """
+        if endpoint in locked_out.problems():  # whoever asks every few seconds does not knock anew each time
+            self._seldom.add(endpoint)
+        self._knock_again(endpoint)
         connect(self._socket, endpoint, keys)
-        self._endpoints.append(endpoint)
+        self._server_keys[endpoint] = keys.server_key if keys is not None else None
         self._connected_at = self._clock()
 
     def keep(self) -> None:
         """Connect anew where ZeroMQ gave up; never waits. To be called every `LOOK_MS`, or before a send."""
-        while self._given_up.poll(0):
-            told = parse_monitor_message(self._given_up.recv_multipart())
+        # Until the socket is asked something, what it was disconnected from is knocked at as before.
+        self._socket.getsockopt(zmq.EVENTS)
+        anew: set[str] = set()
+        while self._events.poll(0):
+            told = parse_monitor_message(self._events.recv_multipart())
             remote = told["endpoint"].decode(errors="replace")
             may_be = [
-                endpoint for endpoint in self._endpoints if _may_be(endpoint, remote)
-            ] or self._endpoints
-            self._to_connect.update(may_be)
-            self._say(told["event"], " ".join(may_be))
-        if not self._to_connect or self._clock() - self._connected_at < _ANEW_SECONDS:
+                endpoint for endpoint in self._server_keys if _may_be(endpoint, remote)
+            ] or self._server_keys
+            for endpoint in may_be:
+                anew |= {endpoint} if self._must_connect_anew(endpoint, told["event"]) else set()
+        if self._clock() - self._connected_at >= _ANEW_SECONDS:
+            anew |= self._to_connect
+        if not anew:
             return
         # All of them first, or what was given up would still be there when the same is connected again.
-        for endpoint in self._to_connect:
+        for endpoint in anew:
             self._socket.disconnect(endpoint)
-        for endpoint in self._to_connect:
+        for endpoint in anew:
+            self._knock_again(endpoint)
             self._socket.connect(endpoint)
-        self._to_connect.clear()
+        self._to_connect -= anew
         self._connected_at = self._clock()
 
-    def poll(self, milliseconds: int, events: int = zmq.POLLIN) -> int:
+    def poll(self, milliseconds: int, events: int = zmq.POLLIN, look_ms: int = LOOK_MS) -> int:
         """As the socket's own, and connects anew meanwhile where ZeroMQ has given up."""
         self.keep()
-        while not (ready := self._socket.poll(min(milliseconds, LOOK_MS), events)) and milliseconds > LOOK_MS:
-            milliseconds -= LOOK_MS
+        while not (ready := self._socket.poll(min(milliseconds, look_ms), events)) and milliseconds > look_ms:
+            milliseconds -= look_ms
             self.keep()
         return int(ready)
 
     def close(self) -> None:
         """Close the socket."""
         self._socket.disable_monitor()
-        self._given_up.close(linger=0)
+        self._events.close(linger=0)
         self._socket.close(linger=0)
 
-    def _say(self, event: int, endpoint: str) -> None:
-        now, said_at = self._clock(), self._refused_at.get(endpoint)
-        self._refused_at[endpoint] = now
-        if said_at is not None and now - said_at < _SAID_AGAIN_SECONDS:
-            return
-        if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-            name, detail = "line_refuses_key", "the line does not allow this program's key here"
-            remedy = "inspectd keys list, inspectd keys allow"
+    def _must_connect_anew(self, endpoint: str, event: int) -> bool:
+        """Take in what happened; whether it is connected anew at once, as it now knocks otherwise."""
+        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            locked_out.let_in(endpoint)
+            self._broken_off.pop(endpoint, None)
+            self.problem = ""
+        elif event == zmq.EVENT_DISCONNECTED:
+            # It knocks seldom while it is let in, too: only now nothing can be lost by connecting anew.
+            if endpoint in self._seldom and not self._broken_off.get(endpoint):
+                self._seldom.discard(endpoint)
+                return True
         else:
-            name, detail = "line_not_understood", "expected a line, with keys where this program has some"
-            remedy = "the endpoint, and the settings of its keys"
-        fields = {"endpoint": endpoint, "detail": f"{detail}; tried again until it is so"}
-        _log.warning(name, extra={"fields": fields | {"remedy": remedy}})  # as `inspectd.log` takes them
+            how, server_key = _HOW[event], self._server_keys[endpoint]
+            locked_out.refused(endpoint, how, server_key, self._clock())
+            self.problem = ": ".join(words(how, server_key))
+            self._broken_off[endpoint] = self._broken_off.get(endpoint, 0) + 1
+            if how is not Refused.BROKEN_OFF:
+                self._to_connect.add(endpoint)
+            elif self._broken_off[endpoint] >= _BROKEN_OFF_IN_A_ROW and endpoint not in self._seldom:
+                self._seldom.add(endpoint)
+                return True
+        return False
+
+    def _knock_again(self, endpoint: str) -> None:
+        """Set how often, for the connection that is made next."""
+        self._socket.setsockopt(zmq.RECONNECT_IVL, _SELDOM_MS if endpoint in self._seldom else _RECONNECT_MS)
+
+
+class Asker:
+    """Asks at one endpoint, for as long as a `with`.
+
+        with Asker(endpoint, "is this the sync socket of a running line?", keys, 5.0) as asker:
+            asker.send(request)
+            parts = asker.receive()
+
+    Args:
+        endpoint: where.
+        hint: what to look at where nothing answers.
+        keys: for TCP with keys.
+        timeout_seconds: longest wait for an answer.
+
+    Raises:
+        InputError: the endpoint or a key file cannot be used.
+    """
+
+    def __init__(self, endpoint: str, hint: str, keys: ClientKeys | None, timeout_seconds: float) -> None:
+        self._endpoint, self._hint, self._seconds = endpoint, hint, timeout_seconds
+        self._until = 0.0
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket = requester(self._context)
+        # A request that is kept for a line that is away goes where its connection is made anew.
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._connection = LastingConnection(self._socket)
+        try:
+            self._connection.connect(endpoint, keys)
+        except InputError:
+            self._context.destroy(linger=0)
+            raise
+
+    def send(self, request: bytes) -> None:
+        """Ask.
+
+        Raises:
+            UnavailableError: nothing takes it in time.
+        """
+        self._until = time.monotonic() + self._seconds
+        if not self._connection.poll(self._left_ms(), zmq.POLLOUT, _ASKED_LOOK_MS):
+            raise self._no_answer(self._connection.problem or self._hint)
+        try:
+            self._socket.send(request, zmq.NOBLOCK)
+        except zmq.Again:  # the connection went away in between
+            raise self._no_answer(self._hint) from None
+
+    def receive(self) -> list[bytes]:
+        """The next answer.
+
+        Raises:
+            UnavailableError: none comes in time.
+        """
+        # Without connecting anew: an answer would not find its way.
+        if not self._socket.poll(self._left_ms()):
+            raise self._no_answer(self._hint)
+        self._until = time.monotonic() + self._seconds
+        locked_out.let_in(self._endpoint)
+        parts: list[bytes] = self._socket.recv_multipart()
+        return parts
+
+    def _left_ms(self) -> int:
+        return max(0, round((self._until - time.monotonic()) * 1000))
+
+    def _no_answer(self, why: str) -> UnavailableError:
+        return UnavailableError(f"{self._endpoint}: no answer within {self._seconds:g} s; {why}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.destroy(linger=0)
 
 
 def _may_be(endpoint: str, remote: str) -> bool:
@@ -207,7 +320,7 @@ def _lasting(socket: Any) -> Any:
         (zmq.HEARTBEAT_TTL, _FORGOTTEN_AFTER_MS),
         (zmq.HANDSHAKE_IVL, _DEAD_AFTER_MS),
         (zmq.CONNECT_TIMEOUT, _DEAD_AFTER_MS),
-        (zmq.RECONNECT_IVL, 50),
+        (zmq.RECONNECT_IVL, _RECONNECT_MS),
         (zmq.RECONNECT_IVL_MAX, 0),
     ):
         socket.setsockopt(option, value)

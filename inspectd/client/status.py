@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-import zmq
-
 from inspectd import wire
-from inspectd.client.sockets import ClientKeys, connect, requester
+from inspectd.client.sockets import Asker, ClientKeys
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import sync
 from inspectd.wire.sync import ErrorReason, LineStatus, Snapshot, SnapshotRequest, StatusRequest
@@ -62,15 +60,9 @@ def ask_snapshot(endpoint: str, keys: ClientKeys | None = None, timeout_seconds:
 
 
 def _asked(request: bytes, endpoint: str, keys: ClientKeys | None, timeout_seconds: float) -> sync.Answer:
-    with zmq.Context() as context, requester(context) as socket:
-        connect(socket, endpoint, keys)
-        socket.send(request)
-        if not socket.poll(round(timeout_seconds * 1000)):
-            raise UnavailableError(
-                f"{endpoint}: no answer within {timeout_seconds:g} s; is this the sync socket of a "
-                "running line?"
-            )
+    with Asker(endpoint, "is this the sync socket of a running line?", keys, timeout_seconds) as asker:
+        asker.send(request)
         try:
-            return sync.decode_answer(socket.recv_multipart()[0])
+            return sync.decode_answer(asker.receive()[0])
         except ValueError as error:
             raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error

@@ -129,7 +129,12 @@ class LineLink:
     async def _send_triggers(self) -> None:
         async with AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender:
             while True:
-                trigger = await self._triggers.get()
+                try:
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        trigger = await self._triggers.get()
+                except TimeoutError:
+                    sender.keep()
+                    continue
                 left = trigger.at + self._answer_seconds - self._clock()
                 asked = msgspec.structs.replace(trigger.request, line=self._line.meant)
                 answer = await sender.send(asked, timeout_seconds=left) if left > 0 else None

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.registers import OfflineReason
@@ -58,5 +59,6 @@ def registry(collector: Collector) -> CollectorRegistry:
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
+    made.register(LockedOutCollector())
     made.register(collector)
     return made

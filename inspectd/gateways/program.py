@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from inspectd import log
+from inspectd.client.locked_out import locked_out
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.settings import HandshakeSettings
 from inspectd.notify import Notifier
@@ -68,7 +69,7 @@ async def keep_time(
         clock: seconds on a clock that never goes back, the hand-shake's.
         also: what else is due at every turn.
     """
-    reason, said_at = None, clock()
+    reason, said, said_at = None, "", clock()
     while True:
         now = clock()
         handshake.tick(now)
@@ -80,7 +81,11 @@ async def keep_time(
             reason = handshake.offline_reason
             name = reason.name.lower()
             log.event(_log, logging.INFO, "offline" if reason else "online", reason=name)
-            notifier.status(f"offline: {name}" if reason else "online")
+        state = f"offline: {reason.name.lower()}" if reason else "online"
+        status = "; ".join((state, *locked_out.problems().values()))
+        if status != said:
+            said = status
+            notifier.status(status)
         await asyncio.sleep(_TICK_SECONDS)
 
 

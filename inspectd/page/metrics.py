@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.page.history.history import History
 from inspectd.page.history.metrics import HistoryCollector
 from inspectd.page.line.link import LineThreads
@@ -54,6 +55,7 @@ class PageCollector(Collector):
         yield GaugeMetricFamily(
             "inspectd_page_line_alive", "1 while heartbeats of the line come.", int(self._hub.line.is_alive)
         )
+        yield from LockedOutCollector().collect()
         yield GaugeMetricFamily("inspectd_page_tabs", "Open tabs.", len(self._hub.tabs))
         yield GaugeMetricFamily("inspectd_page_connections", "Connections of browsers.", self._book.total)
 

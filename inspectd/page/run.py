@@ -14,6 +14,7 @@ from typing import Any, Final
 from starlette.routing import Route
 
 from inspectd import log
+from inspectd.client.locked_out import locked_out
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 from inspectd.page import metrics
@@ -137,14 +138,16 @@ def _history_routes(settings: PageConfig, history: History, guard: Guard) -> lis
 
 async def _keep(notifier: Notifier, listener: PageListener, hub: LiveHub) -> None:
     """Show the service manager that the loop goes round, and look after the certificate."""
-    said = ""
+    state = said = ""
     while True:
         notifier.watchdog()
         hub.count_anew()
-        if hub.line.state != said:
-            said = hub.line.state
-            notifier.status(f"line {said}")
-            log.event(_log, logging.INFO, "line", state=said)
+        if hub.line.state != state:
+            state = hub.line.state
+            log.event(_log, logging.INFO, "line", state=state)
+        if (status := "; ".join((f"line {state}", *locked_out.problems().values()))) != said:
+            said = status
+            notifier.status(said)
         listener.renew_certificate()
         await asyncio.sleep(_KEEP_ALIVE_SECONDS)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from support.daemon import camera_table, settings
 from support.gateway import GatewayProcess, PlcLink
-from support.ports import free_ports
+from support.ports import free_port, free_ports
 
 from inspectd import key_files
 from inspectd.publish.access import keys
@@ -34,10 +35,11 @@ def until(link: PlcLink, bits: int, control: int, seconds: float = 10) -> list[i
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("roles", [(Role.READ, Role.CONTROL), (Role.READ,)])
-def test_a_key_with_both_roles_is_enough_and_needed(
-    start_daemon, stub_bank, good_folder, tmp_path: Path, roles: tuple[Role, ...]
-) -> None:
+def gateway_over_tcp(
+    start_daemon, stub_bank, good_folder, tmp_path: Path, *, roles: tuple[Role, ...],
+    server_key: str = "keys/server.key", metrics_port: int = 0,
+) -> GatewayProcess:  # fmt: skip
+    """A line with keys, and a gateway with a key of these roles and this file as the line's key."""
     key_files.new_pair(tmp_path / "keys" / "server")
     public, _ = key_files.new_pair(tmp_path / "plc1")
     keys.write_allowed(tmp_path / "keys", [Client(key_files.read_public(public), "plc1", roles)])
@@ -47,9 +49,18 @@ def test_a_key_with_both_roles_is_enough_and_needed(
     extra = f'[triggers]\nmax_delay_ms = 2000\n[publish]\n{tcp}\n[security]\nkeys_dir = "{tmp_path}/keys"'
     daemon = start_daemon(settings(stub_bank, camera, deadline_ms=2000, extra=extra)).ready()
     line = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in ports.items())
-    line += '\nserver_key = "../keys/server.key"\nclient_key = "../plc1.key_secret"'
+    line += f'\nserver_key = "../{server_key}"\nclient_key = "../plc1.key_secret"'
     tables = "[handshake]\nanswer_ms = 1000\n"
-    gateway = GatewayProcess(tmp_path / "gateway", daemon.runtime_dir, tables, line=line)
+    return GatewayProcess(
+        tmp_path / "gateway", daemon.runtime_dir, tables, line=line, metrics_port=metrics_port
+    )
+
+
+@pytest.mark.parametrize("roles", [(Role.READ, Role.CONTROL), (Role.READ,)])
+def test_a_key_with_both_roles_is_enough_and_needed(
+    start_daemon, stub_bank, good_folder, tmp_path: Path, roles: tuple[Role, ...]
+) -> None:
+    gateway = gateway_over_tcp(start_daemon, stub_bank, good_folder, tmp_path, roles=roles)
     link = PlcLink(gateway.port)
     until(link, ONLINE | ENABLED, ENABLED)
     if Role.CONTROL in roles:
@@ -62,3 +73,22 @@ def test_a_key_with_both_roles_is_enough_and_needed(
     link.close()
     assert gateway.stop() == 0
     assert ("line_refuses_key" in gateway.log.read_text()) == (Role.CONTROL not in roles)
+
+
+def test_a_gateway_that_has_another_key_of_the_line_says_so(
+    start_daemon, stub_bank, good_folder, tmp_path: Path
+) -> None:
+    key_files.new_pair(tmp_path / "before" / "server")
+    port, roles = free_port(), (Role.READ, Role.CONTROL)
+    gateway = gateway_over_tcp(
+        start_daemon, stub_bank, good_folder, tmp_path,
+        roles=roles, server_key="before/server.key", metrics_port=port,
+    )  # fmt: skip
+    end = time.monotonic() + 20
+    while gateway.log.read_text().count("line_breaks_off") < 3:  # verdicts, sync, control
+        assert time.monotonic() < end, gateway.log.read_text()
+        time.sleep(0.1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        assert "inspectd_client_locked_out 1.0" in answer.read().decode()
+    assert gateway.stop() == 0
+    assert gateway.log.read_text().count("before/server.key") >= 3

@@ -389,6 +389,16 @@ def test_nothing_is_shown_as_live_that_was_not_heard_of_within_a_second() -> Non
     assert line.state == "starting"
 
 
+def test_why_a_line_is_silent_is_shown_where_it_is_known() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms, lambda: "the line's key may be another")
+    assert line.said()["ne107"]["causes"][0]["detail"] == "the line's key may be another"
+    line.see_heartbeat(heartbeat())
+    assert line.said()["ne107"]["causes"] == []
+    clock.seconds += 2
+    assert line.said()["ne107"]["causes"][0]["detail"] == "the line's key may be another"
+
+
 def status(epoch: int, utc_ns: int = 1, asked_at: float = 0.0, took: float = 0.0) -> Answered:
     found = LineStatus(
         "r", "p", "l", epoch, "1", 1, utc_ns, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0,

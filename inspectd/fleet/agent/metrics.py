@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.fleet.agent.order import Refusal
 from inspectd.fleet.agent.report import AgentState
 
@@ -27,6 +28,7 @@ class AgentMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(LockedOutCollector())
 
         def counter(tail: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"inspectd_fleet_{tail}", about, labels, registry=registry)

@@ -13,6 +13,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.fleet.forward.writer import Sent
 
 
@@ -49,6 +50,7 @@ class ForwardMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(LockedOutCollector())
 
         def counter(tail: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"inspectd_forward_{tail}", about, labels, registry=registry)

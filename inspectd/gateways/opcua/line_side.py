@@ -165,6 +165,8 @@ class LineSide:
                     log.event(_log, logging.INFO, "line", liveness=reader.liveness)
                     was_alive = is_alive
                     self._ask_now.set()
+                if self._sender is not None and not self._turn.locked():
+                    self._sender.keep()
                 await self._on_turn()
 
     def _reached(self, epoch: int, seq: int) -> None:

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.guarded import GuardedServer
 from inspectd.gateways.opcua.line_side import LineSide
@@ -78,5 +79,6 @@ def registry(
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
+    made.register(LockedOutCollector())
     made.register(OpcUaCollector(vision, line, server, audit))
     return made

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
 
+from inspectd.client_metrics import LockedOutCollector
 from inspectd.gateways.sparkplug.session import Heard
 
 
@@ -25,6 +26,7 @@ class SparkplugMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
+        registry.register(LockedOutCollector())
 
         def name(tail: str) -> str:
             return f"inspectd_gateway_sparkplug_{tail}"

@@ -90,14 +90,16 @@ class LineNow:
     Args:
         clock: seconds on a clock that never goes back.
         clock_ms: milliseconds since 1970, UTC.
+        why_silent: what is known of why nothing comes, in words; empty: nothing.
     """
 
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        why_silent: Callable[[], str] = str,
     ) -> None:
-        self._clock, self._clock_ms = clock, clock_ms
+        self._clock, self._clock_ms, self._why_silent = clock, clock_ms, why_silent
         self.cameras: dict[str, CameraNow] = {}
         self.heartbeat: Heartbeat | None = None
         self._status: LineStatus | None = None
@@ -224,7 +226,8 @@ class LineNow:
 
     def _ne107(self, *, is_alive: bool) -> ToldHealth:
         if not is_alive or self.heartbeat is None:
-            cause: ToldCause = {"name": f"line_{self.state}", "camera": None, "detail": ""}
+            detail = "" if self._is_stopped else self._why_silent()
+            cause: ToldCause = {"name": f"line_{self.state}", "camera": None, "detail": detail}
             return {"level": "check" if self._is_stopped else "failure", "causes": [cause]}
         causes: list[ToldCause] = [
             {"name": each.condition, "camera": each.camera, "detail": each.detail}

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from inspectd.client import Event, Heartbeat, PartVerdict, Verdict
+from inspectd.client.locked_out import locked_out
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.link import Live
@@ -100,7 +101,7 @@ class LiveHub:
         self._view, self._zone = settings.view, settings.zone
         self._counts, self._orders = counts, orders
         self._clock, self.clock_ms = clock, clock_ms
-        self.line = LineNow(clock, clock_ms)
+        self.line = LineNow(clock, clock_ms, lambda: "; ".join(locked_out.problems().values()))
         self.rows: Told[ToldRow] = Told(MOST_ROWS)
         self.events: Told[ToldLineEvent] = Told(MOST_ROWS)
         self.strip = Strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -21,13 +22,16 @@ from inspectd.client import (
     UnavailableError,
     VerdictReader,
 )
+from inspectd.client import sockets as client_sockets
 from inspectd.client.golden import GoldenAsker
+from inspectd.client.locked_out import locked_out
 from inspectd.client.sockets import LastingConnection, _may_be, requester, subscriber
+from inspectd.client.status import ask_status
 from inspectd.publish.access import keys
 from inspectd.wire import TriggerRequest
 from inspectd.wire.golden import GoldenAction
 from inspectd.wire.sockets import AuthCause
-from tests.support.key_line import EVENT, Line, received
+from tests.support.key_line import EVENT, Line, pair, received
 
 TRIGGER = TriggerRequest("1")
 
@@ -227,3 +231,90 @@ def test_a_line_that_had_no_keys_for_a_while_is_found_again(line, caplog):
         bind_again(with_keys, port)
         while reader.receive(0.02) is None:
             with_keys.send_multipart([b"i1/p/l/-/ev/", wire.encode(EVENT)])
+
+
+class Host:
+    """One port at which a line with this key or that is started and ended."""
+
+    def __init__(self, line: Line) -> None:
+        (self.port,) = free_ports(1)
+        self.endpoint = f"tcp://127.0.0.1:{self.port}"
+        self._line, self.knocks = line, 0
+
+    def start(self, secret: bytes) -> None:
+        self.socket = self._line.socket(zmq.PUB)
+        self.socket.curve_server, self.socket.curve_secretkey = True, secret
+        self._events = self.socket.get_monitor_socket(zmq.EVENT_ACCEPTED)
+        bind_again(self.socket, self.port)
+
+    def end(self) -> None:
+        self.socket.disable_monitor()
+        self._events.close(linger=0)
+        self.socket.close(linger=0)
+
+    def turn(self) -> None:
+        time.sleep(0.01)
+        self.socket.send(b"i1/")
+        while self._events.poll(0):
+            self._events.recv_multipart()
+            self.knocks += 1
+
+
+@pytest.mark.timeout(30)
+def test_a_line_whose_own_key_was_replaced_is_said_once_knocked_at_seldom_and_found_again(
+    line, caplog, monkeypatch
+):
+    monkeypatch.setattr(client_sockets, "_SELDOM_MS", 500)
+    host, other, now = Host(line), pair(line.keys_dir.parent / "other", "server"), 1000.0
+    socket = subscriber(line.context, 1000)
+    socket.subscribe(b"")
+    connection = LastingConnection(socket, lambda: now)
+    connection.connect(host.endpoint, keys_of(line, "reader"))
+
+    def until(condition, seconds: float = 10.0) -> None:
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end
+            connection.keep()
+            host.turn()
+
+    host.start(line.server.secret)
+    until(lambda: received(socket))
+    host.end()
+    host.start(other.secret)
+    until(lambda: connection.problem and connection._seldom)
+    assert not caplog.records
+    host.knocks, began = 0, time.monotonic()
+    until(lambda: time.monotonic() - began > 1.2)
+    assert 1 <= host.knocks <= 3  # with 50 ms between them: more than ten
+    now += 5.0
+    until(lambda: host.endpoint in locked_out.problems(now))
+    now += 5.0
+    knocks = host.knocks
+    until(lambda: host.knocks == knocks + 2)
+    (said,) = caplog.records
+    assert said.getMessage() == "line_breaks_off"
+    assert str(line.keys_dir / "server.key") in said.fields["detail"]
+    assert host.endpoint in locked_out.problems(now)
+
+    host.end()
+    host.start(line.server.secret)
+    until(lambda: received(socket))
+    assert host.endpoint not in locked_out.problems(now)
+    monkeypatch.setattr(client_sockets, "_SELDOM_MS", 60_000)
+    host.end()
+    host.start(line.server.secret)
+    received(socket)
+    until(lambda: received(socket), seconds=3.0)
+    connection.close()
+
+
+@pytest.mark.timeout(30)
+def test_who_asks_such_a_line_is_told_why_and_knocks_seldom(line):
+    host = Host(line)
+    host.start(pair(line.keys_dir.parent / "other", "server").secret)
+    with pytest.raises(UnavailableError, match="the line's key may be another than the one in") as raised:
+        ask_status(host.endpoint, keys_of(line, "reader"), 1.5)
+    assert str(line.keys_dir / "server.key") in str(raised.value)
+    host.turn()
+    assert host.knocks <= 6

@@ -33,7 +33,7 @@ export const said = computed((): { level: Level | "lost"; word: string; why: str
   if (!now.bus.alive) {
     const age = now.bus.heartbeat_age_ms;
     const why = age === null ? t("state.waiting.why") : t("state.silent.why", { age: ageText(age) });
-    return { level, word: word("state", now.state), why, detail: "" };
+    return { level, word: word("state", now.state), why, detail: detailText(cause?.detail ?? "") };
   }
   const isFault = level === "failure" && now.state === "running";
   const more = causes.length > 1 ? ` ${t("state.more", { n: causes.length - 1 })}` : "";

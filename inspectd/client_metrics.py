@@ -1,0 +1,22 @@
+"""What is scraped of every program that is a line's client; the page of each lists it in `docs/`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from inspectd.client.locked_out import locked_out
+
+
+class LockedOutCollector(Collector):
+    """Gives whether this program can speak to its line."""
+
+    def collect(self) -> Iterator[Metric]:
+        """The metric."""
+        yield GaugeMetricFamily(
+            "inspectd_client_locked_out",
+            "1: something answers where the line is, and does not let this program in.",
+            int(bool(locked_out.problems())),
+        )
