@@ -50,7 +50,7 @@ _UNUSED_LOW_WORDS: Final = {0, PASS_KEY}
 would be 0, as of no pass."""
 
 
-_AWAY: Final = {OfflineReason.LINE, OfflineReason.PLANT_HEARTBEAT}
+_AWAY: Final = {OfflineReason.LINE, OfflineReason.PLANT_HEARTBEAT, OfflineReason.OTHER_WRITER}
 
 
 class TriggerState(StrEnum):
@@ -124,6 +124,7 @@ class Handshake:
         self._came = 0.0
         """The earliest that what the plant has just written can have come."""
         self._is_plant_silent = False
+        self._is_alone = True
         self._line: LineSeen | None = None
         self._line_until = 0.0
         self._offline = OfflineReason.LINE
@@ -180,6 +181,12 @@ class Handshake:
         self._golden = None
         self.command.fell()
         self.tick(now)
+
+    def shared(self, now: float, *, is_alone: bool) -> None:
+        """Whether this gateway alone writes what the plant reads; else the plant's words are not for it."""
+        self._is_alone = is_alone
+        if not is_alone:
+            self.plant_lost(now)
 
     def writer_lost(self) -> None:
         """The connection by which the plant wrote has ended; it has to write anew to change its words.
@@ -312,6 +319,8 @@ class Handshake:
         return self._line is not None and now <= self._line_until
 
     def _offline_reason(self, now: float) -> OfflineReason:
+        if not self._is_alone:
+            return OfflineReason.OTHER_WRITER
         if not self.is_line_alive(now):
             return OfflineReason.LINE
         if self._is_plant_silent:

@@ -65,6 +65,8 @@ class OfflineReason(IntEnum):
     """The plant's heartbeat does not change."""
     SET_OFFLINE = 3
     """The plant wants it."""
+    OTHER_WRITER = 4
+    """Another gateway writes what the plant reads, or that is not known yet. An S7 alone."""
 
 
 class LineBit(IntFlag):

@@ -26,7 +26,7 @@ from inspectd.gateways.registers import (
     value_of,
 )
 from inspectd.gateways.results import MOST_WAITING
-from inspectd.gateways.s7.image import ANSWER_KEY_WORD, control_words, status_bytes
+from inspectd.gateways.s7.image import ANSWER_KEY_WORD, WRITER_WORD, control_words, status_bytes
 from inspectd.gateways.s7.metrics import S7Collector
 from inspectd.gateways.s7.plc import AGAIN_SECONDS, S7Link
 from inspectd.gateways.s7.settings import S7Config
@@ -34,6 +34,7 @@ from inspectd.gateways.s7.settings import S7Config
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "gateways" / "s7.md").read_text(encoding="utf-8")
 ANSWER_KEY = Register("answer_key", ANSWER_KEY_WORD, "uint16")
+WRITER = Register("writer", WRITER_WORD, "uint32")
 TYPES: dict[str, tuple[str, Callable[[bytes, int], object]]] = {
     "WORD": ("bits16", util.get_word),
     "UINT": ("uint16", util.get_uint),
@@ -66,7 +67,7 @@ def byte_of(address: str, kind: str) -> int:
     ("listed", "declared", "first"),
     [
         (CONTROL_ROWS, CONTROL, 0),
-        (STATUS_ROWS, sorted([*STATUS, ANSWER_KEY], key=lambda each: each.word), 100),
+        (STATUS_ROWS, sorted([*STATUS, ANSWER_KEY, WRITER], key=lambda each: each.word), 100),
     ],
 )
 def test_the_page_lists_every_register(listed: list, declared: list, first: int) -> None:
@@ -90,7 +91,10 @@ def value_for(kind: str, at: int) -> int | float | bytes:
 def test_the_library_finds_every_value_where_the_page_says() -> None:
     values = {name: value_for(kind, at) for at, (_, name, kind, _) in enumerate(STATUS_ROWS)}
     block = status_bytes(
-        status_words({k: v for k, v in values.items() if k != "answer_key"} | {"answer": 1})[:40]
+        status_words({k: v for k, v in values.items() if k not in {"answer_key", "writer"}} | {"answer": 1})[
+            :40
+        ],
+        values["writer"],
     )
     values |= {
         "answer": 1,
@@ -109,7 +113,7 @@ def test_the_library_finds_every_value_where_the_page_says() -> None:
 def test_the_answer_key_is_of_an_accepted_trigger_alone() -> None:
     values = {"acquisition_id": 70_000, "answered_number": 17}
     for answer in (0, 2):
-        assert status_bytes(status_words(values | {"answer": answer})[:40])[24:26] == b"\0\0"
+        assert status_bytes(status_words(values | {"answer": answer})[:40], 1)[24:26] == b"\0\0"
 
 
 def bits(after: str) -> set[int]:

@@ -41,7 +41,7 @@ class TornParts:
         for due in [due for due in self.due if due[0] <= self.now]:
             self.due.remove(due)
             due[1]()
-        new = bytes(status_bytes(self.side.handshake.read(100, 40, self.side.now)))
+        new = bytes(status_bytes(self.side.handshake.read(100, 40, self.side.now), 7))
         cut, parts = 2 * self.chance.randint(0, 40), (new, self.shown)
         first, second = parts if self.chance.random() < 0.5 else parts[::-1]
         self.shown = new
@@ -81,7 +81,7 @@ def test_a_status_block_that_is_half_written_opens_for_the_part_that_is_there_or
 
 def image(**values: int) -> list[int]:
     """A status block of a gateway that is online."""
-    block = status_bytes(status_words({"status": 0x881, "heartbeat": 1, "answer": 1} | values)[:40])
+    block = status_bytes(status_words({"status": 0x881, "heartbeat": 1, "answer": 1} | values)[:40], 7)
     return list(struct.unpack(">40H", block))
 
 

@@ -20,7 +20,10 @@ from inspectd.cli.gateway import example
 from inspectd.errors import ExitCode
 from inspectd.gateways.handshake import Handshake, LineSeen, Order
 from inspectd.gateways.parts import PlantTrigger
+from inspectd.gateways.registers import OfflineReason
+from inspectd.gateways.s7 import other_writer
 from inspectd.gateways.s7.image import control_words
+from inspectd.gateways.s7.other_writer import OtherWriter
 from inspectd.gateways.s7.plc import PlcLostReason, S7Link
 from inspectd.gateways.s7.settings import S7Settings, load
 
@@ -42,12 +45,12 @@ class LineOfOne:
         self.handshake.accepted(order, accepted(order), time.monotonic())
 
     async def until(
-        self, condition: Callable[[], object], cycle: Callable[[], object] = lambda: None
+        self, condition: Callable[[], object], cycle: Callable[[], object] = lambda: None, seconds: float = 5
     ) -> None:
         """Let it work until something holds."""
         working = asyncio.create_task(self.link.run())
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(seconds):
                 while not condition():
                     self.handshake.line_seen(LineSeen(EPOCH), time.monotonic())
                     cycle()
@@ -56,6 +59,56 @@ class LineOfOne:
             working.cancel()
             with suppress(asyncio.CancelledError):
                 await working
+
+
+def test_two_gateways_for_one_block_notice_each_other_and_neither_shows_a_result(caplog, monkeypatch) -> None:
+    monkeypatch.setattr(other_writer, "SILENCE_SECONDS", 4.0)  # longer than a connection is away
+    plc, shown = S7Plc(Travel=100), list[bool]()
+    first, second = LineOfOne(plc.port), LineOfOne(plc.port, poll_ms=50)
+
+    def has_noticed() -> bool:
+        return first.link.writers.other is not None and second.link.writers.other is not None
+
+    def cycle() -> None:
+        plc.cycle(eye=time.monotonic() % 0.2 < 0.1)
+        if has_noticed():
+            shown.append(plc.is_ready() or bool(plc.status[0] >> 11 & 1))
+
+    async def test() -> None:
+        await first.until(lambda: first.orders, cycle, 30)
+        working = asyncio.create_task(second.until(lambda: len(shown) > 300, seconds=30))
+        await first.until(working.done, cycle, 30)
+        assert plc.status[0] >> 4 & 7 == OfflineReason.OTHER_WRITER
+        orders = len(first.orders)
+        await first.until(lambda: len(first.orders) > orders and not first.link.writers.other, cycle, 30)
+
+    asyncio.run(test())
+    plc.close()
+    assert second.orders == []
+    assert not any(shown[3:])  # what was being written when the later of the two noticed
+    said = [record for record in caplog.records if record.getMessage() == "other_writer"]
+    assert {record.fields["other"] for record in said} == {each.link.writers.own for each in (first, second)}
+
+
+def test_a_gateway_is_alone_once_nobody_else_has_written_for_a_while() -> None:
+    writers = OtherWriter(7)
+    writers.connected(0.0)
+    assert not writers.must_look(0.0)  # what is there is from before
+    writers.wrote()
+    assert writers.must_look(0.0)
+    writers.saw(7, 0.5)
+    assert not writers.is_alone(0.99)
+    assert writers.is_alone(1.0)
+    writers.saw(7, 1.0)
+    assert not writers.must_look(1.05)
+    writers.saw(9, 1.2)
+    assert (writers.other, writers.is_alone(1.2), writers.must_look(1.21)) == (9, False, True)
+    writers.connected(5.0)
+    writers.wrote()
+    writers.saw(7, 11.1)
+    assert not writers.is_alone(11.2)
+    writers.saw(7, 11.2)
+    assert (writers.other, writers.is_alone(11.2)) == (None, True)
 
 
 class HalfWritten(bytearray):

@@ -51,7 +51,8 @@ async def _work(settings: S7Config, notifier: Notifier) -> None:
             collected = metrics.registry(S7Collector(handshake, link, plc))
             open_now.callback(MetricsServer(collected, settings.metrics).close)
         log.event(
-            _log, logging.INFO, "started", plc=settings.s7.host, line=settings.line.verdicts
+            _log, logging.INFO, "started", plc=settings.s7.host, line=settings.line.verdicts,
+            writer=plc.writers.own,
         )  # fmt: skip
         notifier.ready()
         async with asyncio.TaskGroup() as tasks:

@@ -27,6 +27,10 @@ class S7Collector(GatewayCollector):
             "inspectd_gateway_s7_connected", "1: the PLC's data blocks are read and written.",
             int(self._plc.is_connected),
         )  # fmt: skip
+        yield GaugeMetricFamily(
+            "inspectd_gateway_s7_other_writer", "1: another gateway writes to the PLC's status block.",
+            int(self._plc.writers.other is not None),
+        )  # fmt: skip
         yield CounterMetricFamily(
             "inspectd_gateway_s7_turns", "Turns: a read of the PLC, and a write.", self._plc.turns
         )

@@ -16,7 +16,15 @@ from inspectd import log
 from inspectd.gateways.clock import earliest
 from inspectd.gateways.handshake import Handshake, Order
 from inspectd.gateways.registers import CONTROL_FIRST, STATUS_FIRST
-from inspectd.gateways.s7.image import CONTROL_WORDS, STATUS_WORDS, control_words, status_bytes
+from inspectd.gateways.s7.image import (
+    CONTROL_WORDS,
+    STATUS_WORDS,
+    WRITER_AT,
+    WRITER_SIZE,
+    control_words,
+    status_bytes,
+)
+from inspectd.gateways.s7.other_writer import SILENCE_SECONDS, OtherWriter, new_writer
 from inspectd.gateways.s7.settings import ConnectionKind, S7Settings
 
 AGAIN_SECONDS: Final = 1.0
@@ -70,12 +78,15 @@ class S7Link:
         """Turns in which the control block did not stop changing, so that it was not taken."""
         self.lost: Counter[str] = Counter()
         """Connections that were lost or did not come about, by `PlcLostReason`."""
+        self.writers = OtherWriter(new_writer())
+        """Who writes to the status block."""
         self._handshake, self._on_order = handshake, on_order
         self._settings, self._clock = settings, clock
         self._taken = (0, 0)
         self._looked_at = 0.0
         """When the last read began whose words were taken; what was not there then came later."""
         self._said: PlcLostReason | None = None
+        self._said_other: int | None = None
 
     async def run(self) -> None:
         """Connect, again and again, until it is cancelled."""
@@ -109,6 +120,7 @@ class S7Link:
     async def _serve(self, client: AsyncClient) -> NoReturn:
         """Turn after turn; ends only by an exception."""
         self._looked_at = self._clock()
+        self.writers.connected(self._looked_at)
         task = asyncio.current_task()
         assert task is not None
         try:
@@ -137,7 +149,11 @@ class S7Link:
     async def _turn(self, client: AsyncClient) -> None:
         began, every_seconds = self._clock(), self._settings.poll_ms / 1000
         words = await self._read(client)
-        if words is None:
+        is_alone = await self._look_for_another(client)
+        self._handshake.shared(self._clock(), is_alone=is_alone)
+        if not is_alone:
+            pass  # what the PLC wants it may want of the other's line
+        elif words is None:
             self.unsettled += 1
         else:
             now = self._clock()
@@ -147,10 +163,40 @@ class S7Link:
             self._looked_at = began
         await self._write_status(client)
 
+    async def _look_for_another(self, client: AsyncClient) -> bool:
+        """Whether this gateway alone writes to the status block; says where that changes."""
+        writers, where = self.writers, self._settings
+        if writers.must_look(self._clock()):
+            async with asyncio.timeout(where.timeout_ms / 1000):
+                found = await client.db_read(where.status_db, WRITER_AT, WRITER_SIZE)
+            writers.saw(int.from_bytes(found, "big"), self._clock())
+        if writers.other != self._said_other:
+            self._said_other = writers.other
+            self._say_other()
+        return writers.is_alone(self._clock())
+
+    def _say_other(self) -> None:
+        writers, where = self.writers, self._settings
+        block = {"host": where.host, "status_db": where.status_db, "writer": writers.own}
+        if writers.other is None:
+            log.event(_log, logging.INFO, "alone_again", **block)
+            return
+        what = (
+            "something without a gateway's number, as an older one or a program that clears the block, writes"
+        )
+        if writers.other:
+            what = f"the gateway that says writer={writers.other} at its start writes"
+        detail = (
+            f"{what} to this block too: Online stays 0 and no result is shown until nobody else has written "
+            f"for {SILENCE_SECONDS:g} s; stop what is not this PLC's"
+        )
+        log.event(_log, logging.ERROR, "other_writer", **block, other=writers.other, detail=detail)
+
     async def _write_status(self, client: AsyncClient) -> None:
         image = self._handshake.read(STATUS_FIRST, STATUS_WORDS, self._clock())
         async with asyncio.timeout(self._settings.timeout_ms / 1000):
-            await client.db_write(self._settings.status_db, 0, status_bytes(image))
+            await client.db_write(self._settings.status_db, 0, status_bytes(image, self.writers.own))
+        self.writers.wrote()
 
     async def _read(self, client: AsyncClient) -> list[int] | None:
         """The control block, whole; None: it does not stop changing.
