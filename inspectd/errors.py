@@ -1,8 +1,13 @@
-"""Errors for people, in a few kinds, each with its exit code."""
+"""Errors for people, in a few kinds, each with its exit code.
+
+A right that is missing ends with 3 whatever it was missing for: what is there may be as it should be, and
+whoever gives the right has nothing else to mend. It shows by the system's error that one was raised from.
+"""
 
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import ClassVar
 
 
 class ExitCode(IntEnum):
@@ -14,19 +19,26 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """A file, an option or a bank is wrong; the message names it and what was expected."""
     UNAVAILABLE = 3
-    """A resource is unavailable: port in use, directory not writable, device missing or its memory full."""
+    """A resource is unavailable: port in use, directory not writable, device missing or its memory full; or a
+    right is missing, as to read a file or to listen on a port below 1024."""
 
 
 class InspectdError(Exception):
     """Base of every error that is shown to a person as one message, without a traceback."""
 
-    exit_code = ExitCode.FAILED
+    kind_code: ClassVar[ExitCode] = ExitCode.FAILED
+    """Exit code of this kind, where no right is missing."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """With which the program ends that shows it."""
+        return ExitCode.UNAVAILABLE if _is_of_missing_rights(self) else self.kind_code
 
 
 class InputError(InspectdError):
     """User input (an option, a folder, a file) cannot be used."""
 
-    exit_code = ExitCode.BAD_INPUT
+    kind_code = ExitCode.BAD_INPUT
 
 
 class ConfigError(InputError):
@@ -59,4 +71,17 @@ class CheckAboveError(ThresholdError):
 class UnavailableError(InspectdError):
     """A resource of the machine (port, directory, device, child process) is unavailable."""
 
-    exit_code = ExitCode.UNAVAILABLE
+    kind_code = ExitCode.UNAVAILABLE
+
+
+def error_of(code: int, text: str) -> InspectdError:
+    """What a program of ours that ended with this code said, as an error that ends with the same code."""
+    kinds = (kind for kind in (InputError, UnavailableError) if kind.kind_code == code)
+    return next(kinds, InspectdError)(text)
+
+
+def _is_of_missing_rights(error: BaseException | None) -> bool:
+    """Whether it was raised from the system's word that this user may not do something."""
+    while error is not None and not isinstance(error, PermissionError):
+        error = error.__cause__
+    return error is not None

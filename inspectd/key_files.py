@@ -123,9 +123,10 @@ def is_key(text: bytes) -> bool:
 
 def _read(file: Path) -> tuple[bytes, bytes | None]:
     try:
+        file.stat()  # of one in a folder that is shut the library says that it is not there
         public, secret = zmq.auth.load_certificate(file)
     except OSError as error:
-        reason = error.strerror or "not found"
+        reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror or str(error)
         raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys new` makes keys") from error
     except ValueError as error:
         raise InputError(f"{file}: holds no key; `inspectd keys new` makes keys") from error

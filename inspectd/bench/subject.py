@@ -20,7 +20,7 @@ from inspectd.backends.scorer import Scorer, ScoringOptions
 from inspectd.bank.file import read_bank
 from inspectd.bench.machine import FOR_IMAGES, missing
 from inspectd.bench.timing import Frame
-from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.errors import InputError, UnavailableError, error_of
 from inspectd.files import temporary_folder
 from inspectd.model.options import IMPORTED, PatchCoreOptions
 from inspectd.model.score import Scoring
@@ -145,8 +145,7 @@ def write_synthetic(path: Path, spec: Synthetic, device: str = "auto", backend: 
         check=False,
     )
     if done.returncode:
-        kinds = {int(kind.exit_code): kind for kind in (InputError, UnavailableError)}
-        raise kinds.get(done.returncode, InspectdError)(done.stderr.strip()[-2000:])
+        raise error_of(done.returncode, done.stderr.strip()[-2000:])
 
 
 def noise_frames(count: int, height: int, width: int, device: str) -> list[Frame]:

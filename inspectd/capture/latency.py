@@ -40,7 +40,7 @@ LEAST_FLASHES: Final = 10
 class LatencyError(InspectdError):
     """The frames do not show when the light was switched; the message gives the cause and what to do."""
 
-    exit_code = ExitCode.FAILED
+    kind_code = ExitCode.FAILED
 
 
 class Flash(NamedTuple):

@@ -16,7 +16,7 @@ from inspectd.cli.output import plain_output
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import name_some_home
 from inspectd.log import last_words, setup_for_commands
-from inspectd.text import printable_lines
+from inspectd.text import printable_lines, why
 
 COMMANDS: Final = {
     "init": "write a commented example configuration",
@@ -94,6 +94,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InspectdError as error:
         last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
+    except PermissionError as error:
+        if error.filename is None:
+            raise
+        what = f"{os.fsdecode(error.filename)}: cannot be used: {why(error)}"
+        last_words(f"error: {printable_lines(what)}; this user lacks a right there")
+        return ExitCode.UNAVAILABLE
     except BrokenPipeError:
         # The reader of our output (`| head`) has seen enough; nothing more can be written there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,7 +115,7 @@ def _parser(chosen: str | None) -> argparse.ArgumentParser:
         prog="inspectd",
         description="Inspects parts on a production line and judges each one pass, fail or undecidable.",
         epilog="Exit codes: 0 done; 1 failed, or the answer is no; 2 bad input; 3 a port, directory, device "
-        "or package is unavailable; 130 interrupted from the keyboard.",
+        "or package is unavailable, or a right is missing; 130 interrupted from the keyboard.",
     )
     parser.add_argument("--version", action="version", version=f"inspectd {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

@@ -18,7 +18,7 @@ from inspectd.bench.subject import noise_frames, write_synthetic
 from inspectd.cli.bench_line import Line, run_load
 from inspectd.cli.bench_options import SCORING, refuse_both_banks, synthetic_bank
 from inspectd.cli.numbers import size
-from inspectd.errors import InputError, InspectdError
+from inspectd.errors import InputError, error_of
 from inspectd.files import temporary_folder
 
 __all__ = ["measure", "text"]
@@ -106,7 +106,7 @@ def _alone(arguments: argparse.Namespace, bank: Path, images: Path) -> dict[str,
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     if done.returncode:
         problem = done.stderr.strip()[-2000:].removeprefix("error: ")
-        raise (InputError if done.returncode == InputError.exit_code else InspectdError)(problem)
+        raise error_of(done.returncode, problem)
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result
 

@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Report all problems, and end with 0 or 2.
+    """Report all problems, and end with 0 or 2: in the list a right that is missing is one of them.
 
     Raises:
         ConfigError: there is a problem; all are listed.
