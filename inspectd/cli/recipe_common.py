@@ -13,6 +13,7 @@ from inspectd import config
 from inspectd.errors import InputError
 from inspectd.recipes.audit import FILE_NAME, InForce, in_force, last_import
 from inspectd.recipes.meaning import MeantVersions
+from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
 
@@ -47,8 +48,10 @@ class LineState:
         if left_open and os.path.lexists(by_systemd):
             state = by_systemd
         self.audit = state / FILE_NAME
-        self.store = RecipeStore(state / "recipes", given=partial(last_import, self.audit))
-        self.meant = MeantVersions(self.store, self.audit)
+        self.meant = MeantVersions(RecipeReader(state / "recipes"), self.audit)
+        self.store = RecipeStore(
+            state / "recipes", given=partial(last_import, self.audit), meant=self.meant.version_of
+        )
 
 
 def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:

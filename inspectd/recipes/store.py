@@ -74,6 +74,7 @@ class RecipeStore(RecipeReader):
         root: Path,
         clock_ns: Callable[[], int] = time.time_ns,
         given: Callable[[str], int] = lambda _: 0,
+        meant: Callable[[str], int] | None = None,
     ) -> None:
         """Touch nothing yet.
 
@@ -82,10 +83,13 @@ class RecipeStore(RecipeReader):
             clock_ns: nanoseconds since 1970, UTC.
             given: the highest version of a recipe that is known to have been made, though it may be gone. Its
                 number is not given again: it may still be loaded, and stands in records and verdicts.
+            meant: the version of a recipe that its id alone means to a line, as `MeantVersions` knows it: its
+                number counts there, whatever number a newer one has. None: the newest, and no other.
         """
         super().__init__(root)
         self._clock_ns = clock_ns
         self._given = given
+        self._meant = self.newest if meant is None else meant
 
     def add(
         self, draft: RecipeDraft, admit: Admit | None = None, progress: Progress | None = None
@@ -222,6 +226,22 @@ class RecipeStore(RecipeReader):
                 raise InputError(
                     f"number {draft.number} is that of {each.id}, expected another one for {draft.id}"
                 )
+            older = self._older_with_number(each.recipe, draft.number)
+            if older is not None:
+                raise InputError(
+                    f"number {draft.number} is that of {older}, by which {each.id} was in force last: that "
+                    f"counts until {each.recipe} with number {each.recipe.number} is put in force; expected "
+                    f"another one for {draft.id}"
+                )
+
+    def _older_with_number(self, newest: RecipeVersion, number: int) -> RecipeVersion | None:
+        """The version that a recipe's id means now, where that is an older one and has this number."""
+        olds = [self._list(newest.id, each).recipe for each in self.versions(newest.id)[:-1]]
+        have = [each for each in olds if each is not None and each.number == number]
+        if not have:  # nor is the audit file needed, which may be altered
+            return None
+        meant = self._meant(newest.id)
+        return next((each for each in have if each.version == meant), None)
 
     def _refuse_known(self, id: str, theirs: RecipeVersion) -> None:  # noqa: A002
         """The same version again would only look like a new one."""

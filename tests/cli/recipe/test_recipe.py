@@ -105,6 +105,20 @@ def test_another_version_of_the_same_name_is_not_what_is_in_force(folder, recipe
     assert "in force: cells@1, which the store does not hold, or holds damaged" in out
 
 
+def test_the_number_of_the_version_in_force_is_not_given_to_another_recipe(folder, recipe):
+    first = json.loads(recipe("import", "--json", folder / "cells.toml").out)
+    put_in_force(folder, InForce("cells", 1, first["sha256"]))
+    second = json.loads(recipe("import", "--json", "--number", "13", folder / "cells.toml").out)
+    refused = recipe("import", "--id", "glass", "--number", "12", folder / "cells.toml")
+    assert refused.code == 2
+    assert "number 12 is that of cells@1, by which cells was in force last" in refused.err
+    assert "until cells@2 with number 13 is put in force" in refused.err
+    assert store_of(folder).ids() == ["cells"]
+    put_in_force(folder, InForce("cells", 2, second["sha256"]))
+    assert recipe("import", "--id", "glass", "--number", "12", folder / "cells.toml").code == 0
+    assert recipe("import", folder / "cells.toml", "--number", "12").code == 2  # it is that of glass now
+
+
 def test_what_is_damaged_is_named_and_the_rest_is_shown(folder, recipe):
     recipe("import", folder / "cells.toml")
     recipe("import", folder / "cells.toml", "--id", "glass", "--number", 5)
