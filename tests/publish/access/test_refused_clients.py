@@ -300,7 +300,7 @@ def test_a_line_whose_own_key_was_replaced_is_said_once_knocked_at_seldom_and_fo
     host.end()
     host.start(line.server.secret)
     until(lambda: received(socket))
-    assert host.endpoint not in locked_out.problems(now)
+    until(lambda: host.endpoint not in locked_out.problems(now))  # what let it in is looked at after that
     monkeypatch.setattr(client_sockets, "_SELDOM_MS", 60_000)
     host.end()
     host.start(line.server.secret)
