@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from inspectd import config
 from inspectd.endpoint import Endpoint, Users, tls_context
 from inspectd.errors import UnavailableError
-from inspectd.text import why
+from inspectd.text import cannot_listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -53,10 +53,7 @@ class MetricsServer:
                 _metrics_app(registry), address, tls=tls, users=users, on_refused=on_refused
             )
         except OSError as error:
-            raise UnavailableError(
-                f"metrics.port: cannot listen on {settings.host}:{settings.port}: {why(error)}; "
-                "choose another port or stop what uses it"
-            ) from error
+            raise UnavailableError(cannot_listen("metrics.host, metrics.port", *address, error)) from error
 
     def close(self) -> None:
         """See `Endpoint.close`."""

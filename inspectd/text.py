@@ -37,6 +37,17 @@ def why(error: OSError) -> str:
     return os.strerror(number) if number is not None and number in errno.errorcode else str(error)
 
 
+def cannot_listen(where: str, host: str, port: int, error: OSError) -> str:
+    """Why a program cannot listen there, as the settings `where` say, and what to do."""
+    by_cause = {
+        errno.EADDRINUSE: "stop what uses it (this program, if it runs already), or choose another port",
+        errno.EADDRNOTAVAIL: "expected an address of this host (`ip address` shows them)",
+        errno.EACCES: "ports below 1024 take CAP_NET_BIND_SERVICE, as the service has; or choose another",
+    }
+    remedy = by_cause.get(error.errno or 0, "expected an address of this host, and a port that nobody uses")
+    return f"{where}: cannot listen on {host}:{port}: {why(error)}; {remedy}"
+
+
 def few(names: Sequence[str], noun: str, most: int = 5) -> str:
     """The first `most` of `names`, and how many more `noun` there are."""
     more = f" and {counted(len(names) - most, f'more {noun}')}" if len(names) > most else ""

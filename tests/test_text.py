@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import socket
 import unicodedata
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspectd import log
-from inspectd.text import counted, few, json_line, printable, printable_lines, why
+from inspectd.text import cannot_listen, counted, few, json_line, printable, printable_lines, why
 
 _ANY = st.text(st.characters(exclude_categories=()))
 
@@ -94,3 +95,18 @@ def test_an_error_is_told_as_the_system_does_and_else_as_it_is():
     wrapped = OSError(errno.EADDRINUSE, "error while attempting to bind on ('::1', 1): address in use")
     assert why(wrapped) == "Address already in use"
     assert why(OSError("no name")) == "no name"
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.EADDRINUSE, "x"), "stop what uses it (this program, if it runs already), or choose"),
+        (OSError(errno.EADDRNOTAVAIL, "x"), "expected an address of this host (`ip address` shows them)"),
+        (PermissionError(errno.EACCES, "x"), "ports below 1024 take CAP_NET_BIND_SERVICE"),
+        (socket.gaierror(-2, "unknown"), "expected an address of this host, and a port that nobody uses"),
+    ],
+)
+def test_where_a_program_cannot_listen_it_is_said_what_to_do_about_that_cause(error, remedy):
+    said = cannot_listen("modbus.host, modbus.port", "plc", 502, error)
+    assert said.startswith("modbus.host, modbus.port: cannot listen on plc:502: ")
+    assert f"; {remedy}" in said

@@ -32,7 +32,7 @@ from inspectd.publish.journal.sqlite import refuse_later_version
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import BankInForce, FrameRef
 from inspectd.scoring.pool import process_names
-from inspectd.text import counted, printable, why
+from inspectd.text import cannot_listen, counted, printable
 from inspectd.wire.sockets import TCP_SETTINGS
 
 if TYPE_CHECKING:
@@ -338,10 +338,7 @@ def _port_problem(where: str, host: str, port: int, taken: ExitStack) -> Iterato
     try:
         taken.enter_context(socket.create_server((host, port), family=_family(host)))
     except OSError as error:
-        yield (
-            f"{where}: cannot listen on {host}:{port}: {why(error)}; "
-            "choose another port, or stop what uses it (this line's daemon, if it runs, or another setting)"
-        )
+        yield cannot_listen(where, host, port, error)
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -22,7 +22,7 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import PeerMark
 from inspectd.page.site import SiteSettings
-from inspectd.text import why
+from inspectd.text import cannot_listen
 
 REQUEST_SECONDS: Final = 10.0
 """A connection whose first request's head does not come within it is ended."""
@@ -231,10 +231,7 @@ class PageListener:
                     )
                 )  # fmt: skip
         except OSError as error:
-            raise UnavailableError(
-                f"server.port: cannot listen on {host}:{port}: {why(error)}; "
-                "choose another port or stop what uses it"
-            ) from error
+            raise UnavailableError(cannot_listen("server.host, server.port", host, port, error)) from error
 
     @property
     def port(self) -> int:

@@ -173,5 +173,5 @@ def test_a_metrics_port_that_is_taken_is_said(start_daemon, stub_bank, good_fold
         port = taken.getsockname()[1]
         daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder), metrics_port=port))
         assert daemon.process.wait(20) == 3
-    assert f"metrics.port: cannot listen on 127.0.0.1:{port}" in daemon.log.read_text()
+    assert f"metrics.host, metrics.port: cannot listen on 127.0.0.1:{port}" in daemon.log.read_text()
     assert "Traceback" not in daemon.log.read_text()

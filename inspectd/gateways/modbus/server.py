@@ -26,7 +26,7 @@ from inspectd.gateways.modbus.protocol import (
     exception_in,
 )
 from inspectd.gateways.modbus.settings import ModbusSettings
-from inspectd.text import why
+from inspectd.text import cannot_listen
 
 HALF_SENT_SECONDS: Final = 2.0
 """A request that began has to be whole by then."""
@@ -93,10 +93,7 @@ class ModbusServer:
         try:
             self._server = await loop.create_server(lambda: _Connection(self), host, port, backlog=64)
         except OSError as error:
-            raise UnavailableError(
-                f"modbus.host, modbus.port: cannot listen on {host}:{port}: {why(error)}; stop "
-                "what uses it or choose another; ports below 1024 take CAP_NET_BIND_SERVICE, as the unit has"
-            ) from error
+            raise UnavailableError(cannot_listen("modbus.host, modbus.port", host, port, error)) from error
 
     @property
     def port(self) -> int:

@@ -35,7 +35,7 @@ from inspectd.gateways.opcua.vision import MachineState, VisionSystem
 from inspectd.gateways.settings import endpoints
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
-from inspectd.text import why
+from inspectd.text import cannot_listen
 
 _TRUST_SECONDS: Final = 1.0
 _NO_DATE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -115,10 +115,8 @@ class _Gateway:
             try:
                 await self._server.start()
             except OSError as error:
-                raise UnavailableError(
-                    f"opcua.port: cannot listen on {plant.host}:{plant.port}: {why(error)}; "
-                    "choose another port or address, or stop what uses it"
-                ) from error
+                where = "opcua.host, opcua.port"
+                raise UnavailableError(cannot_listen(where, plant.host, plant.port, error)) from error
             if self._settings.metrics.port:
                 collected = metrics.registry(self._vision, self._line, self._server, self._audit)
                 open_now.callback(MetricsServer(collected, self._settings.metrics).close)
