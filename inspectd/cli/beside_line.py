@@ -10,7 +10,7 @@ from typing import Any
 
 from inspectd import log
 from inspectd.errors import ExitCode
-from inspectd.struct_types import prepare_struct_types
+from inspectd.settled import settle
 
 
 def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
@@ -23,7 +23,7 @@ def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # of a terminal that closes
     program = load()
     log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
+    settle()
     program.run(settings)
     return ExitCode.OK
 

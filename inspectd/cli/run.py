@@ -11,7 +11,7 @@ from inspectd import config, log
 from inspectd.errors import ExitCode
 from inspectd.limits import raise_descriptor_limit
 from inspectd.service import open_service
-from inspectd.struct_types import prepare_struct_types
+from inspectd.settled import settle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
-    prepare_struct_types()
+    settle()
     raise_descriptor_limit()  # the doors' clients take them
     with open_service(settings, file=arguments.file) as service:
         service.run()

@@ -18,7 +18,7 @@ from inspectd.cli.teach_common import place_of_line
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ExitCode, InputError
 from inspectd.notify import Notifier
-from inspectd.struct_types import prepare_struct_types
+from inspectd.settled import settle
 from inspectd.teach.desk import TeachDesk, socket_of
 from inspectd.teach.desk_server import DeskServer
 from inspectd.teach.jobs import TeachJobs, job_command
@@ -37,7 +37,7 @@ def main(arguments: argparse.Namespace) -> int:
     users = {os.getuid(), *(_user_id(name) for name in arguments.user)}
     path = _socket(arguments)
     log.setup("info", "text")
-    prepare_struct_types()
+    settle()
     notifier = Notifier.from_environment()
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -20,7 +20,7 @@ from inspectd import log
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
 from inspectd.ipc.messages import Alive, Failed
-from inspectd.struct_types import prepare_struct_types
+from inspectd.settled import settle
 from inspectd.text import printable_lines
 
 HEARTBEAT_SECONDS: Final = 0.1
@@ -75,7 +75,7 @@ def run(
             else "one of --channel and --config is needed"
         )
     log.setup(arguments.log_level, arguments.log_format)
-    prepare_struct_types()
+    settle()
     try:
         if by_hand is not None and arguments.channel is None:
             return by_hand(arguments)
