@@ -7,8 +7,9 @@ const {
 const { promoteOpaqueStructure } = require("node-opcua-client-dynamic-extension-object");
 const { OPCUACertificateManager } = require("node-opcua-certificate-manager");
 
-const given = JSON.parse(process.argv[2]);
+let given = JSON.parse(process.argv[2]);
 const say = (values) => console.log(JSON.stringify(values));
+const sayFailed = (error) => say({ failed: error.message.slice(0, 300) });
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const extension = (value) => new Variant({ dataType: DataType.ExtensionObject, value });
 const AUTOMATIC = ".VisionStateMachine.AutomaticModeStateMachine";
@@ -141,6 +142,16 @@ const actions = {
     await at.client.disconnect();
   },
 
+  // One login after the other, each with settings of its own: to load the library takes a second of processor time.
+  async logins() {
+    const common = given;
+    for (const own of common.logins) {
+      given = { ...common, ...own };
+      try { await actions.login(); } catch (error) { sayFailed(error); }
+    }
+    process.exit(0); // connections of those that failed are open
+  },
+
   // So many subscriptions of 1 ms, kept for some time.
   async load() {
     const at = await open();
@@ -153,4 +164,4 @@ const actions = {
   },
 };
 
-actions[given.action]().catch((error) => { say({ failed: error.message.slice(0, 300) }); process.exit(1); });
+actions[given.action]().catch((error) => { sayFailed(error); process.exit(1); });

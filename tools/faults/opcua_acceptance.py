@@ -24,16 +24,20 @@ from support.javascript import JavaScriptClient
 from support.opcua import LINE, ClientPki, OpcUaGateway, hello, send_junk
 
 
-def client(gateway: OpcUaGateway, action: str, pki: ClientPki | None = None, **more: Any) -> JavaScriptClient:
-    """The client as a process, with the gateway's own certificate for it unless another is given."""
-    own = pki or gateway.pki
-    pem = own.certificate.with_suffix(".crt.pem")
+def identity(pki: ClientPki) -> dict[str, str]:
+    """A client's certificate, as node-opcua takes it."""
+    pem = pki.certificate.with_suffix(".crt.pem")
     subprocess.run(
-        ["openssl", "x509", "-inform", "der", "-in", str(own.certificate), "-out", str(pem)], check=True
+        ["openssl", "x509", "-inform", "der", "-in", str(pki.certificate), "-out", str(pem)], check=True
     )
+    return {"certificate": str(pem), "key": str(pki.key), "uri": pki.uri}
+
+
+def client(gateway: OpcUaGateway, action: str, **more: Any) -> JavaScriptClient:
+    """The client as a process, with the gateway's own certificate for it."""
     given = {
-        "url": gateway.url, "pki": str(gateway.file.parent / "node-pki"), "certificate": str(pem),
-        "key": str(own.key), "uri": own.uri, "user": "anna", "password": "pw-anna", "action": action,
+        "url": gateway.url, "pki": str(gateway.file.parent / "node-pki"), **identity(gateway.pki),
+        "user": "anna", "password": "pw-anna", "action": action,
     }  # fmt: skip
     return JavaScriptClient("opcua_client.js", **given | more)
 
@@ -116,29 +120,27 @@ def restart(checks: Checks, gateway: OpcUaGateway) -> None:
 def refusals(checks: Checks, gateway: OpcUaGateway, folder: Path) -> None:
     old, stranger = ClientPki(folder / "old", days=-1), ClientPki(folder / "stranger")
     gateway.certificates.trust(str(old.certificate))
-    for name, status, more in (
-        ("a stranger", "BadCertificateUntrusted", {"pki": stranger}),
-        ("an old certificate", "BadCertificateTimeInvalid", {"pki": old}),
+    refused = (
+        ("a stranger", "BadCertificateUntrusted", identity(stranger)),
+        ("an old certificate", "BadCertificateTimeInvalid", identity(old)),
         ("a wrong password", "BadUserAccessDenied", {"password": "wrong"}),
-    ):
-        said = [*client(gateway, "login", **more).said()]
-        text = said[0].get("failed", "let in") if said else "nothing"
+    )
+    others = [{"user": ""}, {"user": "mes", "password": "pw-mes", "recipe": "cell"}, {"recipe": "nothing"}]
+    logins = [*(given for _, _, given in refused), *others]
+    *ends, anonymous, operator, unknown = client(gateway, "logins", logins=logins).said()
+    for (name, status, _), said in zip(refused, ends, strict=True):
+        text = said.get("failed", "let in")
         recorded = gateway.audited(result=status)
-        checks.that(
-            name, f"{text[:90]!r}, recorded {recorded}", ok="failed" in (said or [{}])[0] and recorded
-        )
-    (said,) = [*client(gateway, "login", user="").said()]
-    text = said.get("failed", "let in")  # the client finds that it is not offered, and does not even try
+        checks.that(name, f"{text[:90]!r}, recorded {recorded}", ok="failed" in said and recorded)
+    text = anonymous.get("failed", "let in")  # the client finds that it is not offered, and does not even try
     checks.that("anonymous", repr(text[:90]), ok="ANONYMOUS" in text)
-    (said,) = [*client(gateway, "login", user="mes", password="pw-mes", recipe="cell").said()]
     recorded = gateway.audited(action="PrepareRecipe", who="mes", result="BadUserAccessDenied")
     checks.that(
         "an operator prepares a recipe",
-        said["prepared"],
-        ok=said["prepared"] == "BadUserAccessDenied" and recorded,
+        operator["prepared"],
+        ok=operator["prepared"] == "BadUserAccessDenied" and recorded,
     )
-    (said,) = [*client(gateway, "login", recipe="nothing").said()]
-    checks.that("an unknown recipe", said, ok=said["error"] == -2 and said["state"] == "Ready")
+    checks.that("an unknown recipe", unknown, ok=unknown["error"] == -2 and unknown["state"] == "Ready")
 
 
 def load(checks: Checks, daemon: Daemon, gateway: OpcUaGateway) -> None:
