@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
 from inspectd.page.accounts.roles import Act
 
 GOLDEN = {"golden_begin", "golden_show", "golden_end"}
@@ -64,3 +69,21 @@ ADDRESSES = {
         if act.startswith("teach_") and act is not Act.TEACH_WITHDRAW_ESCAPE  # the desk tells it apart
     },
 }
+
+
+def assert_each_may_what_it_may_and_no_more(browsers: Mapping[str, httpx.Client]) -> None:
+    """Ask for every address in the browser of every role; side by side, as there is no line that answers."""
+    with ThreadPoolExecutor(len(MAY)) as asking:
+        assert [*asking.map(lambda role: _asserted(browsers[role], role), MAY)] == [*MAY]
+
+
+def _asserted(browser: httpx.Client, role: str) -> str:
+    for (method, address), act in ADDRESSES.items():
+        # A body that nobody takes: whoever may gets as far as being told that it is wrong.
+        answer = browser.request(method, address, json={"wrong": 1} if method == "POST" else None)
+        what = answer.json().get("what") if answer.status_code >= 400 else None
+        if act in MAY[role]:
+            assert what not in {"role", "login", "fault", "origin"}, (role, address, answer.text)
+        else:
+            assert (answer.status_code, what) == (403, "role"), (role, address)
+    return role
