@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from support.page_process import PASSWORD, PageProcess
+from support.page_process import NOTHING, PASSWORD, PageProcess
 from support.tools import tool
 
 from inspectd.cli import main
@@ -105,7 +105,8 @@ def test_only_a_named_proxy_says_whose_request_it_is(start) -> None:
     }
     form = {"name": "viewer", "password": "wrong"}
     for local, address in (("127.0.0.8", "10.1.2.3"), ("127.0.0.9", "127.0.0.9")):
-        with httpx.Client(transport=httpx.HTTPTransport(local_address=local), base_url=page.origin) as proxy:
+        transport = httpx.HTTPTransport(local_address=local, verify=NOTHING)
+        with httpx.Client(transport=transport, base_url=page.origin) as proxy:
             assert proxy.post("/login", data=form, headers=told).status_code == 401
             assert page.audit()[-1]["door"] == f"page {address}"
             assert proxy.post("/login", data=form, headers={**told, "Origin": page.origin}).status_code == 403

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from joserfc.jwk import RSAKey
 from support.oidc_provider import CLIENT, SECRET, OidcServer
-from support.page_process import PASSWORD, PageProcess
+from support.page_process import NOTHING, PASSWORD, PageProcess
 from support.page_roles import MAY, assert_each_may_what_it_may_and_no_more
 
 from inspectd.errors import ConfigError
@@ -66,7 +66,7 @@ def log_in(page, provider) -> Iterator[Callable[..., tuple[httpx.Client, httpx.R
         browser = page.browser()
         sent = browser.get("/login/oidc")
         assert sent.status_code == 303, sent.text
-        back = httpx.get(sent.headers["location"])
+        back = httpx.get(sent.headers["location"], verify=NOTHING)
         return browser, browser.get(back.headers["location"])
 
     yield go
@@ -151,7 +151,7 @@ def test_an_open_login_of_the_provider_lifts_no_lock_of_a_page_that_was_left_alo
 
     def follow(browser: httpx.Client, sent: httpx.Response, **lies: object) -> httpx.Response:
         provider.lies = lies
-        return browser.get(httpx.get(sent.headers["location"]).headers["location"])
+        return browser.get(httpx.get(sent.headers["location"], verify=NOTHING).headers["location"])
 
     browser, answer = log_in("quinn", "plant-quality", **old)
     assert answer.status_code == 200  # whoever was never here has left nothing alone
@@ -191,7 +191,7 @@ def test_a_login_that_another_browser_began_is_nobody_s(page, provider) -> None:
         "sub": "m", "preferred_username": "mallory", "realm_access": {"roles": ["plant-viewer"]}
     }  # fmt: skip
     mallory, victim = page.browser(), page.browser()
-    back = httpx.get(mallory.get("/login/oidc").headers["location"]).headers["location"]
+    back = httpx.get(mallory.get("/login/oidc").headers["location"], verify=NOTHING).headers["location"]
     assert victim.get(back).status_code == 403
     assert victim.get("/api/me").status_code == 401
     victim.get("/login/oidc")  # with a state of its own
@@ -266,7 +266,7 @@ def proxy(
         base_url=page.origin,
         headers=headers,
         timeout=10,
-        transport=httpx.HTTPTransport(local_address=address),
+        transport=httpx.HTTPTransport(local_address=address, verify=NOTHING),
     )
 
 

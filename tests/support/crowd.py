@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 import httpx
 import msgspec
-from support.page_process import COOKIE, PageProcess
+from support.page_process import COOKIE, NOTHING, PageProcess
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
@@ -62,7 +62,7 @@ def _watch(page: PageProcess, address: str, token: str, served: Served, ended: t
 
 
 def _ask(page: PageProcess, address: str, token: str, served: Served, ended: threading.Event) -> None:
-    transport = httpx.HTTPTransport(local_address=address)
+    transport = httpx.HTTPTransport(local_address=address, verify=NOTHING)
     with httpx.Client(
         base_url=page.origin, cookies={COOKIE: token}, transport=transport, timeout=30
     ) as client:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 from support.nats_cluster import NatsCluster
-from support.page_process import CHEAP, PASSWORD
+from support.page_process import CHEAP, NOTHING, PASSWORD
 from support.ports import free_port
 from support.program import ProgramProcess
 
@@ -80,13 +80,19 @@ class HubProcess(ProgramProcess):
         """A browser in which the user of that role is logged in; None: nobody."""
         cookies = {} if role is None else {COOKIE: self.token(role)}
         self._browsers.append(
-            httpx.Client(base_url=self.origin, headers={"Origin": self.origin}, cookies=cookies, timeout=10)
+            httpx.Client(
+                base_url=self.origin,
+                headers={"Origin": self.origin},
+                cookies=cookies,
+                timeout=10,
+                verify=NOTHING,
+            )
         )
         return self._browsers[-1]
 
     def metrics(self) -> dict[str, float]:
         """What Prometheus would scrape."""
-        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).text
+        text = httpx.get(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5, verify=NOTHING).text
         pairs = (line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("inspectd_"))
         return {name: float(value) for name, value in pairs}
 
