@@ -52,6 +52,24 @@ def test_the_collector_passes_over_what_was_loaded() -> None:
     assert int(done.stdout) < 100  # of 30,000
 
 
+def test_nor_does_it_look_at_what_was_built_to_stay() -> None:
+    code = """if True:
+        import gc
+        from inspectd.settled import building_to_stay, settle
+        settle()
+        with building_to_stay():
+            stays = [[] for _ in range(100_000)]
+            gone = []
+            gone.append(gone)
+            del gone
+            assert gc.get_stats()[2]["collections"] == 0
+        print(len(gc.get_objects()), gc.isenabled(), gc.get_stats()[2]["collected"] > 0)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    number, is_enabled, has_collected = done.stdout.split()
+    assert (int(number) < 100, is_enabled, has_collected) == (True, "True", "True")
+
+
 def test_every_program_that_goes_on_settles_what_it_loaded() -> None:
     begins = [
         file

@@ -35,6 +35,7 @@ from inspectd.gateways.opcua.vision import MachineState, VisionSystem
 from inspectd.gateways.settings import endpoints
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
+from inspectd.settled import building_to_stay
 from inspectd.text import cannot_listen
 
 _TRUST_SECONDS: Final = 1.0
@@ -111,7 +112,8 @@ class _Gateway:
     async def _work(self) -> None:
         plant = self._settings.opcua
         with ExitStack() as open_now:
-            await self._prepare()
+            with building_to_stay():  # half a million objects
+                await self._prepare()
             try:
                 await self._server.start()
             except OSError as error:
