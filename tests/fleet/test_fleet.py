@@ -15,11 +15,11 @@ pytestmark = pytest.mark.system  # NATS is no part of the project
 
 @needs_root
 def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
-    with lone_network(), Fleet(tmp_path, 2, 50) as fleet:
+    with lone_network(), Fleet(tmp_path, 2, 20) as fleet:
         fleet.start_servers()
         fleet.start_clients()
         fleet.hear(2)
-        mishaps = Mishaps(fleet, random.Random(3), print, longest_seconds=2)
+        mishaps = Mishaps(fleet, random.Random(3), print, longest_seconds=1)
         for kind in (
             mishaps.kill_follower,
             mishaps.kill_leader,
@@ -27,7 +27,6 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
             mishaps.kill_all,
             mishaps.cut_power,
             mishaps.kill_hub,
-            mishaps.kill_agent,
         ):
             kind()
         fleet.hear(1)
