@@ -19,6 +19,7 @@ import pytest
 from support.ports import free_port
 
 from inspectd.bank.file import read_bank, write_bank
+from inspectd.cli import main
 from inspectd.evidence.pictures import read_frame
 from inspectd.evidence.record import EvidenceRecord, read_record
 from inspectd.wire import Evaluation
@@ -95,42 +96,45 @@ def test_what_did_not_pass_is_kept_with_all_that_explains_it(start_daemon, stub_
     assert len({v.frame_sha256 for v in seen}) > 20
 
 
-def test_explain_finds_the_bank_and_the_same_score(start_real_daemon, bank_file, mixed_folder, tmp_path):
+def test_explain_finds_the_bank_and_the_same_score(
+    start_real_daemon, bank_file, mixed_folder, tmp_path, capsys
+):
     daemon = start_real_daemon(line(bank_file, mixed_folder, "max_per_second = 50", threshold=6.0)).ready()
     root = daemon.folder / "state" / "evidence"
     daemon.until(lambda: len(pieces(root)) > 2)
     is_sound(daemon)
     place = pieces(root)[0]
 
-    def explain(*options: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "inspectd", "explain", str(place), *options]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = explain("--config", str(daemon.file))
+    command = [sys.executable, "-m", "inspectd", "explain", str(place), "--config", str(daemon.file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the same score" in done.stdout
     assert "differs" not in done.stdout
     assert read_frame(place / "explained.png").shape[1] > 900
 
+    def explain(*options: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        return main(["explain", str(place), *options]), *capsys.readouterr()
+
     other = tmp_path / "other.safetensors"
     bank = read_bank(bank_file)
     write_bank(other, bank.manifest, bank.tensors | {"head.mean": bank.tensors["head.mean"] + 1})
-    done = explain("--bank", str(other), "--out", str(tmp_path / "other.png"))
-    assert done.returncode == 1
-    assert "a different score" in done.stdout
-    assert "differs" in done.stdout
+    code, said, _ = explain("--bank", str(other), "--out", str(tmp_path / "other.png"))
+    assert code == 1
+    assert "a different score" in said
+    assert "differs" in said
 
     changed = daemon.file.read_text().replace(str(bank_file), str(other))
     daemon.file.write_text(changed)
-    done = explain("--config", str(daemon.file))
-    assert done.returncode == 2
-    assert "has the bank of this verdict" in done.stderr
+    code, _, problem = explain("--config", str(daemon.file))
+    assert code == 2
+    assert "has the bank of this verdict" in problem
 
     pixels = (place / "frame.png").read_bytes()
     (place / "frame.png").write_bytes((pieces(root)[1] / "frame.png").read_bytes())
-    done = explain("--bank", str(bank_file))
-    assert done.returncode == 2
-    assert "is not the frame that was judged" in done.stderr
+    code, _, problem = explain("--bank", str(bank_file))
+    assert code == 2
+    assert "is not the frame that was judged" in problem
     (place / "frame.png").write_bytes(pixels)
 
 
