@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from support.agents import make_recipe, publish, store_of, tell
 from support.changeovers import ask, prepare
+from support.daemon import Daemon
 
 from inspectd.client import RecipeAction, ask_status
+from inspectd.fleet.agent.report import FleetReport
 
 pytestmark = pytest.mark.system  # NATS is no part of the project
+
+
+def later_than(utc_ns: int, line: Daemon) -> Callable[[FleetReport], bool]:
+    """Whether a report is, and until one is the line runs what is in its file."""
+
+    def is_later(found: FleetReport) -> bool:
+        assert ask_status(f"ipc://{line.runtime_dir}/sync.sock").in_force == "file"
+        return found.at_utc_ns > utc_ns
+
+    return is_later
 
 
 def test_what_a_person_put_in_its_place_stays_also_where_nothing_can_be_remembered(
@@ -34,10 +47,7 @@ def test_what_a_person_put_in_its_place_stays_also_where_nothing_can_be_remember
         if kill:
             agent.stop(signal.SIGKILL)
             agent.start()
-        end = time.monotonic() + 8
-        while time.monotonic() < end:
-            assert ask_status(f"ipc://{line.runtime_dir}/sync.sock").in_force == "file"
-            time.sleep(0.2)
+        agent.until_report(later_than(time.time_ns() + 3 * 10**9, line))  # it has looked three times by then
     full.rmdir()
     found = agent.until_report(lambda r: r.state == "held", 60)
     assert (found.recipe, found.wanted_serial) == ("file", 1)
