@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import zmq
+from zmq.utils.monitor import recv_monitor_message
 
 from inspectd import wire
 from inspectd.cli.daemon_process import DaemonProcess
@@ -35,6 +36,8 @@ class Reader:
         self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.subscribe(b"")
+        self._seen = self._socket.get_monitor_socket(zmq.EVENT_CONNECTED | zmq.EVENT_DISCONNECTED)
+        self._connections = 0
         self._socket.connect(endpoint)
         self.verdicts: list[Verdict] = []
         self.parts: list[PartVerdict] = []
@@ -69,6 +72,23 @@ class Reader:
                 f"not within {timeout_seconds} s; last events {self.events[-5:]}"
             )
             self.read()
+
+    def read_to_the_end(self) -> None:
+        """Take the last messages of a daemon that has ended; they may come one by one."""
+        quiet_at = time.monotonic() + 0.2
+        while time.monotonic() < quiet_at:
+            if self.read(20):
+                quiet_at = time.monotonic() + 0.2
+            elif self._is_cut_off():
+                self.read(20)
+                return
+
+    def _is_cut_off(self) -> bool:
+        """Its connection has ended, and what had come over it is there to be read."""
+        while self._seen.poll(0):
+            is_new = recv_monitor_message(self._seen)["event"] == zmq.EVENT_CONNECTED
+            self._connections += 1 if is_new else -1
+        return self._connections == 0
 
     def event(self, name: str) -> wire.Event | None:
         """The last event of that name."""
@@ -168,8 +188,7 @@ class Daemon:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "the daemon does not end"
             self.reader.read(20)
-        while self.reader.read(200):
-            pass  # the last messages may come one by one
+        self.reader.read_to_the_end()
         return self.process.returncode
 
     def close(self) -> None:
