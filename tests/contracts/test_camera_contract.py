@@ -18,7 +18,6 @@ HERE = (
     "mjpeg",
     "rtsp",
     "gige a, photo eye, ids wrap",
-    "gige b, photo eye",
     "gige b, ids of 64 bits",
     "gige b, lossy, no resend",
     "gige b, slow registers",
