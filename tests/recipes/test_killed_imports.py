@@ -1,4 +1,9 @@
-"""An import that is killed at any moment leaves whole versions, and the next import cleans up behind it."""
+"""An import that is killed at any moment leaves whole versions, and the next import cleans up behind it.
+
+    PYTHONPATH=.:tests python tests/recipes/test_killed_imports.py
+
+kills it before every line of the store, which takes minutes; as a test it is before every 29th.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -71,25 +77,30 @@ def assert_whole(store: RecipeStore, folder: Path, before: dict[str, object]) ->
     assert sorted(path.name for path in (folder / "recipes").iterdir()) == ["cells", "glass"]
 
 
-@pytest.mark.parametrize("source", ["files", "an archive"])
-def test_killed_before_every_eleventh_line_of_the_store(tmp_path, source):
-    glass = draft(tmp_path / "sources", id="glass", number=40)
-    RecipeStore(tmp_path / "other").add(glass)
-    RecipeStore(tmp_path / "other").export("glass", 1, tmp_path / "glass.zip")
-    for lines in range(source == "files", 5000, 11):
-        folder = tmp_path / str(lines)
+def assert_whole_wherever_killed(root: Path, source: str, every: int) -> None:
+    """Import anew for each of the lines before which it is killed, to the last one."""
+    glass = draft(root / "sources", id="glass", number=40)
+    RecipeStore(root / "other").add(glass)
+    RecipeStore(root / "other").export("glass", 1, root / "glass.zip")
+    for lines in range(source == "files", 5000, every):
+        folder = root / str(lines)
         store = line(folder)
         before = tree(folder / "recipes")
         if source == "files":
             was_killed = killed(lambda: store.add(glass), after_lines=lines)  # noqa: B023 - at once
         else:
-            archive = tmp_path / "glass.zip"
+            archive = root / "glass.zip"
             was_killed = killed(lambda: store.import_archive(archive, who="otto"), after_lines=lines)  # noqa: B023
         assert_whole(store, folder, before)
         if not was_killed:
             break
     assert not was_killed
     assert lines > 200
+
+
+@pytest.mark.parametrize("source", ["files", "an archive"])
+def test_killed_before_every_29th_line_of_the_store(tmp_path, source):
+    assert_whole_wherever_killed(tmp_path, source, 29)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -101,3 +112,9 @@ def test_killed_at_any_time(tmp_path, seed):
     (tmp_path / "sources" / "cam2").write_bytes(bytes(3_000_000))
     killed(lambda: store.add(glass), after_seconds=random.Random(seed).uniform(0.0005, 0.03))
     assert_whole(store, tmp_path, before)
+
+
+if __name__ == "__main__":
+    for each in ("files", "an archive"):
+        with tempfile.TemporaryDirectory() as name:
+            assert_whole_wherever_killed(Path(name), each, 1)
