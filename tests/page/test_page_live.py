@@ -54,10 +54,10 @@ def ports() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder, ports, keys_folder) -> Daemon:
+def daemon(start_shared_daemon, stub_bank, small_good, ports, keys_folder) -> Daemon:
     tcp = "\n".join(f'{name}_tcp = "127.0.0.1:{port}"' for name, port in ports.items())
     extra = f'[preview]\nenabled = true\n[publish]\n{tcp}\n[security]\nkeys_dir = "{keys_folder}"'
-    camera = camera_table("top", good_folder, fps=20)
+    camera = camera_table("top", small_good, fps=20)
     return start_shared_daemon(settings(stub_bank, camera, extra=extra)).ready()
 
 
@@ -223,9 +223,9 @@ def test_a_page_that_stands_still_or_is_killed_costs_no_verdict(daemon, tmp_path
 
 
 def test_a_line_that_ends_says_so_is_back_and_is_unreachable_when_it_is_killed(
-    start_daemon, stub_bank, good_folder, tmp_path, tabs
+    start_daemon, stub_bank, small_good, tmp_path, tabs
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=20))).ready()
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
     places = {
         "RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(daemon.folder / "state"),
@@ -258,9 +258,9 @@ def test_a_line_that_ends_says_so_is_back_and_is_unreachable_when_it_is_killed(
 
 
 def test_a_page_that_stood_still_does_not_take_for_live_what_was_queued_meanwhile(
-    start_daemon, stub_bank, good_folder, tmp_path, tabs
+    start_daemon, stub_bank, small_good, tmp_path, tabs
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=20))).ready()
     page = PageProcess(tmp_path / "page", daemon.runtime_dir)
     try:
         tab = tabs(page)

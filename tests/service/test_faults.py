@@ -53,10 +53,10 @@ def test_scoring_lost_means_undecidable_on_time_and_scoring_back(
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_capture_process_lost_costs_its_camera_only(
-    start_daemon, stub_bank, mixed_folder, good_folder, signum
+    start_daemon, stub_bank, mixed_folder, small_good, signum
 ):
     cameras = camera_table("struck", mixed_folder, fps=8, stall_timeout_ms=1000) + camera_table(
-        "other", good_folder, fps=8
+        "other", small_good, fps=8
     )
     daemon = start_daemon(settings(stub_bank, cameras)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
@@ -87,10 +87,8 @@ def test_a_capture_process_lost_costs_its_camera_only(
     assert counts.captured == counts.verdicts + counts.drops
 
 
-def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(
-    start_daemon, stub_bank, good_folder
-):
-    text = settings(stub_bank, camera_table("cam", good_folder))
+def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(start_daemon, stub_bank, small_good):
+    text = settings(stub_bank, camera_table("cam", small_good))
     daemon = start_daemon(text).ready()
     children = list(daemon.children().values())
     daemon.process.kill()
@@ -109,10 +107,8 @@ def test_children_die_with_a_killed_daemon_and_the_next_start_takes_over(
     assert fresh[0].epoch > max(epochs)
 
 
-def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(
-    start_daemon, stub_bank, good_folder, tmp_path
-):
-    cameras = camera_table("gone", tmp_path / "nowhere") + camera_table("there", good_folder)
+def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(start_daemon, stub_bank, small_good, tmp_path):
+    cameras = camera_table("gone", tmp_path / "nowhere") + camera_table("there", small_good)
     daemon = start_daemon(settings(stub_bank, cameras))
     daemon.until(lambda: len(daemon.reader.verdicts) > 5, 60)
     daemon.until(lambda: daemon.phases() == ["down", "up"])
@@ -120,11 +116,11 @@ def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(
 
 
 def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
-    start_real_daemon, bank_file, good_folder, tmp_path
+    start_real_daemon, bank_file, small_good, tmp_path
 ):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(bank_file.read_bytes()[:-100])
-    daemon = start_real_daemon(settings(damaged, camera_table("cam", good_folder)))
+    daemon = start_real_daemon(settings(damaged, camera_table("cam", small_good)))
     assert daemon.process.wait(30) == 2
     log = daemon.log.read_text()
     assert "damaged.safetensors" in log
@@ -132,9 +128,9 @@ def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
 
 
 def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
-    start_real_daemon, bank_file, good_folder
+    start_real_daemon, bank_file, small_good
 ):
-    cameras = camera_table("cam", good_folder)
+    cameras = camera_table("cam", small_good)
     daemon = start_real_daemon(settings(bank_file, cameras, recipe="threshold = 1000.0"))
     assert daemon.process.wait(30) == 2
     log = daemon.log.read_text()
@@ -147,8 +143,8 @@ def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
     assert "threshold_in_force recipe=cell threshold=1000.000 good_images=30" in accepted.log.read_text()
 
 
-def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder))).ready()
+def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, stub_bank, small_good):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good))).ready()
     daemon.behave(Behaviour(bank="other"))
     os.kill(daemon.children()["scoring"], signal.SIGKILL)
     daemon.until(lambda: daemon.reader.event("bank_changed"))
@@ -157,8 +153,8 @@ def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, stub
     assert {v.evaluation for v in daemon.reader.verdicts[seen:]} == {Evaluation.UNDECIDABLE}
 
 
-def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, stub_bank, good_folder):
-    text = settings(stub_bank, camera_table("cam", good_folder))
+def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, stub_bank, small_good):
+    text = settings(stub_bank, camera_table("cam", small_good))
     first = start_daemon(text).ready()
     second = start_daemon(text, {"RUNTIME_DIRECTORY": str(first.runtime_dir)})
     assert second.process.wait(20) == 3
@@ -168,10 +164,10 @@ def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, stub_bank, go
     first.until(lambda: len(first.reader.verdicts) > seen + 3)
 
 
-def test_a_metrics_port_that_is_taken_is_said(start_daemon, stub_bank, good_folder):
+def test_a_metrics_port_that_is_taken_is_said(start_daemon, stub_bank, small_good):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder), metrics_port=port))
+        daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good), metrics_port=port))
         assert daemon.process.wait(20) == 3
     assert f"metrics.host, metrics.port: cannot listen on 127.0.0.1:{port}" in daemon.log.read_text()
     assert "Traceback" not in daemon.log.read_text()

@@ -15,8 +15,8 @@ from inspectd.scoring.stub import Behaviour
 from inspectd.wire import HealthStatus
 
 
-def line(start, good_folder: Path, extra: str = "", parts: str = "") -> Daemon:
-    cameras = camera_table("free", good_folder, fps=30, slots=32)
+def line(start, small_good: Path, extra: str = "", parts: str = "") -> Daemon:
+    cameras = camera_table("free", small_good, fps=30, slots=32)
     return start(settings("stub.bank", cameras, deadline_ms=3000, extra=extra + parts)).ready()
 
 
@@ -43,8 +43,8 @@ def judges_again(daemon: Daemon) -> None:
     ids=["another", "damaged"],
 )
 @pytest.mark.parametrize("is_prepared", [True, False])
-def test_a_bank_that_judges_nothing_is_left_out(start_daemon, good_folder, behaviour, is_prepared):
-    daemon = line(start_daemon, good_folder)
+def test_a_bank_that_judges_nothing_is_left_out(start_daemon, small_good, behaviour, is_prepared):
+    daemon = line(start_daemon, small_good)
     add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
     prepare(daemon, "a")
     if not is_prepared:
@@ -61,11 +61,11 @@ def test_a_bank_that_judges_nothing_is_left_out(start_daemon, good_folder, behav
     assert ask(daemon, RecipeAction.ACTIVATE, "a").state is RecipeState.ACTIVE
 
 
-def test_a_bank_that_nothing_names_since_a_reload_is_not_asked_for(start_daemon, good_folder, tmp_path):
+def test_a_bank_that_nothing_names_since_a_reload_is_not_asked_for(start_daemon, small_good, tmp_path):
     old, new = tmp_path / "old.bank", tmp_path / "new.bank"
     for path in (old, new):
         path.write_bytes(path.name.encode())
-    text = settings(old, camera_table("free", good_folder, fps=30, slots=32), deadline_ms=3000)
+    text = settings(old, camera_table("free", small_good, fps=30, slots=32), deadline_ms=3000)
     daemon = start_daemon(text).ready()
     daemon.file.write_text(text.replace(str(old), str(new)))
     daemon.process.send_signal(signal.SIGHUP)
@@ -75,8 +75,8 @@ def test_a_bank_that_nothing_names_since_a_reload_is_not_asked_for(start_daemon,
     judges_again(daemon)
 
 
-def test_a_process_whose_bank_is_refused_counts_as_none(start_daemon, good_folder):
-    daemon = line(start_daemon, good_folder)
+def test_a_process_whose_bank_is_refused_counts_as_none(start_daemon, small_good):
+    daemon = line(start_daemon, small_good)
     daemon.behave(Behaviour(bank="another"))
     kill_scoring(daemon)
     daemon.until(lambda: daemon.reader.event("bank_changed"))

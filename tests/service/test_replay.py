@@ -44,11 +44,9 @@ def names(items: list[Any]) -> list[tuple[int, int]]:
     return [(item.epoch, item.seq) for item in items]
 
 
-def test_a_reader_that_comes_late_gets_every_verdict_from_the_first(start_daemon, stub_bank, good_folder):
+def test_a_reader_that_comes_late_gets_every_verdict_from_the_first(start_daemon, stub_bank, small_good):
     patient = "[journal]\nmax_wait_ms = 5000\n"  # a busy machine is no failing disk
-    daemon = start_daemon(
-        settings(stub_bank, camera_table("cam", good_folder, fps=50), extra=patient)
-    ).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=50), extra=patient)).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 30)
     got: list[Any] = []
     with VerdictReader(endpoint(daemon), start="oldest") as reader:
@@ -62,9 +60,9 @@ def test_a_reader_that_comes_late_gets_every_verdict_from_the_first(start_daemon
 
 @pytest.mark.parametrize("kills", [4])
 def test_kills_lose_no_verdict_and_make_no_duplicate(
-    start_daemon, stub_bank, good_folder, tmp_path: Path, kills: int
+    start_daemon, stub_bank, small_good, tmp_path: Path, kills: int
 ):
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=50))
+    text = settings(stub_bank, camera_table("cam", small_good, fps=50))
     daemon = start_daemon(text).ready()
     got: list[Any] = []
     cursor = tmp_path / "cursor"
@@ -100,8 +98,8 @@ def test_kills_lose_no_verdict_and_make_no_duplicate(
     assert len(frames) == len(set(frames))
 
 
-def test_what_was_under_way_is_closed_by_the_next_start(start_daemon, stub_bank, good_folder):
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=50), deadline_ms=60_000)
+def test_what_was_under_way_is_closed_by_the_next_start(start_daemon, stub_bank, small_good):
+    text = settings(stub_bank, camera_table("cam", small_good, fps=50), deadline_ms=60_000)
     daemon = start_daemon(text).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 5)
     os.kill(daemon.children()["scoring"], signal.SIGSTOP)
@@ -125,9 +123,9 @@ def test_what_was_under_way_is_closed_by_the_next_start(start_daemon, stub_bank,
 
 
 def test_a_reader_that_stops_and_comes_back_goes_on_where_it_was(
-    start_daemon, stub_bank, good_folder, tmp_path: Path
+    start_daemon, stub_bank, small_good, tmp_path: Path
 ):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=50))).ready()
     daemon.until(lambda: daemon.reader.verdicts)
     cursor = tmp_path / "cursor"
     got: list[Any] = []

@@ -24,12 +24,12 @@ def text(bank_file: Path, folder: Path, *, fps: float = 50) -> str:
 @needs_root
 @pytest.mark.parametrize("fault", ["full", "read-only at the start"])
 def test_a_state_directory_that_fails_is_an_alarm_and_recording_comes_back(
-    start_daemon, stub_bank, good_folder, tmp_path, fault: str
+    start_daemon, stub_bank, small_good, tmp_path, fault: str
 ):
     with tmpfs(tmp_path / "small", "3m") as state:
         if fault != "full":
             remount(state, writable=False)  # Linux refuses to while anybody has a file open for writing
-        daemon = start_daemon(text(stub_bank, good_folder), {"STATE_DIRECTORY": str(state)}).ready()
+        daemon = start_daemon(text(stub_bank, small_good), {"STATE_DIRECTORY": str(state)}).ready()
         daemon.until(lambda: len(daemon.reader.verdicts) > 5)
         ballast = fill(state) if fault == "full" else None
         daemon.until(lambda: daemon.reader.event("journal_failed"), 10)
@@ -56,12 +56,10 @@ def test_a_state_directory_that_fails_is_an_alarm_and_recording_comes_back(
     assert got == live[: len(got)], "what failed to be recorded was recorded later, to the byte"
 
 
-def test_a_daemon_without_a_state_directory_says_so_and_judges(
-    start_daemon, stub_bank, good_folder, tmp_path
-):
+def test_a_daemon_without_a_state_directory_says_so_and_judges(start_daemon, stub_bank, small_good, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("not a directory")
-    daemon = start_daemon(text(stub_bank, good_folder), {"STATE_DIRECTORY": str(blocked)}).ready()
+    daemon = start_daemon(text(stub_bank, small_good), {"STATE_DIRECTORY": str(blocked)}).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 5)
     daemon.until(lambda: daemon.reader.event("journal_failed"), 10)
     assert "journal_failed" in daemon.log.read_text()
@@ -71,9 +69,9 @@ def test_a_daemon_without_a_state_directory_says_so_and_judges(
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "log cut", "gone"])
 def test_a_journal_damaged_between_two_starts_is_set_aside_and_readers_are_told(
-    start_daemon, stub_bank, good_folder, tmp_path, damage: str
+    start_daemon, stub_bank, small_good, tmp_path, damage: str
 ):
-    daemon = start_daemon(text(stub_bank, good_folder)).ready()
+    daemon = start_daemon(text(stub_bank, small_good)).ready()
     state = daemon.runtime_dir.parent / "state"
     endpoint = f"ipc://{daemon.runtime_dir}/verdicts.sock"
     cursor = tmp_path / "cursor"
@@ -103,7 +101,7 @@ def test_a_journal_damaged_between_two_starts_is_set_aside_and_readers_are_told(
         os.truncate(log, log.stat().st_size // 2)
 
     environment = {"RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(state)}
-    again = start_daemon(text(stub_bank, good_folder), environment)
+    again = start_daemon(text(stub_bank, small_good), environment)
     again.reader.close()
     again.reader = daemon.reader
     again.until(lambda: again.reader.event("journal_set_aside"), 10)
@@ -119,8 +117,8 @@ def test_a_journal_damaged_between_two_starts_is_set_aside_and_readers_are_told(
     assert lost.before == Position(first.epoch, 1)
 
 
-def test_a_reader_that_is_stopped_for_a_while_gets_everything(start_daemon, stub_bank, good_folder, tmp_path):
-    daemon = start_daemon(text(stub_bank, good_folder) + "\n[publish]\nqueue_messages = 20\n").ready()
+def test_a_reader_that_is_stopped_for_a_while_gets_everything(start_daemon, stub_bank, small_good, tmp_path):
+    daemon = start_daemon(text(stub_bank, small_good) + "\n[publish]\nqueue_messages = 20\n").ready()
     pid = os.fork()
     out = tmp_path / "out"
     if pid == 0:

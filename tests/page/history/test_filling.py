@@ -75,8 +75,8 @@ def gaps(folder: Path) -> list[tuple[int, int, str]]:
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, mixed_folder) -> Daemon:
-    return start_shared_daemon(line(stub_bank, mixed_folder)).ready()
+def daemon(start_shared_daemon, stub_bank, small_mixed) -> Daemon:
+    return start_shared_daemon(line(stub_bank, small_mixed)).ready()
 
 
 def test_each_verdict_is_there_once_however_often_the_page_is_killed(daemon: Daemon, tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ def test_what_the_line_did_not_answer_is_asked_for_again_until_it_does(
 
 
 def test_what_the_line_no_longer_keeps_is_a_gap_that_is_shown(
-    start_daemon, stub_bank, mixed_folder, tmp_path: Path
+    start_daemon, stub_bank, small_mixed, tmp_path: Path
 ) -> None:
-    daemon = start_daemon(line(stub_bank, mixed_folder, "[journal]\ndays = 0.00002")).ready()
+    daemon = start_daemon(line(stub_bank, small_mixed, "[journal]\ndays = 0.00002")).ready()
     folder = tmp_path / "history"
     with filling(folder, daemon) as filler:
         daemon.until(lambda: filler.state.written > 10)
