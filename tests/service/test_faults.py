@@ -143,17 +143,9 @@ def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
     assert "threshold_in_force recipe=cell threshold=1000.000 good_images=30" in accepted.log.read_text()
 
 
-def test_a_bank_changed_under_a_running_line_is_not_judged_by(start_daemon, stub_bank, small_good):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good))).ready()
-    daemon.behave(Behaviour(bank="other"))
-    os.kill(daemon.children()["scoring"], signal.SIGKILL)
-    daemon.until(lambda: daemon.reader.event("bank_changed"))
-    seen = len(daemon.reader.verdicts)
-    daemon.until(lambda: len(daemon.reader.verdicts) > seen + 10)
-    assert {v.evaluation for v in daemon.reader.verdicts[seen:]} == {Evaluation.UNDECIDABLE}
-
-
-def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, stub_bank, small_good):
+def test_a_second_daemon_is_refused_and_a_bank_changed_under_the_first_is_not_judged_by(
+    start_daemon, stub_bank, small_good
+):
     text = settings(stub_bank, camera_table("cam", small_good))
     first = start_daemon(text).ready()
     second = start_daemon(text, {"RUNTIME_DIRECTORY": str(first.runtime_dir)})
@@ -162,6 +154,13 @@ def test_a_second_daemon_on_the_same_line_is_refused(start_daemon, stub_bank, sm
     assert "Traceback" not in second.log.read_text()
     seen = len(first.reader.verdicts)
     first.until(lambda: len(first.reader.verdicts) > seen + 3)
+
+    first.behave(Behaviour(bank="other"))
+    os.kill(first.children()["scoring"], signal.SIGKILL)
+    first.until(lambda: first.reader.event("bank_changed"))
+    seen = len(first.reader.verdicts)
+    first.until(lambda: len(first.reader.verdicts) > seen + 10)
+    assert {v.evaluation for v in first.reader.verdicts[seen:]} == {Evaluation.UNDECIDABLE}
 
 
 def test_a_metrics_port_that_is_taken_is_said(start_daemon, stub_bank, small_good):

@@ -18,12 +18,23 @@ from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Evaluation
 
 
-def test_every_image_of_two_cameras_gets_one_verdict(start_real_daemon, bank_file, mixed_folder, good_folder):
+def assert_libraries_are_where_they_belong(daemon) -> None:
+    mapped = Path(f"/proc/{daemon.process.pid}/maps").read_text()
+    for library in ("libtorch", "cv2", "swigfaiss"):
+        assert library not in mapped
+    worker = Path(f"/proc/{daemon.children()['scoring']}/maps").read_text()
+    assert "openvino" in worker  # the test looks at the right place
+
+
+def test_every_image_of_two_cameras_gets_one_verdict_and_the_main_process_has_loaded_no_torch_cv2_or_faiss(
+    start_real_daemon, bank_file, mixed_folder, good_folder
+):
     cameras = camera_table("left", mixed_folder, fps=10, loop=False) + camera_table(
         "right", good_folder, fps=10, loop=False
     )
     daemon = start_real_daemon(settings(bank_file, cameras))
     daemon.until(lambda: daemon.phases() == ["ended", "ended"], 60)
+    assert_libraries_are_where_they_belong(daemon)
     assert daemon.stop() == 0
 
     verdicts = daemon.reader.verdicts
@@ -78,20 +89,13 @@ def test_a_frame_of_another_size_or_depth_is_undecidable_unless_sizes_do_not_mat
     assert sum(e.event == "format_changed" for e in daemon.reader.events) == 2
 
 
-def test_the_main_process_has_loaded_no_torch_cv2_or_faiss(start_real_daemon, bank_file, good_folder):
-    daemon = start_real_daemon(settings(bank_file, camera_table("cam", good_folder))).ready()
-    daemon.until(lambda: len(daemon.reader.verdicts) > 5)
-    mapped = Path(f"/proc/{daemon.process.pid}/maps").read_text()
-    for library in ("libtorch", "cv2", "swigfaiss"):
-        assert library not in mapped
-    worker = Path(f"/proc/{daemon.children()['scoring']}/maps").read_text()
-    assert "openvino" in worker  # the test looks at the right place
-
-
-def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon, stub_bank, good_folder):
+def test_the_counts_close_on_the_metrics_endpoint_and_machines_can_read_the_log(
+    start_daemon, stub_bank, good_folder
+):
     port = free_port()
     camera = camera_table("cam", good_folder, fps=50, loop=False)
-    daemon = start_daemon(settings(stub_bank, camera, metrics_port=port))
+    text = settings(stub_bank, camera, metrics_port=port, extra='[log]\nformat = "json"')
+    daemon = start_daemon(text)
     daemon.until(
         lambda: daemon.phases() == ["ended"] and daemon.reader.heartbeats[-1].counts.in_flight == 0, 60
     )
@@ -109,6 +113,9 @@ def test_the_counts_close_on_the_metrics_endpoint_while_frames_move(start_daemon
     assert captured == closed == 40
     assert total("inspectd_scoring_up") == 1
     assert total("inspectd_camera_up") == 1
+    assert daemon.stop() == 0
+    events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
+    assert {"started", "scoring_ready", "camera_up", "draining", "stopped"} <= {e["event"] for e in events}
 
 
 def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
@@ -157,14 +164,6 @@ def test_a_second_signal_hurries_the_stop(start_daemon, stub_bank, mixed_folder)
     assert daemon.stop(signal.SIGTERM) == 0
     assert time.monotonic() - began < 3
     assert daemon.reader.verdicts[-1].reason == "shutdown"
-
-
-def test_the_log_can_be_read_by_machines(start_daemon, stub_bank, good_folder):
-    text = settings(stub_bank, camera_table("cam", good_folder), extra='[log]\nformat = "json"')
-    daemon = start_daemon(text).ready()
-    assert daemon.stop() == 0
-    events = [json.loads(line) for line in daemon.log.read_text().splitlines()]
-    assert {"started", "scoring_ready", "camera_up", "draining", "stopped"} <= {e["event"] for e in events}
 
 
 def test_a_stop_while_scoring_still_loads_is_a_clean_one(start_daemon, stub_bank, good_folder):
