@@ -237,10 +237,13 @@ def test_a_trigger_that_was_read_late_is_refused(start_daemon, stub_bank, small_
     assert not daemon.reader.parts
 
 
-def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
+def test_a_trigger_that_waited_in_a_backlog_is_dated_or_refused_and_one_that_waited_for_a_door_is_refused(
     start_daemon, plant, stub_bank, small_good
 ):
-    """More messages than are read in a turn, before the trigger: it came when they did, and that is known."""
+    """More messages than are read in a turn, before the trigger: it came when they did, and that is known.
+
+    A client that keeps what it sends until it is connected: its part is gone when the trigger comes.
+    """
     text = line(stub_bank, triggered("top", small_good)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
     daemon = start_daemon(text).ready()
     line_plant, said = plant(daemon), 0
@@ -267,6 +270,26 @@ def test_a_trigger_that_waited_in_a_long_backlog_is_dated_or_refused(
         context.destroy(linger=0)
     numbers = itertools.count()
     daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
+    with zmq.Context() as context:
+        client = context.socket(zmq.DEALER)
+        client.setsockopt(zmq.LINGER, 0)
+        client.connect(f"ipc://{daemon.runtime_dir}/control.sock")
+        client.send(b'{"trigger_id":"here","cameras":["nowhere"]}')
+        assert client.poll(5000)
+        client.recv()
+        door = daemon.children()["door:local"]
+        lost = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        os.kill(door, signal.SIGKILL)
+        assert lost.poll(5000)
+        client.disable_monitor()
+        lost.close()
+        client.send(b'{"trigger_id":"kept"}')
+        assert client.poll(20_000)
+        answer = json.loads(client.recv())
+        assert (answer["trigger_id"], answer["reason"]) == ("kept", RefusalReason.NOT_READY)
+        client.close()
+    daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
+    daemon.until(lambda: any(v.reason == "within_threshold" for v in daemon.reader.verdicts[-3:]))
     assert daemon.stop() == 0
 
 
@@ -321,38 +344,6 @@ def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, s
     assert total("inspectd_drops_total", cause="untriggered", stage="batching") > 0
     assert daemon.stop() == 0
     check_the_count(daemon)
-
-
-def test_a_trigger_sent_while_no_door_is_there_is_not_taken_for_a_new_one(
-    start_daemon, plant, stub_bank, small_good
-):
-    """A client that keeps what it sends until it is connected: its part is gone when the trigger comes."""
-    text = line(stub_bank, triggered("top", small_good)).replace("max_delay_ms = 2000", "max_delay_ms = 60")
-    daemon = start_daemon(text).ready()
-    line_plant = plant(daemon)
-    assert isinstance(line_plant.trigger("before"), Accepted)
-    with zmq.Context() as context:
-        client = context.socket(zmq.DEALER)
-        client.setsockopt(zmq.LINGER, 0)
-        client.connect(f"ipc://{daemon.runtime_dir}/control.sock")
-        client.send(b'{"trigger_id":"here","cameras":["nowhere"]}')
-        assert client.poll(5000)
-        client.recv()
-        door = daemon.children()["door:local"]
-        lost = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        os.kill(door, signal.SIGKILL)
-        assert lost.poll(5000)
-        client.disable_monitor()
-        lost.close()
-        client.send(b'{"trigger_id":"kept"}')
-        assert client.poll(20_000)
-        answer = json.loads(client.recv())
-        assert (answer["trigger_id"], answer["reason"]) == ("kept", RefusalReason.NOT_READY)
-        client.close()
-    numbers = itertools.count()
-    daemon.until(lambda: isinstance(line_plant.trigger(f"after {next(numbers)}"), Accepted))
-    daemon.until(lambda: any(v.reason == "within_threshold" for v in daemon.reader.verdicts[-3:]))
-    assert daemon.stop() == 0
 
 
 def test_while_triggers_of_a_lost_door_may_be_on_their_way_those_at_another_one_are_refused(
