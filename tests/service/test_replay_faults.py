@@ -67,54 +67,64 @@ def test_a_daemon_without_a_state_directory_says_so_and_judges(start_daemon, stu
     assert daemon.stop() == 0
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "log cut", "gone"])
 def test_a_journal_damaged_between_two_starts_is_set_aside_and_readers_are_told(
-    start_daemon, stub_bank, small_good, tmp_path, damage: str
+    start_daemon, stub_bank, small_good, tmp_path
 ):
+    """One line is started again and again, each time on a journal that was damaged otherwise."""
     daemon = start_daemon(text(stub_bank, small_good)).ready()
-    state = daemon.runtime_dir.parent / "state"
+    state, reader = daemon.runtime_dir.parent / "state", daemon.reader
+    environment = {"RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(state)}
     endpoint = f"ipc://{daemon.runtime_dir}/verdicts.sock"
-    cursor = tmp_path / "cursor"
+    for damage in ("cut", "flipped", "log cut", "gone"):
+        done, cursor = _read_five(endpoint, tmp_path / damage)
+        reader.verdicts.clear()
+        daemon.until(lambda: len(reader.verdicts) > 60)
+        if damage == "log cut":
+            daemon.process.kill()
+            daemon.process.wait()
+        else:
+            assert daemon.stop() == 0
+        _damage(state / "journal.sqlite", damage)
+        reader.events.clear()
+        daemon = start_daemon(text(stub_bank, small_good), environment)
+        daemon.reader.close()
+        daemon.reader = reader
+        daemon.until(lambda: reader.event("journal_set_aside"), 10)
+        assert reader.event("journal_set_aside").severity == "alarm"
+        with VerdictReader(endpoint, cursor=cursor) as client:
+            lost = client.receive(10)
+            assert isinstance(lost, Lost), (damage, lost)
+            assert lost.after == done
+            first = client.receive(20)
+        assert isinstance(first, Verdict)
+        assert (first.seq, first.journaled) == (1, True)
+        assert first.epoch > done.epoch
+        assert lost.before == Position(first.epoch, 1)
+
+
+def _read_five(endpoint: str, cursor: Path) -> tuple[Position, Path]:
+    """How far somebody has read, by a cursor."""
     with VerdictReader(endpoint, cursor=cursor, start="oldest") as reader:
         for _ in range(5):
             assert isinstance(reader.receive(5), Verdict)
         reader.commit()
-        done = reader.position
-    daemon.until(lambda: len(daemon.reader.verdicts) > 60)
-    if damage == "log cut":
-        daemon.process.kill()
-        daemon.process.wait()
-    else:
-        assert daemon.stop() == 0
-    file = state / "journal.sqlite"
-    content = bytearray(file.read_bytes())
+        assert reader.position is not None
+        return reader.position, cursor
+
+
+def _damage(journal: Path, damage: str) -> None:
+    content = bytearray(journal.read_bytes())
     if damage == "cut":
-        file.write_bytes(content[: len(content) // 2])
+        journal.write_bytes(content[: len(content) // 2])
     elif damage == "flipped":
         place = content.index(b'"seq":20,')  # much of the rest is space that holds nothing
         content[place + 6] ^= 8
-        file.write_bytes(content)
+        journal.write_bytes(content)
     elif damage == "gone":
-        file.unlink()
+        journal.unlink()
     else:
-        log = state / "journal.sqlite-wal"
+        log = journal.with_name("journal.sqlite-wal")
         os.truncate(log, log.stat().st_size // 2)
-
-    environment = {"RUNTIME_DIRECTORY": str(daemon.runtime_dir), "STATE_DIRECTORY": str(state)}
-    again = start_daemon(text(stub_bank, small_good), environment)
-    again.reader.close()
-    again.reader = daemon.reader
-    again.until(lambda: again.reader.event("journal_set_aside"), 10)
-    assert again.reader.event("journal_set_aside").severity == "alarm"
-    with VerdictReader(endpoint, cursor=cursor) as reader:
-        lost = reader.receive(10)
-        assert isinstance(lost, Lost), lost
-        assert lost.after == done
-        first = reader.receive(20)
-    assert isinstance(first, Verdict)
-    assert (first.seq, first.journaled) == (1, True)
-    assert first.epoch > done.epoch
-    assert lost.before == Position(first.epoch, 1)
 
 
 def test_a_reader_that_is_stopped_for_a_while_gets_everything(start_daemon, stub_bank, small_good, tmp_path):
