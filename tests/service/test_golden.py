@@ -34,13 +34,13 @@ def golden(parts: str, **more: object) -> str:
 
 
 @pytest.fixture
-def folders(tmp_path, good_folder):
+def folders(tmp_path, small_good):
     """The same pictures as good parts, and as bad ones: the stub goes by the folder."""
     bad = tmp_path / "bad"
     (bad / "defective").mkdir(parents=True)
-    for path in good_folder.iterdir():
+    for path in small_good.iterdir():
         (bad / "defective" / path.name).symlink_to(path)
-    return good_folder, bad
+    return small_good, bad
 
 
 def line(start, folders, text: str, *, mode: str = "triggered", environment=None, behaviour=WELL) -> Daemon:

@@ -347,11 +347,11 @@ def test_the_metrics_account_for_every_trigger(start_daemon, plant, stub_bank, s
 
 
 def test_while_triggers_of_a_lost_door_may_be_on_their_way_those_at_another_one_are_refused(
-    start_daemon, plant, stub_bank, good_folder
+    start_daemon, plant, stub_bank, small_good
 ):
     """Whose a frame is cannot be known then: a gate is told so at once, rather than when a part is missed."""
     tcp = f'[publish]\ncontrol_tcp = "127.0.0.1:{free_port()}"\n'
-    daemon = start_daemon(line(stub_bank, triggered("top", good_folder), extra=tcp)).ready()
+    daemon = start_daemon(line(stub_bank, triggered("top", small_good), extra=tcp)).ready()
     line_plant = plant(daemon)
     assert isinstance(line_plant.trigger("before"), Accepted)
     assert line_plant.part("before").reason in {"within_threshold", "over_threshold"}
