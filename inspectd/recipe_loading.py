@@ -127,22 +127,23 @@ class RecipeLoader:
 
     # --- what is loaded ------------------------------------------------------------------------------------
 
-    def serve_loaded(self) -> None:
-        """Have a scoring process that starts anew load what the book has; it waits for what judges alone."""
-        needed = self._book.in_force.keys
-        others = [key for recipe in self._book.loaded for key in sorted(recipe.keys) if key not in needed]
-        self._pool.serve(needed, others)
-
-    def forget_left_out(self, *, is_recording: bool) -> None:
-        """Have recipes no more that no process could load again; the one in force is waited for.
+    def serve_loaded(self, *, is_recording: bool) -> None:
+        """Have a scoring process that starts anew load what the book has; it waits for what judges alone.
 
         Args:
             is_recording: as for `turn`.
         """
-        is_known = all(stage.ready is not None for stage in self._pool.serving)
-        for recipe in self._book.loaded if is_known and not is_recording else ():
-            is_there = all(self._batching.judges(key) for key in recipe.keys)
-            if not is_there and recipe is not self._book.in_force:
+        if not is_recording:
+            self._forget_left_out()
+        needed = self._book.in_force.keys
+        others = [key for recipe in self._book.loaded for key in sorted(recipe.keys) if key not in needed]
+        self._pool.serve(needed, others)
+
+    def _forget_left_out(self) -> None:
+        """Have recipes no more that no process could load again; the one in force is waited for."""
+        there = {bank.recipe for bank in self._pool.loaded(self._pool.serving)}
+        for recipe in self._book.loaded if self._pool.is_known else ():
+            if not recipe.keys <= there and recipe is not self._book.in_force:
                 self._book.remove(recipe)
                 detail = f"{recipe.name}: no longer prepared: a scoring process could not load it again"
                 self._emit("warning", "recipe_failed", detail=detail)

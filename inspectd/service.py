@@ -533,7 +533,6 @@ class Service:
             return
         self._unavailable.discard(process)
         self._batching.use_banks(process, ready.banks, ready.paces)
-        self._loader.forget_left_out(is_recording=self._changeover.is_recording)
         self.on_banks_changed()
         self._metrics.scoring_up(name, up=True)
         detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
@@ -593,6 +592,7 @@ class Service:
 
     def on_banks_changed(self) -> None:
         """Name and compare by the banks that are loaded now."""
+        self._loader.serve_loaded(is_recording=self._changeover.is_recording)
         banks = [
             bank for bank in self._scoring.loaded(self._scoring.stages) if self._book.is_loaded(bank.recipe)
         ]
@@ -602,7 +602,6 @@ class Service:
         self._formats.use_banks(banks)
         self.drift_watch.use_banks(banks)
         self._metrics.banks(banks)
-        self._loader.serve_loaded()
 
     def on_cameras_changed(self, cameras: Sequence[Camera], files: Files) -> None:
         """A reload changes how pictures are made: golden parts have to be shown again."""
@@ -610,7 +609,7 @@ class Service:
 
     def on_recipe_in_force(self, recipe: LineRecipe, before: LineRecipe | None) -> None:
         """Have cameras set as the recipe needs, and report that it judges from now on."""
-        self._loader.serve_loaded()
+        self._loader.serve_loaded(is_recording=self._changeover.is_recording)
         for name, settings in recipe.camera_settings.items():
             self._cameras[name].use_settings(settings)
         was = None if before is None else (before.id, before.version)

@@ -77,6 +77,11 @@ class ScoringPool:
         return self._needed <= {bank.recipe for bank in self.loaded(self.serving)}
 
     @property
+    def is_known(self) -> bool:
+        """Whether every process that serves has loaded what it could."""
+        return all(stage.ready is not None for stage in self.serving)
+
+    @property
     def is_refused(self) -> bool:
         """Whether a process has banks that are not to judge, so that a person has to restart the line."""
         return any(stage.is_refused for stage in self.serving)
@@ -109,6 +114,9 @@ class ScoringPool:
     def serve(self, needed: set[str], spare: Sequence[str]) -> None:
         """Have each process that serves load these where it starts anew, and no others.
 
+        Where all have left out one that is needed, they start anew until they have it: it was put in force
+        while they loaded.
+
         Args:
             needed: recipes that judge.
             spare: those that may come to it; they are left out, in this order, as for `load`.
@@ -116,6 +124,10 @@ class ScoringPool:
         self._needed = needed
         for stage in self.serving:
             stage.keep(needed, spare)
+        if self.is_known and not self.is_ready:
+            lacking = needed - {bank.recipe for bank in self.loaded(self.serving)}
+            for stage in self.serving:
+                stage.stuck = f"it has not loaded what is in force: {', '.join(sorted(lacking))}"
 
     def send(self, process: int, batch: Batch) -> bool:
         """See `ScoringStage.send`."""

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support.changeovers import add_recipe, ask, prepare
 from support.daemon import Daemon, camera_table, settings
+from support.disks import needs_root
+from support.held_files import held_files
 
-from inspectd.client import RecipeAction, RecipeState, ask_status
+from inspectd.client import (
+    RecipeAction,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+    ask_recipe,
+    ask_status,
+)
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire import HealthStatus
 
@@ -59,6 +69,49 @@ def test_a_bank_that_judges_nothing_is_left_out(start_daemon, small_good, behavi
     daemon.behave(Behaviour())
     prepare(daemon, "a")
     assert ask(daemon, RecipeAction.ACTIVATE, "a").state is RecipeState.ACTIVE
+
+
+def test_what_is_put_in_force_while_a_process_leaves_it_out_judges_once_it_can(start_daemon, small_good):
+    daemon = line(start_daemon, small_good)
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
+    prepare(daemon, "a")
+    daemon.behave(Behaviour(load_seconds=60, damaged=("a@1",)))
+    kill_scoring(daemon)
+    daemon.until(lambda: daemon.reader.event("scoring_lost"))
+    daemon.until(lambda: any(name.startswith("scoring") for name in daemon.children()))  # and leaves it out
+    assert ask(daemon, RecipeAction.ACTIVATE, "a").state is RecipeState.ACTIVE
+    daemon.reader.events.clear()
+    daemon.behave(Behaviour(damaged=("a@1",)))
+    daemon.until(lambda: daemon.reader.event("scoring_lost"))
+    assert "it has not loaded what is in force: a@1" in daemon.reader.event("scoring_lost").detail
+    daemon.behave(Behaviour())
+    daemon.until(lambda: any(v.recipe == "a" and v.evaluation == "pass" for v in daemon.reader.verdicts))
+    assert daemon.stop() == 0
+
+
+@needs_root
+def test_what_is_left_out_while_it_cannot_be_recorded_is_prepared_no_longer(start_daemon, small_good):
+    daemon = line(start_daemon, small_good)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": 0.5})
+    prepare(daemon, "a")
+    control, request = (
+        f"ipc://{daemon.runtime_dir}/control.sock",
+        RecipeRequest("1", RecipeAction.ACTIVATE, "a"),
+    )
+    with held_files(state, lambda name: name.startswith(".audit.mark")) as held:
+        with ThreadPoolExecutor(1) as asking:
+            answer = asking.submit(ask_recipe, control, request, timeout_seconds=20)
+            assert held.is_held.wait(10)
+            assert answer.result(20).reason is RecipeRefusalReason.NOT_RECORDED
+        daemon.behave(Behaviour(damaged=("a@1",)))
+        kill_scoring(daemon)
+        judges_again(daemon)
+        assert daemon.reader.event("recipe_failed") is None
+        held.let_go()
+    daemon.until(lambda: daemon.reader.event("recipe_failed"))
+    assert list(ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").prepared) == []
+    assert daemon.stop() == 0
 
 
 def test_a_bank_that_nothing_names_since_a_reload_is_not_asked_for(start_daemon, small_good, tmp_path):
