@@ -133,12 +133,14 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
             detail = f"expected {_like(_unwrap(kind)[1])}"
         yield f"{where}: got {short(value)}, {_in_words(detail)}"
     else:
-        yield from _home_problem(value, where)
+        yield from _text_problems(value, where)
 
 
-def _home_problem(value: Any, where: str) -> Iterator[str]:
-    """A path that would be taken as it stands: a folder named `~` beside the file."""
-    if isinstance(value, str) and _OF_A_HOME.match(value):
+def _text_problems(value: Any, where: str) -> Iterator[str]:
+    """Texts that no path can be, or that would be taken as they stand: a folder named `~` beside the file."""
+    if isinstance(value, str) and "\0" in value:
+        yield f"{where}: got {short(value)}, expected a text without NUL: neither a path nor a name has one"
+    elif isinstance(value, str) and _OF_A_HOME.match(value):
         yield (
             f"{where}: got {short(value)}, expected a path that is written out: only a shell knows ~ for a "
             "home folder, and a service may have none"
@@ -212,10 +214,7 @@ def short(value: Any) -> str:
 
 def sound(value: Any, kind: Any) -> Any:
     """`value` as `kind`, or None where it has problems."""
-    try:
-        return msgspec.convert(value, kind)
-    except msgspec.ValidationError:
-        return None
+    return None if any(problems(value, kind, "")) else msgspec.convert(value, kind)
 
 
 def as_far_as_sound(item: Any) -> Camera | None:

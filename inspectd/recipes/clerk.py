@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from inspectd.errors import InspectdError
+from inspectd.errors import InspectdError, UnavailableError
 
 _Answer = TypeVar("_Answer")
 
@@ -34,7 +34,11 @@ class DiskClerk:
         done: Callable[[_Answer], None],
         failed: Callable[[InspectdError], None],
     ) -> None:
-        """Have `work` done in the thread; `take_answers` then calls `done` or, where it raised, `failed`."""
+        """Have `work` done in the thread; `take_answers` then calls `done` or, where it raised, `failed`.
+
+        Whatever the operating system refuses of it is an `UnavailableError` to `failed`, as a disk may fail
+        at any look at it. Any other exception is raised by `take_answers`.
+        """
         self._work.put(partial(_attempt, work, done, failed))
 
     def fileno(self) -> int:
@@ -71,6 +75,9 @@ def _attempt(
         return partial(done, work())
     except InspectdError as error:
         return partial(failed, error)
+    except OSError as error:
+        told = UnavailableError(f"{error.filename or 'the disk'}: cannot be used: {error.strerror or error}")
+        return partial(failed, told)
     except Exception as error:  # noqa: BLE001 - a fault of this program: raised again in the loop's thread
         return partial(_raise, error)
 

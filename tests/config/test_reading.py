@@ -333,6 +333,14 @@ def test_a_camera_is_set_only_to_what_its_kind_has(tmp_path, camera, said):
     assert problem.startswith(said)
 
 
+def test_no_text_has_a_nul(tmp_path):
+    text = MINIMAL.replace('"pictures"', '"a\\u0000b"\npresence.empty_folder = "c\\u0000d"')
+    found = sorted(problem.partition(":")[0] for problem in problems(tmp_path, text))
+    assert found == ["cameras[0].folder", "cameras[0].presence.empty_folder"]
+    assert all("x00" in each and "expected a text without NUL" in each for each in problems(tmp_path, text))
+    assert config.examine(tmp_path / "line.toml").cameras == []  # which nothing is to try out
+
+
 def test_a_path_from_a_home_folder_is_not_taken_as_it_stands(tmp_path):
     text = MINIMAL.replace("banks/a", "~/a").replace('"pictures"', '"~"')
     found = problems(tmp_path, text + '[line]\nstate_dir = "~kim/state"\n')
