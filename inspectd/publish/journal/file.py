@@ -218,13 +218,14 @@ class JournalFile:
                 prefix = f"{self._ordinal}:"
                 connection.execute("DELETE FROM open WHERE key >= ? AND key < ?", (prefix, prefix + "~"))
             connection.executemany("INSERT OR REPLACE INTO verdict VALUES (?, ?, ?, ?, ?)", rows)
+            # Before what was opened is written: a part's id, which is its key, may have come again since.
+            closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
+            closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
+            connection.executemany("DELETE FROM open WHERE key = ?", closes)
             connection.executemany(
                 "INSERT OR REPLACE INTO open VALUES (?, ?, ?)",
                 [(self._key(key), record, zlib.crc32(record)) for key, record in group.opened],
             )
-            closes = [(self._key(row.closes),) for row in group.rows if row.closes is not None]
-            closes += [(row.closes_earlier,) for row in group.rows if row.closes_earlier is not None]
-            connection.executemany("DELETE FROM open WHERE key = ?", closes)
             if self._is_disbelieved:
                 connection.execute("DELETE FROM believed")
             if self._clock.ahead_ns:  # the next start goes by it: the newest verdict has the time that leapt

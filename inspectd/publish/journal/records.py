@@ -26,7 +26,8 @@ class Group(msgspec.Struct, frozen=True):
 
     rows: Sequence[Row] = ()
     opened: Sequence[tuple[str, bytes]] = ()
-    """Inspections and parts that have begun: key and record."""
+    """Inspections and parts that have begun and are open: key and record. A row of the group may close one of
+    the same key that was open before."""
     all_open: bool = False
     """`opened` is all that is open in this epoch, and takes the place of what the file has of it."""
 

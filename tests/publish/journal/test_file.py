@@ -213,6 +213,17 @@ def test_what_a_process_left_open_is_handed_to_the_next_start_until_it_is_closed
     third.close()
 
 
+def test_a_part_whose_id_comes_again_is_left_open_though_the_one_before_it_is_closed(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    first.commit(EPOCH, Group([], [("t4711", b"before")]))
+    first.commit(EPOCH, Group([row(1, closes="t4711")], [("t4711", b"again")]))
+    first.close()
+    second = JournalFile(tmp_path, Settings(), "p", "l")
+    left = second.open(EPOCH + 1, is_first=True, may_raise=True).unfinished
+    assert [record for _, record in left] == [b"again"]
+    second.close()
+
+
 def test_writing_all_that_is_open_forgets_what_was_open_in_this_epoch_alone(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.commit(EPOCH, Group([], [("i1", b"earlier")]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -155,8 +157,8 @@ class AnyDisk(RuleBasedStateMachine):
     @rule()
     def begin(self):
         self.begun += 1
-        key = f"i{self.begun}"
-        self.open[key] = key.encode()
+        key = next(key for n in itertools.count() if (key := f"i{n}") not in self.open)  # it may come again
+        self.open[key] = b"%d" % self.begun
         self.pending.remember_open(key, self.open[key])
 
     @rule()
@@ -180,9 +182,9 @@ class AnyDisk(RuleBasedStateMachine):
         if group.all_open:
             self.open_rows.clear()
         self.rows |= {row.seq: row.header for row in group.rows}
-        self.open_rows |= dict(group.opened)
         for row in group.rows:
             self.open_rows.pop(row.closes or "", None)
+        self.open_rows |= dict(group.opened)
         self.pending.committed(0.001)
 
     @precondition(lambda self: self.group is not None)
