@@ -132,6 +132,7 @@ class Changeover:
         self._clock = clock
         self._is_reading = False
         self._is_changing_shadow = False
+        self._is_confirming = False
         self._recording: _Recording | None = None
 
     # --- requests --------------------------------------------------------------------------------------
@@ -220,9 +221,7 @@ class Changeover:
             self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
         elif recipe.name == self._book.in_force.name:
             self._acknowledge(request, reply, recipe)
-            change = Change(AuditAction(request.action), who, door, request.why)
-            confirm = partial(self._records.confirm, change, recipe)
-            self._clerk.ask(confirm, _nothing, partial(self._on_not_confirmed, recipe))
+            self._confirm(Change(AuditAction(request.action), who, door, request.why), recipe)
         elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
             self._refuse_no_shadow(request, reply)
         else:
@@ -337,7 +336,7 @@ class Changeover:
     def _begin_shadow(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         """Read a recipe, record that it is the shadow, and load it."""
         if self._is_changing_shadow:
-            self._refuse(request, reply, RecipeRefusalReason.BUSY, "another shadow is asked for; ask again")
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, "a shadow begins or ends; ask again")
             return
         self._is_changing_shadow = True
         change, old = Change(AuditAction.SHADOW, who, door, request.why), self._shadow.recipe
@@ -372,23 +371,25 @@ class Changeover:
         """Record that there is no shadow any more, and let it go."""
         shadow = self._shadow.recipe
         if self._is_changing_shadow:
-            self._refuse(request, reply, RecipeRefusalReason.BUSY, "another shadow is asked for; ask again")
+            self._refuse(request, reply, RecipeRefusalReason.BUSY, "a shadow begins or ends; ask again")
             return
         if shadow is None or not _names(request, shadow):
             self._refuse_no_shadow(request, reply)
             return
+        self._is_changing_shadow = True
         change = Change(AuditAction.SHADOW, who, door, request.why)
 
         def end(_: object) -> None:
+            self._is_changing_shadow = False
             if self._shadow.recipe is shadow:
                 self._shadow.end(f"ended by {who or 'unknown'} ({door})")
             self._answer(request, reply, shadow, RecipeState.UNLOADED)
 
-        self._clerk.ask(
-            partial(self._records.record_shadow, change, shadow, None),
-            end,
-            lambda error: self._refuse(request, reply, RecipeRefusalReason.NOT_RECORDED, str(error)),
-        )
+        def refuse(error: InspectdError) -> None:
+            self._is_changing_shadow = False
+            self._refuse(request, reply, RecipeRefusalReason.NOT_RECORDED, str(error))
+
+        self._clerk.ask(partial(self._records.record_shadow, change, shadow, None), end, refuse)
 
     def _refuse_no_shadow(self, request: RecipeRequest, reply: Reply) -> None:
         detail = f"{_named(request)} is not the shadow; that is {self._shadow.name or 'none'}"
@@ -455,7 +456,18 @@ class Changeover:
         if not recording.is_given_up:
             self._refuse(recording.request, recording.reply, reason, str(error))
 
+    def _confirm(self, change: Change, recipe: LineRecipe) -> None:
+        """Have the audit file say what is in force; once at a time: who asks without end fills no memory."""
+        if not self._is_confirming:
+            self._is_confirming = True
+            confirm = partial(self._records.confirm, change, recipe)
+            self._clerk.ask(confirm, self._on_confirmed, partial(self._on_not_confirmed, recipe))
+
+    def _on_confirmed(self, _: None) -> None:
+        self._is_confirming = False
+
     def _on_not_confirmed(self, recipe: LineRecipe, error: InspectdError) -> None:
+        self._is_confirming = False
         self._emit("alarm", "recipe_not_recorded", detail=f"{recipe.name}: {error}")
 
     @property

@@ -389,6 +389,36 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
+@needs_root
+def test_who_activates_what_is_in_force_without_end_has_the_disk_asked_once_at_a_time(
+    start_daemon, small_good
+):
+    daemon = free_line(start_daemon, small_good)
+    state = daemon.folder / "state"
+    before: dict[Path, bytes] = {}
+    for name in "ab":
+        before = {path: path.read_bytes() for path in state.glob("audit.*")}
+        add_recipe(state, name, "ab".index(name) + 1, {"free": 0.5})
+        prepare(daemon, name)
+        assert isinstance(ask(daemon, ACTIVATE, name), RecipeAck)
+    for path, data in before.items():
+        path.write_bytes(data)  # as where a copy is put back: each look at it is an alarm
+
+    def alarms() -> int:
+        return sum(event.event == "recipe_not_recorded" for event in daemon.reader.events)
+
+    with held_files(state, lambda name: name == "audit.jsonl") as held:
+        for _ in range(20):
+            assert ask(daemon, ACTIVATE, "b").state is RecipeState.ACTIVE
+        assert held.is_held.wait(10)
+        held.let_go()
+    daemon.until(alarms)
+    assert ask(daemon, ACTIVATE, "b").state is RecipeState.ACTIVE
+    daemon.until(lambda: alarms() > 1)
+    assert alarms() == 2
+    assert daemon.stop() == 0
+
+
 def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, small_good):
     daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"

@@ -21,7 +21,7 @@ from inspectd.client import (
     ShadowResult,
     ask_status,
 )
-from inspectd.recipes.audit import AuditLog, read, shadowed
+from inspectd.recipes.audit import AuditAction, AuditLog, read, shadowed
 from inspectd.scoring.stub import Behaviour
 
 SHADOW, UNSHADOW, PROMOTE = RecipeAction.SHADOW, RecipeAction.UNSHADOW, RecipeAction.PROMOTE
@@ -53,6 +53,24 @@ def test_no_shadow_ends_while_another_one_is_being_recorded(start_daemon, small_
             assert ask(daemon, UNSHADOW, "a").reason is RecipeRefusalReason.BUSY
         assert answer.result(10).state is RecipeState.LOADING
     assert shadowed(state / "audit.jsonl").id == "b"
+
+
+def test_a_shadow_that_is_ended_twice_at_once_has_one_end_by_the_audit_file(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": THRESHOLD})
+    begin_shadow(daemon, "a")
+    with ThreadPoolExecutor(1) as asking:
+        with AuditLog(state / "audit.jsonl"):  # somebody writes a record, and the line waits for it
+            answer = asking.submit(ask, daemon, UNSHADOW, "a")
+            with pytest.raises(TimeoutError):
+                answer.result(0.2)
+            assert ask(daemon, UNSHADOW, "a").reason is RecipeRefusalReason.BUSY
+        assert answer.result(10).state is RecipeState.UNLOADED
+    assert ask(daemon, UNSHADOW, "a").reason is RecipeRefusalReason.NO_SHADOW
+    told = [each.new is None for each in read(state / "audit.jsonl") if each.action is AuditAction.SHADOW]
+    assert told == [False, True]
+    begin_shadow(daemon, "a")  # one may begin again
 
 
 def test_a_shadow_compares_and_is_promoted(start_daemon, small_good):
