@@ -18,7 +18,10 @@ from inspectd.errors import InspectdError
 from inspectd.ipc.messages import CarriesDescriptors
 
 MAX_MESSAGE_BYTES: Final = 4 << 20
-_BUFFER_BYTES: Final = 4 << 20
+BUFFER_BYTES: Final = 4 << 20
+"""Asked of the kernel, which allows `net.core.wmem_max` at most."""
+_KEPT_BACK_BYTES: Final = 32
+"""Of a buffer by the kernel, from one message (unix_dgram_sendmsg)."""
 _MAX_DESCRIPTORS: Final = 8
 """Beside one record; a door gets one for each socket of the bus."""
 _DESCRIPTOR_BYTES: Final = 4
@@ -43,6 +46,15 @@ class ChannelMessageError(InspectdError):
     """The other process sent something that is not a record of this channel."""
 
 
+def largest_message_bytes() -> int:
+    """How large a message a channel carries on this machine."""
+    ends = Channel.pair()
+    with ends[0], ends[1]:
+        ends[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+        had = ends[0].getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        return min(MAX_MESSAGE_BYTES, had - _KEPT_BACK_BYTES)
+
+
 class Channel(Generic[Received]):
     """One end of a channel. Sends any record; receives the union of records it was made for."""
 
@@ -55,7 +67,7 @@ class Channel(Generic[Received]):
         """
         end.settimeout(0)
         # A heatmap of a large input is bigger than the default buffer. The limit may be lower than asked.
-        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER_BYTES)
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
         self._socket = end
         self._encoder = msgspec.msgpack.Encoder()
         self._decoder: msgspec.msgpack.Decoder[Received] = msgspec.msgpack.Decoder(receives)

@@ -36,7 +36,7 @@ from inspectd.errors import (
     UnavailableError,
 )
 from inspectd.ipc import child
-from inspectd.ipc.channel import Channel
+from inspectd.ipc.channel import BUFFER_BYTES, Channel, largest_message_bytes
 from inspectd.ipc.messages import AttachRing, DetachRing
 from inspectd.ipc.ring import FrameRing, RingError
 from inspectd.log import event
@@ -69,6 +69,9 @@ _AT_ONCE: Final = 2
 """Batches on a device that overlaps: the frames of one are uploaded while the other is computed."""
 
 _TRIALS: Final = 3
+_HEATMAP_VALUE_BYTES: Final = 2
+_BESIDE_HEATMAP_BYTES: Final = 16_384
+"""What a record has beside its heatmap, at most."""
 
 Seen = list[tuple[Inspection, NDArray[np.uint8]]]
 """Inspections with their frames' pixels, (H, W, 3) uint8 BGR or (H, W, 1), in their rings."""
@@ -214,14 +217,19 @@ class ScoringWorker:
 
 
 @faults_told()
-def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
+def load(start: StartScoring, most_record_bytes: int | None = None) -> tuple[ScoringReady, dict[str, Scorer]]:
     """Load and warm up the bank of every recipe that is placed in this process; the scorers by recipe.
+
+    Args:
+        start: what to load.
+        most_record_bytes: of a record with a heatmap; None: what this machine lets a channel carry.
 
     Raises:
         BankError: a bank or a threshold cannot be used, or the device never holds all banks; it names one.
         UnavailableError: the device is not there, does not hold all of them now, was lost meanwhile, or is
-            too slow for one of them.
+            too slow for one of them; or a channel of this machine does not carry the heatmaps of one.
     """
+    most_record_bytes = largest_message_bytes() if most_record_bytes is None else most_record_bytes
     began = time.perf_counter()
     start, reaches = _usable(start)
     start = with_room(start)
@@ -237,9 +245,10 @@ def load(start: StartScoring) -> tuple[ScoringReady, dict[str, Scorer]]:
         if scorer.check is not None:
             scorer.check.admit(switched_off(recipe.quality_off))
         scorer.warm_up(start.max_batch)
-        _warm_up_as_used(scorer)
+        heatmap_shape = _warm_up_as_used(scorer)
         pace = measured_pace(recipe.name, scorer, start.max_batch)
         try:
+            _admit_heatmap(heatmap_shape, recipe.bank, most_record_bytes)
             _admit_pace(start, pace, recipe.bank, is_one_by_one=scorer.is_one_by_one)
         except UnavailableError as error:
             _leave_out(start, recipe.name, error)
@@ -291,8 +300,25 @@ def _admit_pace(start: StartScoring, pace: Pace, bank: str, *, is_one_by_one: bo
         event(_log, logging.WARNING, "bank_near_stall", recipe=pace.recipe, bank=bank, detail=near)
 
 
-def _warm_up_as_used(scorer: Scorer) -> None:
-    """Score odd pictures of the size of the bank's images.
+def _admit_heatmap(shape: tuple[int, int], bank: str, most_bytes: int) -> None:
+    """Refuse a bank of which no score would reach the main process: each would end this one.
+
+    Raises:
+        UnavailableError: its heatmaps are larger than a channel carries here.
+    """
+    rows, columns = shape
+    needed = rows * columns * _HEATMAP_VALUE_BYTES + _BESIDE_HEATMAP_BYTES
+    if needed > most_bytes:
+        kernel = f"set net.core.wmem_max to {BUFFER_BYTES} (sysctl), or " if needed <= BUFFER_BYTES else ""
+        raise UnavailableError(
+            f"bank {bank}: its heatmaps of {rows} x {columns} take {needed} bytes, and processes of this "
+            f"machine can send one another {most_bytes} at once; {kernel}build it for a smaller input "
+            "(--size), or with --grid coarse"
+        )
+
+
+def _warm_up_as_used(scorer: Scorer) -> tuple[int, int]:
+    """Score odd pictures of the size of the bank's images; rows and columns of their heatmaps.
 
     Blank ones of the network's size go neither through the resizing nor through all of the search.
     """
@@ -300,7 +326,9 @@ def _warm_up_as_used(scorer: Scorer) -> None:
     size = info.image_sizes[0] if info.image_sizes else (2 * info.input_height, 2 * info.input_width)
     noise = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
     for _ in range(_TRIALS):
-        scorer.score([noise])
+        (image,) = scorer.score([noise])
+    rows, columns = image.heatmap.shape
+    return rows, columns
 
 
 def _usable(start: StartScoring) -> tuple[StartScoring, dict[str, Reach]]:

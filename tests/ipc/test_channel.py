@@ -4,10 +4,17 @@ import os
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inspectd.capture.messages import Stop, ToCapture
-from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
+from inspectd.ipc.channel import (
+    Channel,
+    ChannelClosedError,
+    ChannelFullError,
+    ChannelMessageError,
+    largest_message_bytes,
+)
 from inspectd.ipc.messages import Alive, RingReady
 from inspectd.records import Score
 from inspectd.scoring.messages import FromScoring
@@ -64,6 +71,22 @@ def test_a_heatmap_of_a_large_input_fits(ends):
     score = Score(1, 1, 0.5, bytes(128 * 128 * 2), 128, 128, "sha", {})
     child.send(score)
     assert main.receive() == (score, [])
+
+
+def test_the_largest_message_there_can_be_is_carried_and_no_larger_one(ends):
+    main, child = ends
+    most = largest_message_bytes()
+    empty = len(msgspec.msgpack.encode(Score(1, 1, 0.5, bytes(1 << 17), 1, 1, "sha", {}))) - (1 << 17)
+    score = Score(1, 1, 0.5, bytes(most - empty), 1, 1, "sha", {})
+    child.send(score)
+    assert main.receive() == (score, [])
+
+    def carry_larger() -> None:
+        child.send(msgspec.structs.replace(score, heatmap=bytes(most - empty + 1)))
+        main.receive()
+
+    with pytest.raises(ChannelMessageError):  # the kernel does not take it, or who receives it
+        carry_larger()
 
 
 def test_the_other_ends_death_is_seen_after_its_last_record(ends):

@@ -29,6 +29,17 @@ def test_a_bank_to_spare_that_is_damaged_or_gone_is_left_out_and_one_that_is_nee
             load(msgspec.structs.replace(start, spare=spare))
 
 
+def test_a_bank_whose_heatmaps_the_machine_carries_to_nobody_is_refused_before_it_scores(
+    bank_file: Path,
+) -> None:
+    recipes = tuple(KeyedRecipe(name=name, bank=str(bank_file)) for name in ("first", "second"))
+    start = StartScoring(ScoringSettings(device="cpu"), recipes, 1, spare=("first", "second"))
+    found, scorers = load(start, most_record_bytes=16_385)
+    assert (found.banks, found.paces, scorers) == ([], [], {})
+    with pytest.raises(UnavailableError, match=r"send one another 16385 at once; set net\.core\.wmem_max"):
+        load(msgspec.structs.replace(start, spare=("second",)), most_record_bytes=16_385)
+
+
 def test_a_bank_to_spare_that_is_too_slow_now_is_left_out_and_one_that_is_needed_is_refused(
     bank_file: Path,
 ) -> None:
