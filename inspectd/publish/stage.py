@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -50,6 +51,7 @@ class PublishStage:
         self._metrics = metrics
         self._dropped = {camera.name: 0 for camera in config.cameras}
         self._without_score: dict[int, int] = {}  # inspection id to seq
+        self._after: dict[int, list[Callable[[], None]]] = {}  # what goes out after the verdict of that seq
         self._recipe_sha256: dict[str, str] = {}
 
     def use_banks(self, judged: Iterable[tuple[Recipe, BankInForce]]) -> None:
@@ -71,7 +73,7 @@ class PublishStage:
 
     def publish_shadow(self, score: ShadowScore) -> None:
         """Send what a shadow makes of a frame."""
-        self._bus.send(score.camera, wire.Kind.SHADOW, score)
+        self._send_after(score.seq, partial(self._bus.send, score.camera, wire.Kind.SHADOW, score))
 
     def count_drop(self, camera: str) -> None:
         """Count a lost frame for its camera's next verdict."""
@@ -109,6 +111,8 @@ class PublishStage:
             self._metrics.verdict(recorded)
             if outcome.score is not None and recorded.threshold is not None:
                 self._heatmap(recorded.seq, inspection, outcome.score, recorded.threshold)
+            for send in self._after.pop(recorded.seq, ()):
+                send()
 
         if outcome.score is None:
             self._remember(inspection.inspection_id, verdict.seq)
@@ -219,8 +223,20 @@ class PublishStage:
             part_id=trigger.part_id if trigger else None,
             region=None if inspection.region is None else inspection.region.name,
         )
-        self._bus.send(late.camera, wire.Kind.LATE, late)
-        self._heatmap(seq, inspection, score, judged_by.threshold)
+        threshold = judged_by.threshold
+
+        def publish() -> None:
+            self._bus.send(late.camera, wire.Kind.LATE, late)
+            self._heatmap(seq, inspection, score, threshold)
+
+        self._send_after(seq, publish)
+
+    def _send_after(self, seq: int, send: Callable[[], None]) -> None:
+        """Have what names a verdict go out after it: it may still be on its way to the disk."""
+        if seq > self.last_seq:
+            self._after.setdefault(seq, []).append(send)
+        else:
+            send()
 
     def reached(self) -> Position:
         """The last verdict that was published."""
