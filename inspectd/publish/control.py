@@ -114,7 +114,7 @@ class ControlStage:
             events: answers triggers; what cannot be read is passed by, as it may have been a part's trigger.
             requests: answers requests for recipes and checks.
             when_recorded: calls what it is given once all that was admitted so far would survive a crash; so
-                an acknowledged trigger gets its verdict, whatever happens.
+                an acknowledged trigger gets its verdict, whatever happens. Where the disk is late: at once.
             metrics: counts each answer.
             line: `PLANT/LINE` that this is: a request that means another one is refused.
         """
