@@ -20,7 +20,7 @@ from inspectd.metrics import Metrics
 from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook
-from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.recipes.stored import (
     RECORD_NS,
     Change,
@@ -303,7 +303,7 @@ class Changeover:
         what = "which record is in force cannot be noted"
         self._clerk.ask(
             self._records.settle,
-            _nothing,
+            nothing,
             lambda error: self._emit("alarm", "recipe_not_recorded", detail=f"{what}: {error}"),
         )
         self._clerk.ask(
@@ -532,10 +532,6 @@ class Changeover:
         self._metrics.recipe_request(None if request is None else request.action, reason)
         name = None if request is None else request.request
         reply(RecipeRefusal(name, reason, detail[:_MAX_DETAIL_CHARACTERS]))
-
-
-def _nothing(_: object) -> None:
-    """It is in force and recorded, and that is all."""
 
 
 def _unreadable(error: InspectdError) -> RecipeRefusalReason:

@@ -29,7 +29,7 @@ from inspectd.line_audit import LineAudit, past_by_audit
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
 from inspectd.recipes.book import RecipeBook, title_of
-from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.recipes.line_file import camera_stamps_of
 from inspectd.records import FrameRef, Inspection, Outcome, PendingView, Trigger
 from inspectd.wire import Evaluation, Reason
@@ -509,7 +509,7 @@ class GoldenChecks:
         self._emit(_SEVERITY.get(state, "alarm"), f"golden_{state}", detail=detail)
         if state in {GoldenState.DUE, GoldenState.OVERDUE} and change.due_utc_ns is not None:
             due = CheckDue(max(0, change.due_utc_ns), subject.recipe, subject.version, subject.sha256)
-            self._recorder.write(due, f"recipe {subject.recipe}: check due", _nothing, _nothing)
+            self._recorder.write(due, f"recipe {subject.recipe}: check due", nothing, nothing)
 
     def _record(
         self,
@@ -539,7 +539,3 @@ class GoldenChecks:
 
 def _identity(frame: FrameRef) -> tuple[str, int, int]:
     return frame.place, frame.generation, frame.seq
-
-
-def _nothing(*_: object) -> None:
-    """It is recorded or will be, and that is all."""

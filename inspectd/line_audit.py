@@ -22,7 +22,7 @@ from inspectd.golden.schedule import GoldenPast
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
 from inspectd.recipes.book import title_of
-from inspectd.recipes.clerk import DiskClerk
+from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
 
@@ -75,7 +75,7 @@ class LineAudit:
         self._ask(partial(record_changed_judgements, self._path, list(judged)), "thresholds and banks")
 
     def _ask(self, work: Callable[[], object], what: str) -> None:
-        self._clerk.ask(partial(self._write, work), _nothing, partial(self._on_failed, what))
+        self._clerk.ask(partial(self._write, work), nothing, partial(self._on_failed, what))
 
     def _write(self, work: Callable[[], object]) -> None:
         """In the clerk's thread: write into no other file than the one of the start."""
@@ -183,7 +183,3 @@ def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]
             old = last.get(recipe)
             why = "found by the line; who changed it is not known to it" if old else "the first record of it"
             append_record(audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, recipe, old, new, why))
-
-
-def _nothing(_: object) -> None:
-    """It is recorded, and that is all."""

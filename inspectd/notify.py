@@ -25,7 +25,6 @@ class Notifier:
     Attributes:
         watchdog_interval_ns: time systemd waits for `watchdog()` before it ends the service; None if it does
             not watch this process.
-        failures: messages that could not be sent.
     """
 
     def __init__(self, address: str | None, watchdog_interval_ns: int | None = None) -> None:
@@ -44,7 +43,6 @@ class Notifier:
                 "that begins with @; unset it when inspectd is not started by systemd"
             )
         self.watchdog_interval_ns = watchdog_interval_ns
-        self.failures = 0
         self._serving = False
         self._address = None if address is None else "\0" + address[1:] if address[0] == "@" else address
 
@@ -96,7 +94,6 @@ class Notifier:
                 sender.sendto(message.encode(), self._address)
         except OSError as error:
             # The line keeps running; systemd acts by itself if it receives nothing.
-            self.failures += 1
             _log.warning("cannot notify systemd of %s: %s", message, error)
 
 

@@ -19,7 +19,7 @@ from inspectd.alarms import EmitEvent
 from inspectd.batching.judge import is_like_the_banks, judge
 from inspectd.config import Config
 from inspectd.ipc.ring import FrameRing
-from inspectd.ipc.slot_holds import SlotHolds
+from inspectd.ipc.slot_holds import SlotHolds, share_of
 from inspectd.metrics import Metrics
 from inspectd.recipes.book import FILE, LineRecipe, title_of
 from inspectd.records import (
@@ -298,7 +298,7 @@ class Shadow:
         is_set = frame.camera_settings == run.recipe.camera_settings.get(frame.camera, UNSET)
         if not is_set or not is_like_the_banks(frame, bank):
             return ShadowResult.FORMAT if is_set else ShadowResult.CAMERA_SETTINGS
-        share = max(1, self._slots[frame.camera] // 4)
+        share = share_of(self._slots[frame.camera])
         is_full = self.holds.count_of(frame.camera) >= share and not self.holds.holds_slot_of(frame)
         is_short = free_slots <= share or is_full
         if is_short or len(run.offered) >= _MOST_AT_ONCE or self._waiting():
@@ -319,7 +319,7 @@ class Shadow:
 
     def relieve(self, camera: str, free_slots: int) -> None:
         """Give slots back to a camera that has few left: what it captures comes first."""
-        if free_slots <= max(1, self._slots[camera] // 4):
+        if free_slots <= share_of(self._slots[camera]):
             for frame in self.holds.frames_of(camera):
                 self.holds.end(frame)
 

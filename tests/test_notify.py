@@ -36,7 +36,6 @@ def test_every_message_reaches_the_manager(manager: socket.socket) -> None:
     assert received == ["READY=1", "STATUS=2 cameras up scoring warm", "WATCHDOG=1", "STOPPING=1"]
     assert reloading == "RELOADING=1"
     assert 0 <= time.monotonic() * 1e6 - int(usec) < 10e6
-    assert notifier.failures == 0
 
 
 def test_a_manager_that_does_not_watch_hears_no_watchdog(manager: socket.socket) -> None:
@@ -72,21 +71,20 @@ def test_without_a_manager_nothing_happens() -> None:
     notifier = Notifier.from_environment({})
     notifier.ready()
     notifier.watchdog()
-    assert (notifier.watchdog_interval_ns, notifier.failures) == (None, 0)
+    assert notifier.watchdog_interval_ns is None
 
 
-def test_a_manager_that_is_gone_is_counted_and_does_not_raise(tmp_path: Path, caplog) -> None:
+def test_a_manager_that_is_gone_is_logged_and_does_not_raise(tmp_path: Path, caplog) -> None:
     notifier = Notifier(str(tmp_path / "gone"))
     notifier.ready()
-    assert notifier.failures == 1
     assert "cannot notify systemd of READY=1" in caplog.text
 
 
-def test_a_manager_that_reads_nothing_does_not_stop_the_line(manager: socket.socket) -> None:
+def test_a_manager_that_reads_nothing_does_not_stop_the_line(manager: socket.socket, caplog) -> None:
     notifier = Notifier(manager.getsockname())
     for _ in range(100_000):
         notifier.status("more than it reads")
-        if notifier.failures:
+        if caplog.records:
             return
     pytest.fail("the socket never filled up")
 

@@ -15,7 +15,7 @@ from inspectd.evidence.record import Facts
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
-from inspectd.ipc.slot_holds import SlotHolds
+from inspectd.ipc.slot_holds import SlotHolds, share_of
 from inspectd.records import BankInForce, EvidenceResult, FrameRef, Outcome
 from inspectd.wire import Verdict
 
@@ -135,7 +135,7 @@ class EvidenceStage(RingClient):
             return EvidenceResult.RATE_LIMITED
         if self._channel is None:
             return EvidenceResult.DOWN
-        share = max(1, self._slots[frame.camera] // 4)
+        share = share_of(self._slots[frame.camera])
         full = self.holds.count >= _MAX_HELD or self.holds.count_of(frame.camera) >= share
         full = full and not self.holds.holds_slot_of(frame)  # of its other regions, which costs nothing more
         return EvidenceResult.BUSY if full or len(self._unfinished) >= _MAX_UNFINISHED else None

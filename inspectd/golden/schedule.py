@@ -226,15 +226,6 @@ class GoldenSchedule:
             return None
         return utc_ns + course.due_since_ns + self._grace_ns - now_ns
 
-    def wake_ns(self) -> int | None:
-        """When a state changes next by the monotonic clock, if `turn` was called for what was before."""
-        times = [
-            course.next_ns if course.due_since_ns is None else course.due_since_ns + self._grace_ns
-            for course in self._courses.values()
-            if course.is_in_force and course.told in {GoldenState.PASSED, GoldenState.DUE}
-        ]
-        return min((at for at in times if at is not None), default=None)
-
     # --- one subject --------------------------------------------------------------------------------------
 
     def _put_in_force(self, subjects: Iterable[GoldenSubject], now_ns: int) -> list[_Course]:

@@ -8,6 +8,12 @@ import msgspec
 
 from inspectd.records import FrameRef
 
+
+def share_of(slots: int) -> int:
+    """The most of a camera's slots that one stage may hold; where no more are free, the camera is short."""
+    return max(1, slots // 4)
+
+
 _SlotKey = tuple[str, int, int, int]
 
 

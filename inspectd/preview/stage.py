@@ -12,7 +12,7 @@ from inspectd.config import Config
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
-from inspectd.ipc.slot_holds import SlotHolds
+from inspectd.ipc.slot_holds import SlotHolds, share_of
 from inspectd.preview.messages import FromPreview, MakePreview, PreviewMade, PreviewNotMade, StartPreview
 from inspectd.preview.pace import PreviewPace
 from inspectd.records import FrameRef, Outcome, PreviewResult, Score
@@ -127,7 +127,7 @@ class PreviewStage(RingClient):
 
     def relieve(self, camera: str, free_slots: int) -> None:
         """Give slots back to a camera that has few left: its frames come first."""
-        if self._unfinished and free_slots <= self._share(camera):
+        if self._unfinished and free_slots <= share_of(self._slots[camera]):
             for frame in self.holds.frames_of(camera):
                 self.holds.end(frame)
 
@@ -165,14 +165,11 @@ class PreviewStage(RingClient):
         for preview_id in list(self._unfinished):
             self._finish(preview_id, PreviewResult.DOWN)
 
-    def _share(self, camera: str) -> int:
-        return max(1, self._slots[camera] // 4)
-
     def _refusal(self, frame: FrameRef, free_slots: int) -> PreviewResult | None:
         """Reason for making none, found before anything is sent; None if there is none."""
         if self._channel is None or not self._is_up:
             return PreviewResult.DOWN
-        share = self._share(frame.camera)
+        share = share_of(self._slots[frame.camera])
         is_full = self.holds.count_of(frame.camera) >= share and not self.holds.holds_slot_of(frame)
         is_full = is_full or len(self._unfinished) >= _MAX_UNFINISHED
         is_under_way = any(asked.frame.place == frame.place for asked in self._unfinished.values())

@@ -127,10 +127,7 @@ class ControlStage:
 
     def take(self, client: Asker, request: Request) -> None:
         """Answer a client's message."""
-        parts = request.parts
-        # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
-        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        parts = parts[len(envelope) :]
+        envelope, parts = request.unwrapped()
         schema = schema_of(parts)
         if schema == _GOLDEN:
             self._take_golden(client, envelope, parts, request.key)

@@ -110,10 +110,7 @@ class SyncStage:
 
     def take(self, client: Asker, request: Request) -> None:
         """Answer a client's request, at once or when it has its turn."""
-        parts = request.parts
-        # A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
-        envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
-        self._take(client, envelope, parts[len(envelope) :])
+        self._take(client, *request.unwrapped())
 
     def delivered(self, delivered: Delivered) -> None:
         """A client has taken the message in flight to it, or will not."""

@@ -68,6 +68,10 @@ class DiskClerk:
             os.eventfd_write(self._event_fd, 1)
 
 
+def nothing(*_: object) -> None:
+    """What to do with an answer from which nothing follows."""
+
+
 def _attempt(
     work: Callable[[], Any], done: Callable[[Any], None], failed: Callable[[InspectdError], None]
 ) -> Callable[[], None]:

@@ -42,6 +42,7 @@ class ScoringStage(RingClient):
     """A job for the supervisor: keeps a scoring process supplied with rings and batches."""
 
     receives: Any = FromScoring
+    _start: StartScoring
 
     def __init__(
         self, process: int, name: str, start: StartScoring, events: ScoringEvents, command: Sequence[str]
@@ -59,12 +60,11 @@ class ScoringStage(RingClient):
         self._process = process
         self._may_share = len(start.scoring.devices) > 1
         self._events = events
-        self.load(start)
         self._await()
 
     def load(self, start: StartScoring) -> None:
         """Begin every process from now on with this."""
-        self._start: StartScoring = start
+        self._start = start
 
     def keep(self, needed: set[str], spare: Iterable[str] = ()) -> None:
         """Begin every process from now on with no other recipes, and with its full share of time.

@@ -72,6 +72,14 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     came_ns: int
     key: str = ""
 
+    def unwrapped(self) -> tuple[list[bytes], list[bytes]]:
+        """What goes before the answer's parts, and the message's own.
+
+        A REQ socket puts an empty part before its message and wants it back; a DEALER need not.
+        """
+        begin = 1 if len(self.parts) > 1 and not self.parts[0] else 0
+        return self.parts[:begin], self.parts[begin:]
+
 
 class Delivered(msgspec.Struct, frozen=True, array_like=True, tag="delivered"):
     """Door to main: an answer with a ticket went out, or never will: its client is gone or does not read."""
