@@ -6,8 +6,6 @@ import atexit
 import gc
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,6 +18,7 @@ from support.cells import cells, link, shrink
 from support.daemon import WELL, Daemon
 from support.once import made_once
 
+from inspectd import cli
 from inspectd.scoring.stub import Behaviour
 
 # As the command does for itself: busy-waiting threads make everything here many times slower.
@@ -74,13 +73,13 @@ def small_mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bank_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small bank of real cells, made by the real command."""
+    """A small bank of real cells, made by the real command, in this process: it loads torch once."""
 
     def build(folder: Path) -> None:
         images = link(cells(defective=False)[0:60:2], folder / "images")
         command = ["bank", "build", "--images", str(images), "--out", str(folder / "cells.safetensors")]
         command += ["--pastes", "0", "--size", "128", "--precision", "float32"]
-        subprocess.run([sys.executable, "-m", "inspectd", *command], check=True, capture_output=True)
+        assert cli.main(command) == 0
 
     return made_once(tmp_path_factory, "bank", build) / "cells.safetensors"
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from support.cells import cells
 
+from inspectd import cli
 from inspectd.bank.file import read_bank
+from inspectd.errors import ExitCode
 
 SIDE: Final = 128
 _NUMBER_BITS: Final = 32
@@ -109,16 +111,20 @@ def build_bank(folder: Path) -> Bank:
     """Build a small bank with the real command and place its threshold.
 
     Raises:
-        RuntimeError: good and bad parts lie too close together to judge a daemon by.
+        RuntimeError: it cannot be built, or good and bad parts lie too close together to judge a daemon by.
     """
     images = folder / "good"
     images.mkdir(parents=True)
     for number, pixels in enumerate(_good_cells()):
         cv2.imwrite(str(images / f"{number:02}.png"), pixels)
     file = folder / "parts.safetensors"
-    command = [sys.executable, "-m", "inspectd", "bank", "build", "--tune", "off", "--images", str(images)]
-    command += ["--out", str(file), "--pastes", "0", "--precision", "float32"]
-    subprocess.run([*command, "--size", str(SIDE), "--coreset", "500"], check=True, capture_output=True)
+    command = ["bank", "build", "--tune", "off", "--images", str(images), "--out", str(file), "--pastes", "0"]
+    command += ["--precision", "float32", "--size", str(SIDE), "--coreset", "500"]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = cli.main(command)  # here: placing the threshold takes torch in this process too
+    if code != ExitCode.OK:
+        raise RuntimeError(said.getvalue())
     return Bank(file, _threshold(file))
 
 
