@@ -18,6 +18,7 @@ def looked_at(folder: Path, *tests: str) -> tuple[int, str]:
         (folder / f"test_{number}.py").write_text(text.format(number))
     (folder / "pytest.ini").write_text("[pytest]\n")
     environment = {name: value for name, value in os.environ.items() if name != "ALONE"}
+    environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # these tests need none of those installed here
     first = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=folder, env=environment, check=False)
     done = subprocess.run(
         [sys.executable, PROGRAM, str(first.returncode)],

@@ -123,7 +123,7 @@ def test_a_bank_with_a_new_threshold_is_not_converted_again(
 @pytest.fixture(scope="module")
 def bank_with_lists(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("lists") / "fine.bank"
-    spec = BuildSpec(height=96, width=96, patches=PatchOptions(grid="fine"), coreset=0.1)
+    spec = BuildSpec(height=64, width=64, patches=PatchOptions(grid="fine"), coreset=0.1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("inspectd.bank.lists.pays", lambda *_: True)
         build_bank(find_images(good_folder)[:14], path, spec, lambda *_: None)
