@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from support.once import made_once
 
+from inspectd.backends.scorer import Scorer
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
@@ -22,6 +23,7 @@ def detector_banks(good_folder: Path, tmp_path_factory: pytest.TempPathFactory) 
         for kind in KINDS:
             spec = BuildSpec(detector=kind, height=96, width=96)
             build_bank(images, folder / f"{kind}.bank", spec, lambda *_: None)
+            Scorer.load(folder / f"{kind}.bank", "cpu")  # converted here, where torch is loaded already
 
     folder = made_once(tmp_path_factory, "detectors", build)
     return {kind: folder / f"{kind}.bank" for kind in KINDS}

@@ -50,11 +50,14 @@ def inspectd(inspectd: Callable[..., Done]) -> Callable[..., Done]:
 def test_build_show_evaluate_compare(
     inspectd: Callable[..., Done], good_folder: Path, mixed_folder: Path, bank_file: Path, tmp_path: Path
 ) -> None:
-    bank = tmp_path / "x.bank"
+    bank, data = tmp_path / "x.bank", tmp_path / "data"
+    for label in ("good", "defective"):
+        link(find_images(mixed_folder / label)[:8], data / label)
+    images = link(find_images(good_folder)[:20], tmp_path / "images")
     build = inspectd(
         "build",
         "--images",
-        good_folder,
+        images,
         "--out",
         bank,
         "--size",
@@ -79,14 +82,14 @@ def test_build_show_evaluate_compare(
     assert "intact" in inspectd("show", bank).stdout
 
     page = tmp_path / "r.html"
-    evaluate = inspectd("evaluate", bank, "--data", mixed_folder, "--report", page, "--json")
+    evaluate = inspectd("evaluate", bank, "--data", data, "--report", page, "--json")
     assert evaluate.returncode == 0, evaluate.stderr
     figures = json.loads(evaluate.stdout)
     keys = "image_auroc average_precision f1_max pixel_auroc aupro threshold false_reject_rate escape_rate"
     assert {*keys.split(), "latency_ms", "bank_mb"} <= set(figures)
     assert page.read_text().startswith("<!doctype html>")
 
-    compare = json.loads(inspectd("compare", bank, bank_file, "--data", mixed_folder, "--json").stdout)
+    compare = json.loads(inspectd("compare", bank, bank_file, "--data", data, "--json").stdout)
     assert compare[str(bank)]["image_auroc"] == figures["image_auroc"]
     assert set(compare) == {str(bank), str(bank_file)}
     first, second = compare[str(bank)], compare[str(bank_file)]
@@ -98,7 +101,7 @@ def test_build_show_evaluate_compare(
     assert (
         second["fails_what_the_first_passes"] - second["passes_what_the_first_fails"] == failed[1] - failed[0]
     )
-    assert "rejected, own threshold" in inspectd("compare", bank, bank_file, "--data", mixed_folder).stdout
+    assert "rejected, own threshold" in inspectd("compare", bank, bank_file, "--data", data).stdout
 
 
 def folder_with_an_odd_one(good_folder: Path, tmp_path: Path) -> Path:
