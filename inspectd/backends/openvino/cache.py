@@ -6,10 +6,12 @@ damaged counts as missing.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
 import logging
+import os
 from pathlib import Path
 from typing import Final
 
@@ -74,6 +76,8 @@ class ModelCache:
         if hashlib.sha256(content).digest() != digest:
             event(_log, logging.WARNING, "cache_entry_damaged", path=str(path))
             return None
+        with contextlib.suppress(OSError):  # of another user: its entries are as old as they were written
+            os.utime(path)
         return content
 
     def _write(self, path: Path | None, content: bytes) -> None:
@@ -88,7 +92,7 @@ class ModelCache:
 
     @staticmethod
     def _forget_oldest(folder: Path) -> None:
-        """Keep the newest entries; one that cannot be removed is passed over and named."""
+        """Keep the entries used last; one that cannot be removed is passed over and named."""
         ages = {entry: age for entry in folder.glob("*.models*") if (age := _age(entry)) is not None}
         for entry in sorted(ages, key=lambda entry: ages[entry])[:-_MOST_ENTRIES]:
             try:
@@ -98,7 +102,7 @@ class ModelCache:
 
 
 def _age(entry: Path) -> int | None:
-    """When it was written, in nanoseconds; None if it is gone or cannot be looked at."""
+    """When it was used last, in nanoseconds; None if it is gone or cannot be looked at."""
     try:
         return entry.stat().st_mtime_ns
     except OSError:

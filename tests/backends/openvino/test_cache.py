@@ -51,6 +51,18 @@ def test_old_entries_make_room(tmp_path: Path) -> None:
     assert cache.models(f"{69:064x}") == MODELS
 
 
+def test_an_entry_in_use_is_not_among_the_old_ones(tmp_path: Path) -> None:
+    """A line loads its bank at every start, and other banks come and go beside it."""
+    cache = ModelCache(tmp_path)
+    for number in range(64):
+        cache.keep_models(f"{number:064x}", MODELS)
+    assert cache.models(f"{0:064x}") == MODELS
+    for number in range(64, 100):
+        cache.keep_models(f"{number:064x}", MODELS)
+    assert cache.models(f"{0:064x}") == MODELS
+    assert cache.models(f"{1:064x}") is None
+
+
 def test_a_folder_that_cannot_be_written_costs_only_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
