@@ -25,6 +25,7 @@ from nats.js import JetStreamContext, api
 
 from inspectd import log
 from inspectd.errors import InputError
+from inspectd.fleet.answers import checked, max_payload
 from inspectd.fleet.keys import UserKey, read_key
 from inspectd.fleet.settings import ServersLink
 
@@ -100,12 +101,16 @@ class Servers:
         js: the stream engine.
         lost: done when the connection is gone.
         max_payload_bytes: the longest message the server takes.
+
+    Raises:
+        ServersError: it does not say that.
     """
 
     def __init__(self, client: Client, lost: asyncio.Future[None], denials: _Denials) -> None:
         self.js: JetStreamContext = client.jetstream(timeout=_ANSWER_SECONDS)
         self.lost = lost
-        self.max_payload_bytes = client.max_payload
+        with as_servers_error():
+            self.max_payload_bytes = max_payload(client.max_payload)
         self._client, self._denials = client, denials
 
     @property
@@ -126,7 +131,7 @@ class Servers:
         try:
             with as_servers_error():
                 async with self._denials.end_waiting():
-                    return await answer
+                    return checked(await answer)
         except ServersError as error:
             # The library waits for an answer to what was denied; that it was came beside it.
             if len(self._denials.said) > denied:
@@ -202,6 +207,7 @@ class StreamPull:
                         words = (message.headers or {}).get("Description", "")
                         raise ServersError(f"{self._next}: {status} {words}".strip())
                     break
+                checked(message.metadata)
                 found.append(message)
         return found
 
@@ -303,6 +309,8 @@ def as_servers_error() -> Iterator[None]:
         raise NotThereError(_said(error)) from error
     except (nats.errors.Error, OSError, TimeoutError) as error:
         raise ServersError(_said(error)) from error
+    except msgspec.ValidationError as error:
+        raise ServersError(f"what they say is no answer to this: {error}") from error
     # The library takes an answer apart without asking whether it is one.
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ServersError(f"what they say cannot be understood: {type(error).__name__}: {error}") from error
@@ -338,7 +346,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, nats.js.errors.APIError):
-        return error.description or str(error)
+        return str(error.description or error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return str(error).removeprefix("nats: ") or type(error).__name__

@@ -14,13 +14,7 @@ from nats.js import api
 
 from inspectd import log
 from inspectd.fleet.names import LineNames
-from inspectd.fleet.servers import (
-    NotThereError,
-    Servers,
-    ServersError,
-    StreamPull,
-    as_servers_error,
-)
+from inspectd.fleet.servers import NotThereError, Servers, ServersError, StreamPull
 from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
@@ -178,8 +172,7 @@ class HubSession:
             messages = await _fetched(pull)
             if not messages:
                 continue
-            with as_servers_error():
-                numbers = [message.metadata.sequence.consumer for message in messages]
+            numbers = [message.metadata.sequence.consumer for message in messages]
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
             given += len(messages)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from nats.js import api
 
+from inspectd.fleet.answers import checked
 from inspectd.fleet.names import EXPECTED_HEADER, ID_HEADER, WRITER_HEADER, message_id
 from inspectd.fleet.servers import Servers, ServersError, as_servers_error
 from inspectd.wire.sync import Position
@@ -151,7 +152,7 @@ class StreamWriter:
                 ):  # as a rule it is: a time-out would cost as much as all the rest
                     async with asyncio.timeout(left):
                         await message.answer
-                answer = message.answer.result()
+                answer = checked(message.answer.result())
             if answer.seq != message.sequence:
                 raise ServersError(
                     f"{message_id(message.position)} is at {answer.seq} of the stream, expected "
