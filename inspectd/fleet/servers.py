@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -42,8 +43,13 @@ _NEXT: Final = "$JS.API.CONSUMER.MSG.NEXT"
 _NO_MORE: Final = {"404", "408"}
 """What servers say where there is no more, or no more came in time."""
 
+_ERRORS_TOLD: Final = 20
+"""Of what went wrong before a connection came about."""
+
 _T = TypeVar("_T")
 _log: Final = logging.getLogger(__name__)
+_denied: Final = log.Repeated(_log)
+"""A server may deny without being asked, as often as it likes."""
 # At every end of a TLS connection asyncio says something of the library's reader that helps nobody.
 logging.getLogger("asyncio").setLevel(logging.ERROR)
 
@@ -69,15 +75,20 @@ class NotThereError(ServersError):
 
 
 class _Denials:
-    """What a connection was denied, and who waits for an answer on it meanwhile."""
+    """What a connection was denied, and who waits for an answer on it meanwhile.
+
+    Attributes:
+        count: how often it was denied something.
+        last: what the server said of it last.
+    """
 
     def __init__(self) -> None:
-        self.said: list[str] = []
+        self.count, self.last = 0, ""
         self._waiting: set[asyncio.Timeout] = set()
 
     def came(self, said: str) -> None:
         """A server denied something; which of the questions, it does not say."""
-        self.said.append(said)
+        self.count, self.last = self.count + 1, said
         ends = asyncio.get_running_loop().time() + _AFTER_DENIAL_SECONDS
         for limit in self._waiting:
             if limit.when() is None:
@@ -127,15 +138,15 @@ class Servers:
             NotThereError: there is no such stream or message.
             ServersError: no answer, or an error.
         """
-        denied = len(self._denials.said)
+        denied = self._denials.count
         try:
             with as_servers_error():
                 async with self._denials.end_waiting():
                     return checked(await answer)
         except ServersError as error:
             # The library waits for an answer to what was denied; that it was came beside it.
-            if len(self._denials.said) > denied:
-                raise DeniedError(self._denials.said[-1]) from error
+            if self._denials.count > denied:
+                raise DeniedError(self._denials.last) from error
             raise
 
     async def hear(self, subject: str, heard: Callable[[], None]) -> None:
@@ -241,14 +252,14 @@ class ServersDoor:
         """
         lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         denials = _Denials()
-        last: list[str] = []
+        last: deque[str] = deque(maxlen=_ERRORS_TOLD)
 
         async def failed(error: Exception) -> None:
             last.append(_said(error))
             if _DENIED in str(error).lower():
                 denials.came(str(error))
                 self._on_denied(str(error))
-                log.event(_log, logging.WARNING, "denied", detail=str(error))
+                _denied.event(logging.WARNING, "denied", detail=str(error))
 
         async def closed() -> None:
             if not lost.done():
@@ -270,7 +281,7 @@ class ServersDoor:
         client: Client,
         failed: Callable[[Exception], Awaitable[None]],
         closed: Callable[[], Awaitable[None]],
-        last: list[str],
+        last: deque[str],
     ) -> None:
         more: dict[str, Any] = (
             {"nkeys_seed_str": self.key.seed} if self.key.seed else {"user_credentials": self.key.credentials}

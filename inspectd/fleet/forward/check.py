@@ -35,10 +35,7 @@ class ForwardCheck:
         """What keeps verdicts from being forwarded safely."""
         self._settings, self._say = settings, say
         self._names = settings.line.names
-        self._denials: list[str] = []
-        self._door = ServersDoor(
-            settings.servers, self._names.inbox, "inspectd-forward check", self._denials.append
-        )
+        self._door = ServersDoor(settings.servers, self._names.inbox, "inspectd-forward check")
 
     async def run(self) -> None:
         """Ask everything; `problems` is what was found."""
