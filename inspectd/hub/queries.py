@@ -18,22 +18,26 @@ from inspectd.hub import schema
 from inspectd.hub.filters import HubRequest
 from inspectd.hub.schema import DAY_MS, HOUR_MS
 from inspectd.page.history.filters import Filter, PagePlace
+from inspectd.page.history.rows import Numbered, unpack_sized
 
 _COMMON_SHARE: Final = 0.02
 """From so large a share of a stretch's rows on, the index of time is read, and the rest passed over."""
 _BY_HOUR_MS: Final = 4 * DAY_MS
+_MOST_BYTES: Final = 4_000_000
+"""Of the verdicts of a page, unpacked: a line may send some of 256 KiB, and 2,000 are exported at once."""
+_READ_AT_ONCE: Final = 100
 _MOST_SORTED: Final = 20_000
 """Rows of a stretch that are sorted; of more, the newest of each group are taken for themselves."""
 
 
 class HubRow(NamedTuple):
-    """A row as the database has it."""
+    """A row of the database, unpacked."""
 
     id: int
     line: str
     decided_ms: int
     recipe: str
-    body: bytes
+    item: Numbered
 
 
 class _Stretch(NamedTuple):
@@ -46,28 +50,39 @@ class _Stretch(NamedTuple):
 
 
 def page(connection: sa.Connection, wanted: HubRequest) -> tuple[list[HubRow], PagePlace | None]:
-    """At most `wanted.limit` rows, newest first, and where the next page begins; None: there is none."""
+    """At most `wanted.limit` rows, newest first, and where the next page begins; None: there is none.
+
+    Of long verdicts a page has fewer.
+    """
     names = _names(connection, wanted)
-    rows = _rows(connection, [name.id for name in names[: wanted.limit]])
-    return rows, names[wanted.limit - 1] if len(names) > wanted.limit else None
+    rows, read = _rows(connection, [name.id for name in names[: wanted.limit]])
+    return rows, names[read - 1] if len(names) > read else None
 
 
 def row_named(connection: sa.Connection, line: str, epoch: int, seq: int) -> HubRow | None:
     """The row of one verdict; None: it is not kept."""
-    return next(iter(rows_named(connection, line, epoch, [seq])), None)
+    return next(iter(rows_named(connection, line, epoch, [seq])[0]), None)
 
 
-def rows_named(connection: sa.Connection, line: str, epoch: int, seqs: Sequence[int]) -> list[HubRow]:
-    """Rows of some verdicts of one epoch, in order."""
+def rows_named(
+    connection: sa.Connection, line: str, epoch: int, seqs: Sequence[int]
+) -> tuple[list[HubRow], bool]:
+    """Rows of some verdicts of one epoch, in order, and whether that is all: long ones are left out."""
     table = schema.verdict.c
     # By the line's number, and not its name: SQLite else reads the verdicts of all lines for it.
     line_id = connection.scalar(sa.select(schema.line.c.id).where(schema.line.c.name == line))
-    found = connection.execute(
-        _select()
-        .where(table.line_id == line_id, table.epoch == epoch, table.seq.in_([*seqs]))
-        .order_by(table.seq)
-    )
-    return [HubRow(*row) for row in found]
+    wanted, rows, left = sorted({*seqs}), list[HubRow](), _MOST_BYTES
+    for begin in range(0, len(wanted), _READ_AT_ONCE):
+        some = wanted[begin : begin + _READ_AT_ONCE]
+        for row in connection.execute(
+            _select()
+            .where(table.line_id == line_id, table.epoch == epoch, table.seq.in_(some))
+            .order_by(table.seq)
+        ):
+            if left <= 0:
+                return rows, False
+            left -= _add_row(rows, row)
+    return rows, True
 
 
 def group_condition(wanted: Filter, lines: Sequence[str]) -> list[sa.ColumnElement[bool]]:
@@ -88,13 +103,28 @@ def _select() -> sa.Select[Any]:
     )
 
 
-def _rows(connection: sa.Connection, ids: list[int]) -> list[HubRow]:
-    if not ids:
-        return []
-    found = {
-        row[0]: HubRow(*row) for row in connection.execute(_select().where(schema.verdict.c.id.in_(ids)))
-    }
-    return [found[key] for key in ids if key in found]
+def _rows(connection: sa.Connection, ids: list[int]) -> tuple[list[HubRow], int]:
+    """Rows by id, as far as a page holds them, and how many ids that is."""
+    rows: list[HubRow] = []
+    left, read = _MOST_BYTES, 0
+    while read < len(ids):
+        some = ids[read : read + _READ_AT_ONCE]
+        there = {row[0]: row for row in connection.execute(_select().where(schema.verdict.c.id.in_(some)))}
+        for key in some:
+            if left <= 0:
+                return rows, read
+            if key in there:
+                left -= _add_row(rows, there[key])
+            read += 1
+    return rows, read
+
+
+def _add_row(rows: list[HubRow], row: Any) -> int:
+    """Unpack a row; its bytes."""
+    key, line, decided_ms, recipe, body = row
+    item, size = unpack_sized(body)
+    rows.append(HubRow(key, line, decided_ms, recipe, item))
+    return size
 
 
 def _names(connection: sa.Connection, wanted: HubRequest) -> list[PagePlace]:

@@ -30,7 +30,7 @@ from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.guard import Guard
 from inspectd.page.history import csv_export
 from inspectd.page.history.filters import FilterError, PagePlace, milliseconds
-from inspectd.page.history.rows import every_field, unpack
+from inspectd.page.history.rows import every_field
 from inspectd.page.history.turns import QuestionTurns
 from inspectd.page.rows import row_of
 from inspectd.page.told import ToldLineFacts, ToldShift
@@ -205,7 +205,7 @@ class HubRoutes:
 
 
 def _told(row: HubRow) -> ToldHubRow:
-    return {**row_of(unpack(row.body), row.recipe or None), "line": row.line}
+    return {**row_of(row.item, row.recipe or None), "line": row.line}
 
 
 def _lines(found: list[HubRow], settings: HubConfig) -> bytes:
@@ -216,10 +216,13 @@ def _verdict(line: str, epoch: int, seq: int, connection: sa.Connection) -> Told
     found = queries.row_named(connection, line, epoch, seq)
     if found is None:
         return None
-    item = unpack(found.body)
+    item = found.item
     seqs = [view.seq for view in item.views] if isinstance(item, PartVerdict) else []
-    views = queries.rows_named(connection, line, epoch, seqs) if seqs else []
-    return {"row": _told(found), "all": every_field(item), "views": [_told(row) for row in views]}
+    views, is_all = queries.rows_named(connection, line, epoch, seqs)
+    return {
+        "row": _told(found), "all": every_field(item), "views": [_told(row) for row in views],
+        "is_all": is_all,
+    }  # fmt: skip
 
 
 def _wanted(request: Request) -> HubRequest:

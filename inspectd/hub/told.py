@@ -88,11 +88,12 @@ class ToldHubRows(TypedDict):
 
 
 class ToldHubPart(TypedDict):
-    """Everything about a verdict."""
+    """Everything about a verdict; `is_all`: no view is left out because they are too long."""
 
     row: ToldHubRow
     all: dict[str, Any]
     views: list[ToldHubRow]
+    is_all: bool
 
 
 class ToldLineCurves(TypedDict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
 from collections.abc import Iterator
@@ -404,3 +405,29 @@ def test_a_name_that_no_database_takes_is_the_askers_fault(filled) -> None:
         found, status = None, error.status
     assert (found, status) in {(None, 0), (None, 400)}
     assert questions.refused == refused
+
+
+def test_pages_of_long_verdicts_have_fewer_rows_and_miss_none(url) -> None:
+    long = "x" * 250_000  # which takes a thousandth of it in the database
+    store = HubStore(url_of(url), "test")
+    store.prepare()
+    line = store.line(LineNames("test", "a"))
+    items = [made(seq, END_MS - seq, plant="test", line="a", trigger_id=long) for seq in range(1, 101)]
+    store.write(line, LineBatch(items, line.place, StreamPlace("now", 99), arrived_ms=[END_MS] * 100))
+    store.close()
+    questions, found, more = HubQuestions(url_of(url)), list[int](), list[tuple[str, str]]()
+    while True:
+        wanted = parse([("limit", "90"), *more])
+        rows, after = questions.answer(lambda connection, wanted=wanted: queries.page(connection, wanted))
+        assert sum(len(row.item.trigger_id) for row in rows) < 5_000_000
+        found += [row.item.seq for row in rows]
+        if after is None:
+            break
+        more = [("before", str(after))]
+    named = functools.partial(queries.rows_named, line="a", epoch=items[0].epoch)
+    some, is_all = questions.answer(functools.partial(named, seqs=range(1, 101)))
+    few, are_all = questions.answer(functools.partial(named, seqs=[3, 2]))
+    questions.close()
+    assert found == [*range(1, 101)]
+    assert ([row.item.seq for row in some], is_all) == ([*range(1, 17)], False)
+    assert ([row.item.seq for row in few], are_all) == ([2, 3], True)

@@ -90,13 +90,23 @@ def unpack(body: bytes) -> Numbered:
     Raises:
         ValueError: it is something else.
     """
+    return unpack_sized(body)[0]
+
+
+def unpack_sized(body: bytes) -> tuple[Numbered, int]:
+    """The same, and its bytes unpacked: of those that are packed there may be a thousandth.
+
+    Raises:
+        ValueError: it is something else.
+    """
     try:
-        item = wire.decode(zlib.decompressobj(zdict=_DICTIONARY).decompress(body))
+        text = zlib.decompressobj(zdict=_DICTIONARY).decompress(body)
     except zlib.error as error:
         raise ValueError(f"a row cannot be unpacked: {error}") from error
+    item = wire.decode(text)
     if not isinstance(item, Verdict | PartVerdict):
         raise ValueError(f"a row holds a {type(item).__name__}")  # noqa: TRY004 - what was stored is wrong
-    return item
+    return item, len(text)
 
 
 def every_field(item: Numbered) -> dict[str, Any]:

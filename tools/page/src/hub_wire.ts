@@ -95,9 +95,10 @@ export interface HubRows {
   trouble_since_ms: number | null;
 }
 
-/** Everything about a verdict. */
+/** Everything about a verdict; `is_all`: no view is left out because they are too long. */
 export interface HubPart {
   all: Record<string, unknown>;
+  is_all: boolean;
   row: HubRow;
   views: HubRow[];
 }

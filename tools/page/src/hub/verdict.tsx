@@ -68,6 +68,7 @@ function Facts({ part }: { part: HubPart }) {
         <section>
           <h2>{t("part.views")}</h2>
           <HubRowTable rows={part.views} />
+          {!part.is_all && <p class="notice">{t("hub.views_left_out")}</p>}
         </section>
       )}
     </>
