@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
@@ -15,6 +15,8 @@ from inspectd.hub.schema import STEPS_MS
 from inspectd.page.history.bins import LATENCY_PER_OCTAVE, bin_of
 from inspectd.page.history.rows import Group, Numbered, RowKind, decided_ms, group_of
 from inspectd.wire import PartVerdict, Reason, Verdict
+
+_REASONS: Final = frozenset(reason.value for reason in Reason)
 
 
 class StreamPlace(msgspec.Struct, frozen=True):
@@ -192,6 +194,12 @@ def groups_in(items: dict[RowName, Numbered], found: dict[RowName, str]) -> dict
         if isinstance(item, Verdict):
             recipes.setdefault(own, item.recipe)
     return groups
+
+
+def unnamed(group: Group) -> Group:
+    """The group of a verdict for whose names the line has no more room: there are a few of them."""
+    reason = group.reason if group.reason in _REASONS else ""
+    return Group(group.kind, "", "", "", group.verdict, reason)
 
 
 def first_view(item: Numbered) -> RowName | None:

@@ -25,6 +25,7 @@ from inspectd.wire import Evaluation, Reason
 
 _BEHIND_MESSAGES: Final = 1000
 """So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
+_MOST_NAMES: Final = 500
 _REPORT_SECONDS: Final = 300.0
 """An agent reports every minute (`fleet.report_seconds`): what it said longer ago may no longer be so."""
 
@@ -204,15 +205,35 @@ def _lost(line: str, n: int, from_ms: int | None, to_ms: int | None) -> Lack:
 
 
 def names_known(connection: sa.Connection, kept_days: float) -> ToldHubNames:
-    """What rows can be asked for by."""
+    """What rows can be asked for by; of more names than anybody chooses from, each line's newest."""
+    table = schema.grp.c
+    is_cut = False
 
-    def each(column: sa.ColumnElement[str]) -> list[str]:
-        return [text for text in connection.scalars(sa.select(column).distinct().order_by(column)) if text]
+    def few(column: sa.Column[str]) -> list[str]:
+        nonlocal is_cut
+        of_line = (
+            sa.select(table.line_id, column.label("name"), sa.func.max(table.id).label("newest"))
+            .where(column != "")
+            .group_by(table.line_id, column)
+            .subquery()
+        )
+        turn = sa.func.row_number().over(partition_by=of_line.c.line_id, order_by=of_line.c.newest.desc())
+        in_turn = sa.select(of_line.c.name, turn.label("turn")).subquery()
+        first = sa.func.min(in_turn.c.turn)  # line by line: one that has many leaves the others theirs
+        found = connection.scalars(
+            sa.select(in_turn.c.name)
+            .group_by(in_turn.c.name).order_by(first, in_turn.c.name).limit(_MOST_NAMES + 1)
+        ).all()  # fmt: skip
+        is_cut |= len(found) > _MOST_NAMES
+        return sorted(found[:_MOST_NAMES])
 
-    grp = schema.grp.c
+    full = sa.select(table.line_id).group_by(table.line_id).having(sa.func.count() >= schema.MOST_GROUPS)
+    is_cut |= connection.scalar(full.limit(1)) is not None
+    lines = connection.scalars(sa.select(schema.line.c.name).order_by(schema.line.c.name))
+    cameras, recipes, reasons = (few(column) for column in (table.camera, table.recipe, table.reason))
     return {
-        "lines": each(schema.line.c.name), "cameras": each(grp.camera), "recipes": each(grp.recipe),
-        "reasons": each(grp.reason), "kept_days": kept_days,
+        "lines": [*lines], "cameras": cameras, "recipes": recipes, "reasons": reasons, "is_all": not is_cut,
+        "kept_days": kept_days,
     }  # fmt: skip
 
 

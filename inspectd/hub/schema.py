@@ -11,6 +11,10 @@ from inspectd.errors import InputError
 VERSION: Final = 2
 """Of the tables and of `rows`' packing; a database of another version is refused, and filled anew."""
 
+MOST_GROUPS: Final = 5000
+"""Of a line: cameras, regions, recipes and reasons have a few hundred. What comes beyond is no group of
+its own, and found by none of these."""
+
 STEPS_MS: Final = (600_000, 3_600_000, 86_400_000)
 """Ten minutes, an hour, a day (UTC); every verdict counts in each."""
 TEN_MINUTES_MS, HOUR_MS, DAY_MS = STEPS_MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 
+from inspectd import log
 from inspectd.fleet.names import LineNames
 from inspectd.hub import schema
 from inspectd.hub.batch import (
@@ -26,6 +28,7 @@ from inspectd.hub.batch import (
     groups_in,
     judged_by,
     stretches,
+    unnamed,
     views_to_find,
 )
 from inspectd.hub.engine import SQLITE, DatabaseAwayError, DatabaseFile, as_database_error, engine_to_write
@@ -36,11 +39,16 @@ from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
 from inspectd.wire import Reason
 
 _PRUNED_ROWS: Final = 2000
+_PRUNED_GROUPS: Final = 500
+_MOST_CACHED: Final = 20_000
+"""Groups of all lines; each takes 3 kB where a line's names are as long as they may be."""
 _LOOKED_UP: Final = 500
 _NEAR_NUMBERS: Final = 100
 _NEAR_STEPS: Final = 10
 """What lies so near is looked up together."""
 _TURN_SECONDS: Final = 10.0
+
+_unnamed: Final = log.Repeated(logging.getLogger(__name__))
 
 
 class PlaceMovedError(DatabaseAwayError):
@@ -64,6 +72,10 @@ class HubStore:
         self._clock = time.monotonic
         self._busy_since: float | None = None
         self._groups: dict[tuple[int, Group], int] = {}
+        self._new_groups: dict[tuple[int, Group], int] = {}
+        """Those that are known only once the transaction under way is done."""
+        self._looked_at = 0
+        """The last group that was looked at for whether it has a verdict left."""
 
     @property
     def busy_seconds(self) -> float:
@@ -131,7 +143,7 @@ class HubStore:
         items = distinct(batch.items)
         with self._begun() as connection:
             self._move(connection, line, batch)  # first: it locks the line's counts too
-            groups, new = self._groups_of(connection, line.id, items)
+            groups = self._groups_of(connection, line, items)
             there = self._there(connection, line.id, items)
             added = {name: item for name, item in items.items() if name not in there}
             self._add_rows(connection, line.id, added, groups, arrivals(batch))
@@ -139,7 +151,6 @@ class HubStore:
             self._add_counts(connection, line.id, counts)
             if batch.passed_over and batch.passed_over_ms[1]:
                 self._add_gone(connection, line.id, batch)
-        self._groups |= new
         return len(added)
 
     def write_report(self, line: StoredLine, sequence: int, ms: int, body: bytes) -> None:
@@ -174,6 +185,7 @@ class HubStore:
             removed = connection.execute(table.delete().where(table.c.id.in_(old))).rowcount
             for counts in (schema.tally, schema.latency):
                 connection.execute(_counts_without_rows(counts, before_ms, newest))
+            self._remove_groups(connection)
         return int(removed)
 
     # --- within a transaction -----------------------------------------------------------------------------
@@ -196,8 +208,12 @@ class HubStore:
         with self._turn(), as_database_error():
             if self._file is not None:
                 self._file.refuse_other()
+            self._new_groups = {}
+            if len(self._groups) > _MOST_CACHED:
+                self._groups.clear()
             with self._engine.begin() as connection:
                 yield connection
+            self._groups |= self._new_groups
 
     def _insert(self, table: sa.Table) -> Any:
         return sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
@@ -233,28 +249,68 @@ class HubStore:
             )
 
     def _groups_of(
-        self, connection: sa.Connection, line_id: int, items: dict[RowName, Numbered]
-    ) -> tuple[dict[RowName, int], dict[tuple[int, Group], int]]:
-        """The group of each verdict, and groups that are known only once this transaction is done."""
-        found = self._recipes(connection, line_id, views_to_find(items))
-        new: dict[tuple[int, Group], int] = {}
+        self, connection: sa.Connection, line: StoredLine, items: dict[RowName, Numbered]
+    ) -> dict[RowName, int]:
+        """The group of each verdict."""
+        found = self._recipes(connection, line.id, views_to_find(items))
         groups: dict[RowName, int] = {}
+        left_out: dict[Group, int] = {}
+        room = None
         for name, group in groups_in(items, found).items():
-            key = line_id, group
-            known = self._groups.get(key) or new.get(key)
+            key = line.id, group
+            known = self._groups.get(key) or self._new_groups.get(key) or left_out.get(group)
+            if known is None and (known := self._group_there(connection, *key)) is not None:
+                self._new_groups[key] = known
             if known is None:
-                known = new[key] = self._group_id(connection, *key)
+                room = self._room(connection, line.id) if room is None else room
+                if room > 0:
+                    known = self._new_groups[key] = self._group_added(connection, *key)
+                    room -= 1
+                else:
+                    instead = unnamed(group)
+                    there = self._group_there(connection, line.id, instead)
+                    known = self._group_added(connection, line.id, instead) if there is None else there
+                    left_out[group] = known
             groups[name] = known
-        return groups, new
+        if left_out:
+            _unnamed.event(
+                logging.WARNING, "names_left_out", line=line.names.line, n=len(left_out),
+                detail=f"the line has {schema.MOST_GROUPS} combinations of camera, region, recipe and "
+                "reason; verdicts with others are kept, and found by none of these: find out who sends them",
+            )  # fmt: skip
+        return groups
 
-    def _group_id(self, connection: sa.Connection, line_id: int, group: Group) -> int:
-        table = schema.grp
-        values = {"line_id": line_id, **group._asdict()}
-        connection.execute(
-            self._insert(table).values(**values).on_conflict_do_nothing(index_elements=[*values])
-        )
-        same = [table.c[name] == value for name, value in values.items()]
-        return int(connection.execute(sa.select(table.c.id).where(*same)).scalar_one())
+    def _room(self, connection: sa.Connection, line_id: int) -> int:
+        """So many more groups a line may have."""
+        count = sa.select(sa.func.count()).select_from(schema.grp).where(schema.grp.c.line_id == line_id)
+        return schema.MOST_GROUPS - int(connection.scalar(count) or 0)
+
+    def _group_there(self, connection: sa.Connection, line_id: int, group: Group) -> int | None:
+        table = schema.grp.c
+        same = [table[name] == value for name, value in group._asdict().items()]
+        return connection.scalar(sa.select(table.id).where(table.line_id == line_id, *same))
+
+    def _group_added(self, connection: sa.Connection, line_id: int, group: Group) -> int:
+        added = connection.execute(schema.grp.insert().values(line_id=line_id, **group._asdict()))
+        assert added.inserted_primary_key is not None
+        return int(added.inserted_primary_key[0])
+
+    def _remove_groups(self, connection: sa.Connection) -> None:
+        """Remove what has no verdict left of the next few groups: a line's names change over the years."""
+        grp, verdict, tally = schema.grp.c, schema.verdict.c, schema.tally.c
+        next_few = sa.select(grp.id).where(grp.id > self._looked_at).order_by(grp.id).limit(_PRUNED_GROUPS)
+        ids = connection.scalars(next_few).all()
+        row = sa.select(verdict.id).where(verdict.group_id == grp.id)
+        count = sa.select(tally.n).where(tally.step_ms.in_(schema.STEPS_MS), tally.group_id == grp.id)
+        has_none = [each.limit(1).correlate(schema.grp).scalar_subquery().is_(None) for each in (row, count)]
+        if (
+            ids
+            and connection.execute(
+                schema.grp.delete().where(grp.id > self._looked_at, grp.id <= ids[-1], *has_none)
+            ).rowcount
+        ):
+            self._groups.clear()
+        self._looked_at = ids[-1] if len(ids) == _PRUNED_GROUPS else 0
 
     def _recipes(
         self, connection: sa.Connection, line_id: int, names: Iterable[RowName]

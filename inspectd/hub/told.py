@@ -63,12 +63,13 @@ class ToldFleet(TypedDict):
 
 
 class ToldHubNames(TypedDict):
-    """What can be asked for."""
+    """What can be asked for; `is_all`: no names are left out because there are too many."""
 
     lines: list[str]
     cameras: list[str]
     recipes: list[str]
     reasons: list[str]
+    is_all: bool
     kept_days: float
 
 

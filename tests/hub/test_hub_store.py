@@ -11,9 +11,10 @@ from support.postgresql import PostgresServer
 
 from inspectd.errors import InputError
 from inspectd.fleet.names import LineNames
-from inspectd.hub import schema
+from inspectd.hub import fleet_list, schema
 from inspectd.hub.batch import LineBatch, StreamPlace, stretches
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError, url_of
+from inspectd.hub.fleet_list import names_known
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore, PlaceMovedError
 from inspectd.page.history.rows import unpack
@@ -190,6 +191,53 @@ def test_counts_of_a_line_go_with_its_rows_whatever_another_line_has_of_that_tim
     assert len(left) == 3  # of the golden part, in each step, and no latencies
     assert {(row[2], row[7], row[8]) for row in left} == {("line", "golden", 1)}
     assert {*kept} < {*counts_in(url)}
+    store.close()
+
+
+def group_count(store: HubStore) -> int:
+    with store._engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(schema.grp)) or 0
+
+
+def test_a_line_with_ever_new_names_gets_no_more_groups(url, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(schema, "MOST_GROUPS", 5)
+    store, other = opened(url), LineNames("test", "other")
+    odd = [item for seq in range(1, 31) for item in some("line", 1, first=seq, recipe=f"r{seq}")]
+    assert put(store, odd[:20], to=20) == 20
+    assert put(store, odd[20:], to=30) == 10
+    line = store.line(other)
+    store.write(line, LineBatch(some("other", 3, recipe="seam"), line.place, StreamPlace("now", 3)))
+    assert (group_count(store), len(rows_in(url)), len(store._groups)) == (7, 33, 6)
+    assert sum(row[8] for row in counts_in(url) if row[0] == DAY_MS and len(row) == 10) == 33
+    assert [record.getMessage() for record in caplog.records] == ["names_left_out"] * 2
+    with store._engine.connect() as connection:
+        told = names_known(connection, 30)
+    assert (told["recipes"], told["is_all"]) == (["r1", "r2", "r3", "r4", "r5", "seam"], False)
+    store.close()
+
+
+def test_names_of_one_line_leave_the_others_theirs(url, monkeypatch) -> None:
+    monkeypatch.setattr(fleet_list, "_MOST_NAMES", 4)
+    store, other = opened(url), LineNames("test", "other")
+    put(store, [item for seq in range(1, 9) for item in some("line", 1, first=seq, recipe=f"r{seq}")], to=8)
+    line = store.line(other)
+    store.write(line, LineBatch(some("other", 3, recipe="seam"), line.place, StreamPlace("now", 3)))
+    with store._engine.connect() as connection:
+        told = names_known(connection, 30)
+    assert (told["recipes"], told["is_all"]) == (["r6", "r7", "r8", "seam"], False)
+    store.close()
+
+
+def test_groups_go_with_their_last_verdict(url) -> None:
+    store, old_ms = opened(url), NOW_MS - 10 * DAY_MS
+    old, new = some("line", 3, at_ms=old_ms, recipe="old"), some("line", 3, first=10, recipe="new")
+    put(store, [*old, *new], to=6)
+    assert store.prune(NOW_MS - DAY_MS, DAY_MS) == 3
+    assert {row[5] for row in counts_in(url) if len(row) == 10} == {"new"}
+    assert group_count(store) == 1
+    again = some("line", 3, first=20, recipe="old")
+    assert put(store, again, to=9) == 3
+    assert {row[8] for row in rows_in(url)} == {"old", "new"}
     store.close()
 
 

@@ -50,9 +50,10 @@ export interface Fleet {
   trouble_since_ms: number | null;
 }
 
-/** What can be asked for. */
+/** What can be asked for; `is_all`: no names are left out because there are too many. */
 export interface HubNames {
   cameras: string[];
+  is_all: boolean;
   kept_days: number;
   lines: string[];
   reasons: string[];

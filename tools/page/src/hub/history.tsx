@@ -49,6 +49,7 @@ export function HubHistory() {
       <SpanPicker span={span} onChange={(next) => change(next)} />
       <LineChooser all={names?.lines ?? lines} chosen={lines} onChange={(chosen) => change(span, {}, chosen)} />
       <Filters query={query} names={names} onChange={(filters) => change(span, filters)} />
+      {names && !names.is_all && <p class="notice">{t("hub.names_left_out")}</p>}
       <Rows key={asked} asked={asked} />
       {names && <p class="hint">{t("hub.kept", { n: names.kept_days })}</p>}
     </Page>
