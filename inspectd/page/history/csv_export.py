@@ -92,7 +92,10 @@ def _text(value: str) -> str:
 
 
 def _begins_formula(cell: str) -> bool:
-    return unicodedata.normalize("NFKC", cell[:16]).lstrip(" '\"").startswith(_FORMULA)
+    for character in cell:  # behind however many spaces and quotes, which spreadsheets may pass over
+        if plain := unicodedata.normalize("NFKD", character).lstrip(" '\""):
+            return plain.startswith(_FORMULA)
+    return False
 
 
 def _encoded(rows: Iterable[Iterable[Any]]) -> bytes:
