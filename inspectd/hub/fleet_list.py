@@ -21,6 +21,7 @@ from inspectd.hub.told import (
     ToldShare,
 )
 from inspectd.page.history.rows import RowKind
+from inspectd.text import printable
 from inspectd.wire import Evaluation, Reason
 
 _BEHIND_MESSAGES: Final = 1000
@@ -160,13 +161,13 @@ class FleetList:
         bank = report.bank_sha256.get(report.recipe or "")
         is_young = now_ms - row.report_ms <= 1000 * _REPORT_SECONDS
         return {
-            "recipe": report.recipe,
+            "recipe": report.recipe and printable(report.recipe),
             "version": None if report.version is None else str(report.version),
-            "bank": None if bank is None else bank[:16],
-            "wanted": report.wanted_recipe,
+            "bank": bank and printable(bank[:16]),
+            "wanted": report.wanted_recipe and printable(report.wanted_recipe),
             "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
             "state": report.state,
-            "why": report.refusal or report.why,
+            "why": printable(report.refusal or report.why),
             "progress": report.progress,
             "at_ms": report.at_utc_ns // 1_000_000,
             "received_ms": row.report_ms,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from inspectd import wire
+from inspectd.fleet.agent.report import Banks, Name, Number, Share, Words
 from inspectd.fleet.names import ID_HEADER, LineNames, message_id, position_of
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Position
@@ -34,16 +36,16 @@ class LineReport(msgspec.Struct, frozen=True, tag_field="schema", tag="fleet_rep
 
     plant: str
     line: str
-    at_utc_ns: int
-    state: str
-    why: str = ""
-    recipe: str | None = None
-    version: int | None = None
-    bank_sha256: dict[str, str] = {}
-    wanted_serial: int | None = None
-    wanted_recipe: str | None = None
-    refusal: str | None = None
-    progress: float | None = None
+    at_utc_ns: Number
+    state: Annotated[str, Meta(pattern=r"^[a-z_]{1,32}\Z")]  # a later version may have another word
+    why: Words = ""
+    recipe: Name | None = None
+    version: Number | None = None
+    bank_sha256: Banks = {}
+    wanted_serial: Number | None = None
+    wanted_recipe: Name | None = None
+    refusal: Words | None = None
+    progress: Share | None = None
 
 
 _report: Final = msgspec.json.Decoder(LineReport)
@@ -88,7 +90,7 @@ def report_of(names: LineNames, body: bytes) -> LineReport | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     is_its_own = (report.plant, report.line) == (names.plant, names.line)
-    return report if is_its_own and len(body) < 65_536 and 0 <= report.at_utc_ns < 2**63 else None
+    return report if is_its_own and len(body) < 65_536 else None
 
 
 def stored_text(text: str | None) -> Any:

@@ -10,6 +10,14 @@ from msgspec import Meta
 
 _MOST_CHARACTERS: Final = 500
 
+# Whoever has the key of a line's agent may send anything, which people are shown.
+Words = Annotated[str, Meta(max_length=_MOST_CHARACTERS)]
+Name = Annotated[str, Meta(max_length=256)]
+Digest = Annotated[str, Meta(max_length=64)]
+Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Banks = Annotated[dict[Name, Digest], Meta(max_length=256)]
+
 
 class AgentState(StrEnum):
     """State of a line's agent. A closed set: it is a metric label."""
@@ -40,22 +48,22 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
 
     plant: str
     line: str
-    at_utc_ns: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    software: str
+    at_utc_ns: Number
+    software: Name
     state: AgentState
-    why: Annotated[str, Meta(max_length=_MOST_CHARACTERS)]
-    recipe: str | None
-    version: int | None
-    bank_sha256: dict[str, str]
-    wanted_serial: int | None
-    wanted_recipe: str | None
-    wanted_recipe_sha256: str | None
-    offered_sha256: str | None
-    refusal: str | None
-    progress: float | None
-    counted_since_utc_ns: int | None
-    verdicts: dict[str, Annotated[int, Meta(ge=0)]]
-    reject_share: float | None
+    why: Words
+    recipe: Name | None
+    version: Number | None
+    bank_sha256: Banks
+    wanted_serial: Number | None
+    wanted_recipe: Name | None
+    wanted_recipe_sha256: Digest | None
+    offered_sha256: Digest | None
+    refusal: Words | None
+    progress: Share | None
+    counted_since_utc_ns: Number | None
+    verdicts: Annotated[dict[Name, Number], Meta(max_length=256)]
+    reject_share: Share | None
     drift: float | None
 
 
