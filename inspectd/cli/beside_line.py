@@ -11,6 +11,7 @@ from typing import Any
 from inspectd import log
 from inspectd.errors import ExitCode
 from inspectd.settled import settle
+from inspectd.text import printable
 
 
 def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
@@ -26,6 +27,11 @@ def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
     settle()
     program.run(settings)
     return ExitCode.OK
+
+
+def say(text: str) -> None:
+    """Print one line, in which others' words (a server's name, a line's report) are shown and not obeyed."""
+    print(printable(text))
 
 
 def run_check(check: Any) -> int:

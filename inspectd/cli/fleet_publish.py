@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from inspectd.cli.beside_line import say
 from inspectd.cli.fleet_order import read_order
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet.agent import publisher
@@ -57,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
         _refuse_unsigned(signed, arguments)
         if arguments.action == "desire":
             return asyncio.run(_desire(door, signed, order, arguments.line or order.lines))
-        return asyncio.run(_Run(door, signed, arguments.every, print).run(is_resumed=arguments.resume))
+        return asyncio.run(_Run(door, signed, arguments.every, say).run(is_resumed=arguments.resume))
     except ServersError as error:
         raise UnavailableError(f"the plant's servers: {error}") from error
 
@@ -65,17 +66,20 @@ def main(arguments: argparse.Namespace) -> int:
 async def _make_streams(door: ServersDoor, names: PlantNames, max_gb: float) -> int:
     async with door.connect() as servers:
         for config in (publisher.banks_config(names, max_gb=max_gb), publisher.desired_config(names)):
-            print(await made(servers, config))
+            say(await made(servers, config))
     return ExitCode.OK
 
 
 async def _archives(door: ServersDoor, names: PlantNames, removed: str | None) -> int:
     async with door.connect() as servers:
         if removed is not None:
-            print(f"removed {await remove(servers, names, removed)}")
+            say(f"removed {await remove(servers, names, removed)}")
             return ExitCode.OK
         found = await archives(servers, names)
-        print("\n".join(map(str, found)) if found else "there are no archives")
+        for archive in found:
+            say(str(archive))
+        if not found:
+            say("there are no archives")
     return ExitCode.OK
 
 

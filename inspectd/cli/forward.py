@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
-from inspectd.cli.beside_line import run_check, run_program
+from inspectd.cli.beside_line import run_check, run_program, say
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.numbers import positive
@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.action == "make-streams":
         return _make_streams(settings, arguments)
     if arguments.check:
-        return run_check(_needed("inspectd.fleet.forward.check").ForwardCheck(settings, print))
+        return run_check(_needed("inspectd.fleet.forward.check").ForwardCheck(settings, say))
     return run_program(lambda: _needed("inspectd.fleet.forward.run"), settings)
 
 
@@ -97,7 +97,7 @@ def _make_streams(settings: ForwardConfig, arguments: argparse.Namespace) -> int
     )
     try:
         for said in asyncio.run(work):
-            print(said)
+            say(said)
     except servers.ServersError as error:
         raise UnavailableError(f"the plant's servers: {error}") from error
     return ExitCode.OK

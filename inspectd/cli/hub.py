@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from inspectd.cli import site_users
-from inspectd.cli.beside_line import run_check, run_program
+from inspectd.cli.beside_line import run_check, run_program, say
 from inspectd.cli.extras import FLEET_PACKAGES, needing
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
         _needed("inspectd.page.accounts.passwords")
         return site_users.manage(settings.data_dir, arguments)
     if arguments.check:
-        return run_check(_needed("inspectd.hub.check").HubCheck(settings, print))
+        return run_check(_needed("inspectd.hub.check").HubCheck(settings, say))
     return run_program(lambda: _needed("inspectd.hub.run"), settings)
 
 

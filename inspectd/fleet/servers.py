@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -29,6 +30,7 @@ from inspectd.errors import InputError
 from inspectd.fleet.answers import checked, max_payload
 from inspectd.fleet.keys import UserKey, read_key
 from inspectd.fleet.settings import ServersLink
+from inspectd.text import why
 
 _CONNECT_SECONDS: Final = 5
 _TRY_AGAIN_SECONDS: Final = 0.5
@@ -40,6 +42,7 @@ _PINGS_UNANSWERED: Final = 2
 _CLOSE_SECONDS: Final = 2.0
 _DENIED: Final = "permissions violation"
 _NEXT: Final = "$JS.API.CONSUMER.MSG.NEXT"
+_NOBODY: Final = "503"
 _NO_MORE: Final = {"404", "408"}
 """What servers say where there is no more, or no more came in time."""
 
@@ -174,7 +177,7 @@ class Servers:
         inbox = self._client.new_inbox()
         with as_servers_error():
             heard = await self._client.subscribe(inbox)
-        return StreamPull(self._client, heard, inbox, f"{_NEXT}.{stream}.{consumer.name}")
+        return StreamPull(self._client, heard, inbox, stream, f"{_NEXT}.{stream}.{consumer.name}")
 
 
 class StreamPull:
@@ -188,11 +191,15 @@ class StreamPull:
         client: the connection.
         heard: what comes for `inbox`.
         inbox: where messages are sent to.
+        stream: the stream.
         next_subject: where they are asked for.
     """
 
-    def __init__(self, client: Client, heard: Subscription, inbox: str, next_subject: str) -> None:
-        self._client, self._heard, self._inbox, self._next = client, heard, inbox, next_subject
+    def __init__(
+        self, client: Client, heard: Subscription, inbox: str, stream: str, next_subject: str
+    ) -> None:
+        self._client, self._heard, self._inbox = client, heard, inbox
+        self._stream, self._next = stream, next_subject
 
     async def fetch(self, most: int, wait_seconds: float) -> list[Msg]:
         """At most so many messages that are there; where there are none, what comes next; empty: nothing did.
@@ -214,9 +221,15 @@ class StreamPull:
                 message = await self._heard.next_msg(answer_seconds)
                 if not message.reply:
                     status = (message.headers or {}).get("Status", "")
+                    if status == _NOBODY:
+                        raise ServersError(
+                            f"{self._stream}: nobody gives it any more; it was deleted, or its server is gone"
+                        )
                     if status not in _NO_MORE:
-                        words = (message.headers or {}).get("Description", "")
-                        raise ServersError(f"{self._next}: {status} {words}".strip())
+                        words = (message.headers or {}).get("Description", "").partition("\n")[0].strip()
+                        raise ServersError(
+                            f"{self._stream}: the servers give no more of it: {status} {words}"
+                        )
                     break
                 checked(message.metadata)
                 found.append(message)
@@ -304,8 +317,9 @@ class ServersDoor:
                     **more,
                 )
         except ServersError as error:
-            detail = "; ".join(dict.fromkeys(last)) or str(error)
-            is_refused = "authorization" in detail.lower()
+            said = "; ".join(dict.fromkeys(last)) or str(error)
+            detail = f"no connection to {', '.join(self._settings.addresses)}: {said}"
+            is_refused = "authorization" in said.lower()
             if is_refused:
                 detail += f": the servers do not know the user {self.key.public}, or refuse its JWT"
             raise ServersError(detail, is_unreachable=not is_refused) from error
@@ -360,4 +374,8 @@ def _said(error: BaseException) -> str:
         return str(error.description or error)
     if isinstance(error, TimeoutError):
         return "no answer in time"
+    if isinstance(error, ssl.SSLError | socket.gaierror):  # whose numbers are none of the system's
+        return error.strerror or str(error)
+    if isinstance(error, OSError):
+        return why(error)
     return str(error).removeprefix("nats: ") or type(error).__name__

@@ -143,3 +143,30 @@ def test_a_header_that_is_no_text_is_nobodys() -> None:
     header = BytesParser().parsebytes(b"Nats-Msg-Id: 1:\xff2\r\nA: b\r\n\r\n")
     message = api.RawStreamMsg(subject="i1.test.line.v.1.top", seq=1, headers=dict(header.items()))
     assert checked(message).headers == {"A": "b"}
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (
+            b"503\r\nNats-Subject: $JS.API.CONSUMER.MSG.NEXT.V+test+line.c1",
+            "nobody gives it any more; it was",
+        ),
+        (b"409 Consumer Deleted", "the servers give no more of it: 409 Consumer Deleted$"),
+        (b"409 Consumer Deleted\r\nX: y", "the servers give no more of it: 409 Consumer Deleted$"),
+    ],
+)
+def test_a_stream_that_ends_under_its_reader_is_said_in_words(
+    tmp_path: Path, status: bytes, said: str
+) -> None:
+    server = WordServer(tmp_path)
+    consumer = {"name": "c1", "stream_name": "V+test+line", "config": {}, "created": INFO["created"]}
+    server.answers["CREATE"] = lambda _: consumer
+    server.answers["MSG"] = lambda _: b"NATS/1.0 " + status + b"\r\n\r\n"
+
+    async def read() -> None:
+        async with server.connected() as servers:
+            await (await servers.pull(NAMES.stream, api.ConsumerConfig())).fetch(1, 1.0)
+
+    with pytest.raises(ServersError, match=rf"^V\+test\+line: {said}"):
+        asyncio.run(read())

@@ -22,7 +22,8 @@ class WordServer:
     """Answers requests about streams by `answers`; made is not started.
 
     Attributes:
-        answers: gives what is answered to a request, by the word after `$JS.API.STREAM.`.
+        answers: gives what is answered to a request, by the word after `$JS.API.STREAM.` or the like: what is
+            sent as JSON, or the bytes of headers.
         info: what it says of itself first, beside what it has to.
     """
 
@@ -81,5 +82,11 @@ class WordServer:
             request = await reader.readexactly(int(words[-1]) + 2)
             if len(words) == 4:
                 found = self.answers[words[1].decode().split(".")[3]](json.loads(request.strip() or b"{}"))
+                if isinstance(found, bytes):
+                    size = len(found)
+                    await self.say(
+                        b"HMSG %b %b %d %d\r\n%b\r\n" % (words[2], self._inbox_id, size, size, found)
+                    )
+                    return
                 body = json.dumps(found).encode()
                 await self.say(b"MSG %b %b %d\r\n%b\r\n" % (words[2], self._inbox_id, len(body), body))
