@@ -67,13 +67,13 @@ class BaseVerdictReader:
         for socket in (self._live, self._sync):
             self._poller.register(socket, zmq.POLLIN)
 
-    def commit(self) -> None:
-        """Remember that the caller is done with everything it received.
+    def commit(self, up_to: Position | None = None) -> None:
+        """Remember that the caller is done with everything it received, or received up to there.
 
         Raises:
             UnavailableError: the cursor file cannot be written.
         """
-        self._session.commit()
+        self._session.commit(up_to)
 
     @property
     def liveness(self) -> Liveness:

@@ -165,17 +165,17 @@ class Session:
             self._check_line("a verdict", verdict.plant, verdict.line)
         self._joiner.answer(answer, verdicts)
 
-    def commit(self) -> None:
-        """Remember on disk that the caller is done with everything it was given.
+    def commit(self, up_to: Position | None = None) -> None:
+        """Remember on disk that the caller is done with everything it was given, or given up to there.
 
         Raises:
             UnavailableError: the file cannot be written.
         """
-        if self._file is None or self.position in {None, self.committed} or self._line is None:
+        position = self.position if up_to is None else up_to
+        if self._file is None or position is None or position == self.committed or self._line is None:
             return
-        assert self.position is not None
-        cursors.write(self._file, Cursor(*self._line, self.position))
-        self.committed = self.position
+        cursors.write(self._file, Cursor(*self._line, position))
+        self.committed = position
 
     def _check_line(self, what: str, plant: str, line: str) -> None:
         if self._line is None:

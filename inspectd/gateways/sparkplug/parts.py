@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.client import Evaluation, PartVerdict, Verdict
+from inspectd.client import Evaluation, PartVerdict, Position, Verdict
 from inspectd.gateways.sparkplug.payload import Value
 from inspectd.wire.numbers import reason_number
 
@@ -16,6 +16,10 @@ _EVALUATIONS: Final = {Evaluation.PASS: 1, Evaluation.FAIL: 2, Evaluation.UNDECI
 
 _VIEWS_KEPT: Final = 1024
 """Views come right before their part; of a part with views of longer ago, nothing is told of them."""
+
+_LONGEST_NS: Final = 660_000_000_000
+"""No part has its verdict later after one of its views: the longest deadline and window of a line. One that
+has none by then was lost."""
 
 
 class PartRow(msgspec.Struct, frozen=True):
@@ -35,9 +39,22 @@ class PartRows:
 
     def __init__(self) -> None:
         self._views: OrderedDict[tuple[int, int], Verdict] = OrderedDict()
+        self._newest: Verdict | PartVerdict | None = None
+
+    @property
+    def waits_from(self) -> Position | None:
+        """Right before the oldest view whose part is to come: who begins anew has to read that view again."""
+        for (epoch, seq), view in self._views.items():
+            newest = self._newest
+            assert newest is not None
+            # Parts that a run left open are closed by the next one, without the views that had a verdict.
+            if epoch == newest.epoch and newest.decided_utc_ns - view.decided_utc_ns <= _LONGEST_NS:
+                return Position(epoch, seq - 1)
+        return None
 
     def row(self, verdict: Verdict | PartVerdict) -> PartRow | None:
         """The row; None for a view, which is told with its part."""
+        self._newest = verdict
         if isinstance(verdict, PartVerdict):
             views = [self._views.pop((verdict.epoch, view.seq), None) for view in verdict.views]
             return _part(verdict, [view for view in views if view is not None])

@@ -1,10 +1,11 @@
 """What one session with a broker does: hears hosts, reads the line, tells what is new.
 
 The cursor file is all that is remembered of parts. A session reads the line from there on, and moves it on
-when everything that was sent has come back. So whatever ends a session, the next one tells what may not have
-arrived: late, marked as historical, twice at the worst. Parts themselves are QoS 0, as the specification
-wants it, and nobody confirms those; but the node is subscribed to its own parts, so each one comes back that
-the broker passes on. Where one does not, the session goes back to the cursor as soon as others do.
+when everything that was sent has come back, but never past a view whose part is still to come. So whatever
+ends a session, the next one tells what may not have arrived: late, marked as historical, twice at the worst.
+Parts themselves are QoS 0, as the specification wants it, and nobody confirms those; but the node is
+subscribed to its own parts, so each one comes back that the broker passes on. Where one does not, the session
+goes back to the cursor as soon as others do.
 """
 
 from __future__ import annotations
@@ -288,7 +289,7 @@ class Telling:
         elif self._session.is_passed_on and echo.is_complete:
             self._has_warned = False
             if not self._held:
-                reader.commit()
+                reader.commit(self._rows.waits_from)
 
     def _begin_silence(self, topics: list[str]) -> None:
         if not self._has_warned:

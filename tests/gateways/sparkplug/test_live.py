@@ -196,6 +196,35 @@ def test_views_of_a_triggered_part_are_one_row(start_daemon, stub_bank, small_go
     host.until(lambda: host.view.values[None]["Line/Liveness"] == "stopped")
 
 
+def test_a_gateway_that_ends_between_the_views_of_a_part_tells_it_whole(
+    start_daemon, stub_bank, small_good, plant
+) -> None:
+    cameras = "".join(
+        camera_table(name, small_good, fps=fps, mode='"triggered"', slots=32)
+        for name, fps in {"top": 25, "side": 0.25}.items()
+    )
+    window = "[triggers]\nwindow_ms = 6000\nmax_delay_ms = 2000\n"
+    line = start_daemon(settings(stub_bank, cameras, deadline_ms=8000, extra=window)).ready()
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(line, broker, node="report_seconds = 1")
+    host.until(lambda: host.view.counts["DBIRTH"] == 3, 60)
+    triggers = Triggers(line)
+    for number in range(3):
+        triggers.trigger(number)
+        line.until(lambda number=number: triggers.views(number))
+        data = host.view.counts["NDATA"]
+        host.until(lambda data=data: host.view.counts["NDATA"] > data)  # what came is confirmed at the end
+        gateway.stop()
+        gateway = plant.gateway(line, broker, node="report_seconds = 1")
+        triggers.part(number)
+        host.until(lambda number=number: host.view.counts["NBIRTH"] == number + 2)
+        host.until(lambda number=number: str(number) in {part["TriggerId"] for part in host.view.parts})
+    triggers.close()
+    assert gateway.stop() == 0
+    assert all(part["Score"] is not None and part["Recipe"] == "cell" for part in host.view.parts)
+
+
 def test_the_primary_host_goes_and_comes(line, plant) -> None:
     broker = plant.broker()
     host = plant.host(broker)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from support.messages import EPOCH, heartbeat, verdict
 
-from inspectd.client import Evaluation, PartVerdict, Reason, ViewVerdict
+from inspectd.client import Evaluation, PartVerdict, Position, Reason, ViewVerdict
 from inspectd.gateways.sparkplug.line_clock import LineClock
 from inspectd.gateways.sparkplug.names import PART
 from inspectd.gateways.sparkplug.parts import PartRows
@@ -100,6 +100,40 @@ def test_views_whose_part_never_comes_are_not_kept_for_ever() -> None:
     for seq in range(1, 2000):
         rows.row(view(seq, "top"))
     assert "Score" not in rows.row(part(5000, first)).values
+
+
+def test_what_is_read_again_after_a_break_begins_with_the_oldest_view_whose_part_is_to_come() -> None:
+    rows, top, side, next_top = PartRows(), view(1, "top"), view(2, "side"), view(3, "top")
+    assert rows.waits_from is None
+    rows.row(verdict(0))
+    assert rows.waits_from is None, "a frame of no part"
+    for each in (top, side, next_top):
+        rows.row(each)
+    assert rows.waits_from == Position(EPOCH, 0)
+    rows.row(part(4, top, side))
+    assert rows.waits_from == Position(EPOCH, 2)
+    rows.row(part(5, next_top))
+    assert rows.waits_from is None
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        {"decided_utc_ns": verdict(9).decided_utc_ns + 700_000_000_000},
+        {"epoch": EPOCH + 1},
+    ],
+)
+def test_a_view_whose_part_was_lost_is_not_waited_for_for_ever(later) -> None:
+    rows = PartRows()
+    rows.row(view(1, "top"))
+    rows.row(verdict(9))
+    assert rows.waits_from == Position(EPOCH, 0)
+    rows.row(msgspec.structs.replace(verdict(9), **later))
+    assert rows.waits_from is None
+    for seq in range(10, 2000):
+        rows.row(view(seq, "top"))
+    assert rows.waits_from is not None
+    assert rows.waits_from.seq > 900, "what is kept is bounded"
 
 
 def test_news_is_what_was_judged_since_somebody_listens_and_just_now() -> None:
