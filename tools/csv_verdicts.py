@@ -21,6 +21,9 @@ from inspectd.text import printable
 
 HEADINGS = ["epoch", "seq", "camera", "part_id", "trigger_id", "evaluation", "reason", "score", "late"]
 
+PATIENCE_SECONDS = 86_400.0
+"""A line that does not answer is waited for: what it has must not be passed over."""
+
 
 def row(item: "Verdict | PartVerdict | Lost") -> list[object]:
     if isinstance(item, Lost):
@@ -86,7 +89,13 @@ def main() -> None:
         cut_uncommitted(arguments.file, cursor)
     with (
         arguments.file.open("ab", buffering=0) as target,
-        VerdictReader(arguments.verdicts, arguments.sync, cursor=cursor, start="oldest") as reader,
+        VerdictReader(
+            arguments.verdicts,
+            arguments.sync,
+            cursor=cursor,
+            start="oldest",
+            patience_seconds=PATIENCE_SECONDS,
+        ) as reader,
     ):
         if target.tell() == 0:
             target.write(encoded(list(HEADINGS)))

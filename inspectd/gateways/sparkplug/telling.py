@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from inspectd import log
-from inspectd.client import AsyncVerdictReader, Item, Lost, Position
+from inspectd.client import AsyncVerdictReader, Item, LossReason, Lost, Position
 from inspectd.client import cursor as cursors
 from inspectd.errors import UnavailableError
 from inspectd.gateways.sparkplug.broker import Broker
@@ -34,6 +34,10 @@ from inspectd.gateways.sparkplug.settings import SparkplugConfig
 _TURN_SECONDS: Final = 0.1
 _FIRST_HEARTBEAT_SECONDS: Final = 1.0
 """So long births wait for the line; without it they say that it is not known."""
+_PATIENCE_SECONDS: Final = 86_400.0
+"""A line that does not answer is waited for: what it has must not be passed over."""
+_UNANSWERED_SECONDS: Final = 10.0
+"""A line that lives and gives nothing of what it has published for so long is said."""
 _CONFIRM_SECONDS: Final = 1.0
 _CONFIRM_MESSAGES: Final = 100
 _MAX_HELD: Final = 5000
@@ -87,6 +91,9 @@ class Telling:
         self._is_silent = False
         """Nothing is told: the broker does not pass it on. Parts are read again when it does."""
         self._tried_at = clock()
+        self._is_unanswered = False
+        """The line did not answer, and its reader has passed over what it asked for."""
+        self._read_at = clock()
         self._said: dict[Heard, tuple[float, int]] = {}
         self._commands, self._commands_since = 0, clock()
         self._is_flooded = asyncio.Event()
@@ -166,15 +173,16 @@ class Telling:
         line = self._settings.line
         while True:
             async with AsyncVerdictReader(
-                line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys
-            ) as reader:
+                line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys,
+                patience_seconds=_PATIENCE_SECONDS,
+            ) as reader:  # fmt: skip
                 await self._tell_from_cursor(broker, reader)
             if self._must_end or not self.was_born:
                 return
             self._session.echo.give_up_parts()
             self._held.clear()
             self._rows = PartRows()
-            self._is_silent = self._was_telling = False
+            self._is_silent = self._was_telling = self._is_unanswered = False
 
     async def _tell_from_cursor(self, broker: Broker, reader: AsyncVerdictReader) -> None:
         """Until the session must end, or go back to the cursor."""
@@ -198,8 +206,9 @@ class Telling:
 
     @property
     def _must_go_back(self) -> bool:
-        """A part was not passed on, and what is sent now is."""
-        return self._session.echo.has_gap or (self._is_silent and self._session.births_are_back)
+        """A part was not passed on, and what is sent now is; or the line has not given what it has."""
+        is_passed_on_again = self._is_silent and self._session.births_are_back
+        return self._session.echo.has_gap or is_passed_on_again or self._is_unanswered
 
     @property
     def _must_end(self) -> bool:
@@ -225,9 +234,12 @@ class Telling:
         self._picture.see(reader.heartbeat, reader.liveness)
         if item is not None and not self._cursor.exists():
             self._remember_beginning(reader, item)
-        if self._is_silent:
+        self._say_unanswered(reader, item)
+        if self._is_silent or self._is_unanswered:
             return
-        if isinstance(item, Lost):
+        if isinstance(item, Lost) and item.reason is LossReason.UNANSWERED:
+            self._is_unanswered = True
+        elif isinstance(item, Lost):
             self._picture.lost(item)
             self._metrics.lost(item.count or 1)
             log.event(_log, logging.WARNING, "verdicts_lost", count=item.count, reason=item.reason,
@@ -237,6 +249,24 @@ class Telling:
         if len(self._held) > _MAX_HELD:
             # Only of a line that gives verdicts and no heartbeats; the cursor has what is forgotten here.
             raise UnavailableError(f"{self._settings.line.verdicts}: gives verdicts, but no heartbeats")
+
+    def _say_unanswered(self, reader: AsyncVerdictReader, item: Item | None) -> None:
+        """Say it where the line lives and has published more, but does not give it."""
+        heartbeat, position = reader.heartbeat, reader.position
+        is_behind = (
+            self._picture.is_alive
+            and heartbeat is not None
+            and position is not None
+            and position < Position(heartbeat.epoch, heartbeat.last_seq)
+        )
+        if item is not None or not is_behind:
+            self._read_at = self._clock()
+        elif self._clock() - self._read_at >= _UNANSWERED_SECONDS:
+            self._read_at = self._clock()
+            log.event(
+                _log, logging.WARNING, "line_does_not_answer", after=str(position),
+                detail="it has published more; what it keeps is told as soon as its sync socket answers",
+            )  # fmt: skip
 
     def _remember_beginning(self, reader: AsyncVerdictReader, item: Item) -> None:
         """Without a cursor a reader begins with what comes: what was read and not told would be left out."""
@@ -288,7 +318,7 @@ class Telling:
             self._try_births()
         elif self._session.is_passed_on and echo.is_complete:
             self._has_warned = False
-            if not self._held:
+            if not self._held and not self._is_unanswered:
                 reader.commit(self._rows.waits_from)
 
     def _begin_silence(self, topics: list[str]) -> None:
