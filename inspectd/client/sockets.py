@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -138,10 +138,7 @@ class LastingConnection:
         while self._events.poll(0):
             told = parse_monitor_message(self._events.recv_multipart())
             remote = told["endpoint"].decode(errors="replace")
-            may_be = [
-                endpoint for endpoint in self._server_keys if _may_be(endpoint, remote)
-            ] or self._server_keys
-            for endpoint in may_be:
+            for endpoint in _meant(self._server_keys, remote):
                 anew |= {endpoint} if self._must_connect_anew(endpoint, told["event"]) else set()
         if self._clock() - self._connected_at >= _ANEW_SECONDS:
             anew |= self._to_connect
@@ -272,13 +269,22 @@ class Asker:
         self._context.destroy(linger=0)
 
 
+def _meant(endpoints: Collection[str], remote: str) -> Collection[str]:
+    """The endpoints, as they were given, that can be the one that ZeroMQ names; several where it is not sure.
+
+    ZeroMQ names an endpoint as it was given until its first connection ends, and by the host's address from
+    then on. So of host names with one port all are meant once; connected anew, each is named as it was given.
+    """
+    if remote in endpoints:
+        return [remote]
+    return [endpoint for endpoint in endpoints if _may_be(endpoint, remote)] or endpoints
+
+
 def _may_be(endpoint: str, remote: str) -> bool:
-    """Whether an endpoint as it was given can be the one that ZeroMQ names by its address.
+    """Whether an endpoint can be the one with this address.
 
     A host's name can be any host with that port: to look it up could take long.
     """
-    if endpoint == remote:
-        return True
     (host, _, port), (remote_host, _, remote_port) = endpoint.rpartition(":"), remote.rpartition(":")
     if port != remote_port:
         return False

@@ -166,15 +166,20 @@ def test_a_key_that_stays_refused_is_said_once_and_knocks_every_two_seconds(line
     connection.close()
 
 
-def test_an_endpoint_that_is_given_up_costs_another_one_of_the_socket_nothing(line, caplog):
-    (port,) = free_ports(1)
+@pytest.mark.parametrize(
+    "hosts", [("127.0.0.1", "127.0.0.1"), ("127.1", "127.2")], ids=["addresses", "names"]
+)
+def test_an_endpoint_that_is_given_up_costs_another_one_of_the_socket_nothing(line, caplog, hosts):
+    """`127.1` is a name, as all that has to be looked up; the lines of a plant have one port."""
+    port = line.ports["verdicts"] if hosts[0] != hosts[1] else free_ports(1)[0]
     without_keys = line.socket(zmq.PUB)
-    without_keys.bind(f"tcp://127.0.0.1:{port}")
+    without_keys.bind(f"tcp://127.0.0.{hosts[1][-1]}:{port}")
+    good, refused = f"tcp://{hosts[0]}:{line.ports['verdicts']}", f"tcp://{hosts[1]}:{port}"
     now = 0.0
     socket = subscriber(line.context, 100_000)
     socket.subscribe(b"")
     connection = LastingConnection(socket, lambda: now)
-    for endpoint in (at(line, "verdicts"), f"tcp://127.0.0.1:{port}"):
+    for endpoint in (good, refused):
         connection.connect(endpoint, keys_of(line, "reader"))
     line.turn_until(lambda: received(socket))
     while socket.poll(200):  # of the turns before
@@ -191,7 +196,7 @@ def test_an_endpoint_that_is_given_up_costs_another_one_of_the_socket_nothing(li
     connection.close()
     assert count == sent
     (said,) = caplog.records
-    assert said.fields["endpoint"] == f"tcp://127.0.0.1:{port}"
+    assert said.fields["endpoint"] == refused
 
 
 @pytest.mark.parametrize(
