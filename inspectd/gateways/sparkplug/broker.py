@@ -24,6 +24,8 @@ _MAX_INCOMING: Final = 1000
 """Messages that wait to be read; more are left out, and counted."""
 _MAX_COMMANDS: Final = 100
 """Of these so many commands, so that no host's state is left out for them."""
+_MAX_MESSAGE_BYTES: Final = 1_000_000
+"""Nothing that is meant for this node is larger. The library has had all of a message before it is left out."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -58,15 +60,25 @@ class BrokerError(Exception):
 class _Incoming(asyncio.Queue[aiomqtt.Message]):
     """Messages that wait to be read."""
 
+    _said = log.Repeated(_log)
+
     def __init__(self) -> None:
         super().__init__(_MAX_INCOMING)
         self.left_out = 0
-        """Messages for which there was no place."""
+        """Messages for which there was no place, or which were too large to keep."""
 
     def put_nowait(self, item: aiomqtt.Message) -> None:
         """Put a message behind the others, or count it as left out."""
-        is_command = "/NCMD/" in str(item.topic)
-        if self.qsize() < (_MAX_COMMANDS if is_command else _MAX_INCOMING):
+        topic, size_bytes = str(item.topic), len(item.payload)
+        is_command = "/NCMD/" in topic
+        if size_bytes > _MAX_MESSAGE_BYTES:
+            self.left_out += 1
+            self._said.event(
+                logging.WARNING, "message_too_large", topic=topic, size_bytes=size_bytes,
+                detail="the broker is to refuse such messages (Mosquitto: message_size_limit), and to forget "
+                "this one if it is retained",
+            )  # fmt: skip
+        elif self.qsize() < (_MAX_COMMANDS if is_command else _MAX_INCOMING):
             super().put_nowait(item)
         else:
             self.left_out += 1

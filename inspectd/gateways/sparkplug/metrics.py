@@ -38,7 +38,9 @@ class SparkplugMetrics:
             name("messages_received"), "Messages from the broker.", ["what"], registry=registry
         )
         self._left_out = Counter(
-            name("messages_left_out"), "Messages that came faster than they were read.", registry=registry
+            name("messages_left_out"),
+            "Messages that came faster than they were read, or were too large.",
+            registry=registry,
         )
         self._floods = Counter(
             name("floods"), "Floods of commands, after which the broker was to send none for a while.",

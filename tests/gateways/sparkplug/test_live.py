@@ -6,6 +6,7 @@ import logging
 import signal
 import time
 
+import paho.mqtt.client as mqtt
 import pytest
 import zmq
 from support.daemon import Daemon, camera_table, settings
@@ -84,6 +85,21 @@ def test_a_flood_of_commands_does_not_hold_up_telling_and_fills_no_log(line, pla
     assert gateway.log.read_text().count("\n") < 30
     assert gateway.stop() == 0
     assert without_gap(told(host))
+
+
+def test_a_message_that_is_too_large_is_said_and_not_kept(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    large = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    large.connect("127.0.0.1", broker.port)
+    large.loop_start()
+    large.publish("spBv1.0/demo/NCMD/line1", bytes(5_000_000), qos=1, retain=True).wait_for_publish(10)
+    gateway = plant.gateway(line, broker)
+    gateway.until_logged("message_too_large topic=spBv1.0/demo/NCMD/line1 size_bytes=5000000")
+    host.until(lambda: len(host.view.parts) > 5)
+    large.loop_stop()
+    assert gateway.stop() == 0
+    assert "heard what=malformed" not in gateway.log.read_text()
 
 
 def test_what_the_mqtt_library_says_is_logged_now_and_then(caplog) -> None:
