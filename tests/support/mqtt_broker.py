@@ -58,6 +58,13 @@ class Mosquitto:
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
 
+    def stall(self, seconds: float) -> None:
+        """Have it do nothing for a while, as on a host that is out of memory."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         """End it at once, with all that it knows; `start` starts it again."""
         if self._process is not None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ _MAX_INCOMING: Final = 1000
 _MAX_COMMANDS: Final = 100
 """Of these so many commands, so that no host's state is left out for them."""
 _MAX_MESSAGE_BYTES: Final = 1_000_000
-"""Nothing that is meant for this node is larger. The library has had all of a message before it is left out."""
+"""Nothing that is meant for this node is larger. The library has had all of one before it is left out."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class _NowAndThen(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
-        self._said.event(record.levelno, "mqtt_library", str(record.msg), exc_info=record.exc_info, text=text)
+        self._said.event(record.levelno, "mqtt_library", str(record.msg), text=text)
         return False
 
 
@@ -101,7 +101,7 @@ class Broker:
         Raises:
             BrokerError: the connection is gone.
         """
-        with _as_broker_error():
+        with _as_broker_error("a message"):
             for message in messages:
                 await self._client.publish(message.topic, message.payload, qos=message.qos)
 
@@ -111,7 +111,7 @@ class Broker:
         Raises:
             BrokerError: the connection is gone, or the broker does not answer.
         """
-        with _as_broker_error():
+        with _as_broker_error("a subscription"):
             answers = await self._client.subscribe(topics)
         for (topic, _), answer in zip(topics, answers, strict=False):
             if isinstance(answer, ReasonCode) and answer.is_failure:
@@ -125,7 +125,7 @@ class Broker:
         Raises:
             BrokerError: the connection is gone, or the broker does not answer.
         """
-        with _as_broker_error():
+        with _as_broker_error("the end of a subscription"):
             await self._client.unsubscribe(topic)
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
@@ -134,7 +134,7 @@ class Broker:
         Raises:
             BrokerError: the connection is gone.
         """
-        with _as_broker_error():
+        with _as_broker_error("nothing"):
             async for message in self._client.messages:
                 yield str(message.topic), bytes(message.payload)
 
@@ -183,24 +183,43 @@ class BrokerDoor:
             cause = error.__context__
             # A time-out may be that of the answer to a CONNECT, so it counts as one.
             was_asked = not isinstance(cause, OSError) or isinstance(cause, TimeoutError)
-            raise BrokerError(str(error), is_unreachable=not was_asked) from error
+            raise BrokerError(_words(error, "CONNECT"), is_unreachable=not was_asked) from error
         except ValueError as error:  # such as a host name that cannot be one
             raise BrokerError(str(error), is_unreachable=True) from error
         try:
             yield Broker(client, incoming)
-        finally:
-            try:
-                await client.__aexit__(None, None, None)
-            except aiomqtt.MqttError as error:
-                raise BrokerError(str(error)) from error
+        except BaseException:
+            with suppress(aiomqtt.MqttError):  # what came first is the cause, and is said
+                await _disconnect(client, incoming)
+            raise
+        with _as_broker_error("DISCONNECT"):
+            await _disconnect(client, incoming)
+
+
+async def _disconnect(client: aiomqtt.Client, incoming: _Incoming) -> None:
+    await client.__aexit__(None, None, None)
+    # The library keeps why a connection ended, and asyncio complains where nobody asks for it.
+    while not incoming.empty():
+        incoming.get_nowait()
+    with suppress(aiomqtt.MqttError):
+        await anext(client.messages)
 
 
 @contextmanager
-def _as_broker_error() -> Iterator[None]:
+def _as_broker_error(asked: str) -> Iterator[None]:
     try:
         yield
     except aiomqtt.MqttError as error:
-        raise BrokerError(str(error)) from error
+        raise BrokerError(_words(error, asked)) from error
+
+
+def _words(error: aiomqtt.MqttError, asked: str) -> str:
+    """What went wrong: the library does not say what was not answered, nor at once why a connection ended."""
+    if str(error) == "Operation timed out":
+        return f"the broker did not answer {asked} within {_ANSWER_SECONDS:g} s"
+    if error.__cause__ is not None:
+        return f"the broker or the network ended the connection: {error.__cause__}"
+    return str(error)
 
 
 def _tls_context(settings: BrokerLink) -> ssl.SSLContext:

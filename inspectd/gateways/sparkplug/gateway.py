@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import cycle
 from typing import Final
 
@@ -112,8 +113,12 @@ class SparkplugGateway:
                 log.event(_log, logging.INFO, "broker_connected", broker=where)
                 try:
                     await telling.run(broker)
-                finally:  # DISCONNECT follows, after which the broker would tell nobody
-                    await broker.send(*session.end())
+                except BaseException:
+                    with suppress(BrokerError):  # what came first is the cause, and is said
+                        await broker.send(*session.end())
+                    raise
+                # DISCONNECT follows, after which the broker would tell nobody.
+                await broker.send(*session.end())
         except BrokerError as error:
             if not is_connected:
                 if not error.is_unreachable:

@@ -146,6 +146,23 @@ def test_the_broker_is_killed_and_every_part_arrives(line, plant) -> None:
     assert host.view.bd_seq == 1, "a refused connection is no CONNECT"
 
 
+def test_why_a_broker_was_lost_is_said_in_words_and_once(line, plant) -> None:
+    broker = plant.broker()
+    host = plant.host(broker)
+    gateway = plant.gateway(line, broker)
+    host.until(lambda: len(host.view.parts) > 5)
+    broker.stall(8)  # it answers when nobody waits for it any more
+    gateway.until_logged('detail="the broker did not answer a subscription within 5 s"')
+    host.until(lambda: host.view.counts["NBIRTH"] == 2)
+    broker.close()
+    gateway.until_logged('detail="the broker or the network ended the connection: ')
+    assert gateway.stop() == 0
+    said = gateway.log.read_text()
+    assert "Traceback" not in said
+    assert "never retrieved" not in said
+    assert "not currently connected" not in said
+
+
 def test_with_several_brokers_it_goes_where_the_primary_host_is(line, plant) -> None:
     one, other = plant.broker(folder="one"), plant.broker(folder="other")
     away, here = plant.host(one), plant.host(other)
