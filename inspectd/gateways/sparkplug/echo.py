@@ -25,10 +25,12 @@ class Echo:
 
     Attributes:
         has_gap: a part came back, and one before it did not.
+        overtaken: messages of such parts.
     """
 
     def __init__(self, births: tuple[str, ...], parts: str, clock: Callable[[], float]) -> None:
         self.has_gap = False
+        self.overtaken: list[bytes] = []
         self._parts, self._clock = parts, clock
         self._waiting: dict[str, deque[tuple[bytes, float]]] = {
             **{topic: deque(maxlen=_MAX_BIRTHS) for topic in births},
@@ -64,9 +66,12 @@ class Echo:
         before = next((number for number, (own, _) in enumerate(waiting) if own == payload), None)
         if before is None:
             return payload in self._given_up
-        for _ in range(before + 1):  # a broker takes a client's messages in turn: those before come no more
-            waiting.popleft()
-        self.has_gap |= before > 0 and topic == self._parts
+        # A broker takes a client's messages in turn: those before come no more.
+        overtaken = [waiting.popleft()[0] for _ in range(before)]
+        waiting.popleft()
+        if topic == self._parts and overtaken:
+            self.has_gap = True
+            self.overtaken += overtaken
         self._heard.add(topic)
         self._missed.discard(topic)
         return True
@@ -83,4 +88,8 @@ class Echo:
         waiting = self._waiting[self._parts]
         self._given_up = [payload for payload, _ in waiting]
         waiting.clear()
-        self.has_gap = False
+        self.forget_gap()
+
+    def forget_gap(self) -> None:
+        """Those that were overtaken are not told again, or will be."""
+        self.has_gap, self.overtaken = False, []

@@ -49,6 +49,9 @@ class SparkplugMetrics:
         self._parts = Counter(
             name("parts"), "Parts that were told, live or late.", ["told"], registry=registry
         )
+        self._given_up = Counter(
+            name("parts_given_up"), "Parts that the broker dropped time and again.", registry=registry
+        )
         self._births = Counter(name("births"), "Births of the node.", registry=registry)
         self._lost = Counter(
             "inspectd_gateway_verdicts_lost", "Verdicts that could not be had any more.", registry=registry
@@ -71,6 +74,10 @@ class SparkplugMetrics:
     def part(self, *, is_historical: bool) -> None:
         """A part was told."""
         self._parts.labels("historical" if is_historical else "live").inc()
+
+    def given_up(self, number: int) -> None:
+        """So many parts are told no more: the broker drops them."""
+        self._given_up.inc(number)
 
     def heard(self, what: Heard) -> None:
         """A message came from the broker."""

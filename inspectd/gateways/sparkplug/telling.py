@@ -5,14 +5,14 @@ when everything that was sent has come back, but never past a view whose part is
 ends a session, the next one tells what may not have arrived: late, marked as historical, twice at the worst.
 Parts themselves are QoS 0, as the specification wants it, and nobody confirms those; but the node is
 subscribed to its own parts, so each one comes back that the broker passes on. Where one does not, the session
-goes back to the cursor as soon as others do.
+goes back to the cursor as soon as others do; one that the broker drops time and again is given up, and said.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,8 @@ _BACK_SECONDS: Final = 0.5
 """So long is waited for messages to come back before more are sent."""
 _SILENCE_SECONDS: Final = 5.0
 """What has not come back within it was not passed on; births are sent so often to see whether they are."""
+_TIMES_DROPPED: Final = 3
+"""A part that was dropped so often while others were passed on is given up."""
 _SAY_SECONDS: Final = 10.0
 _MAX_COMMANDS: Final = 200
 """More than so many commands within a second are a flood."""
@@ -67,6 +69,8 @@ class Telling:
         clock: seconds on a clock that never goes back.
     """
 
+    _drops = log.Repeated(_log)
+
     def __init__(
         self,
         settings: SparkplugConfig,
@@ -85,6 +89,10 @@ class Telling:
         self._line_clock = LineClock(clock)
         self._rows = PartRows()
         self._held: deque[PartRow] = deque()
+        self._under_way: dict[bytes, str] = {}
+        """Parts whose messages may still come back."""
+        self._dropped: Counter[str] = Counter()
+        """How often each part since the cursor was not passed on."""
         self._is_host_away = False
         self._was_telling = False
         self._has_warned = False
@@ -181,6 +189,7 @@ class Telling:
                 return
             self._session.echo.give_up_parts()
             self._held.clear()
+            self._under_way.clear()
             self._rows = PartRows()
             self._is_silent = self._was_telling = self._is_unanswered = False
 
@@ -200,6 +209,7 @@ class Telling:
             await self._send(broker, self._session.tick())
             await self._send_parts(broker)
             await self._confirm(broker, reader)
+            self._see_dropped()
         if self._must_end:
             self._confirmed_at = float("-inf")
             await self._confirm(broker, reader)
@@ -286,7 +296,9 @@ class Telling:
         while self._held and self._session.takes_parts and self._unconfirmed < _CONFIRM_MESSAGES:
             row = self._held.popleft()
             is_historical = self._line_clock.is_history(row.decided_utc_ns)
-            await self._send(broker, [self._session.part(row, is_historical=is_historical)])
+            part = self._session.part(row, is_historical=is_historical)
+            self._under_way[part.payload] = f"{row.values['Epoch']}:{row.values['Seq']}"
+            await self._send(broker, [part])
             self._metrics.part(is_historical=is_historical)
             if is_historical:
                 await asyncio.sleep(1 / self._settings.sparkplug.resend_per_second)
@@ -318,8 +330,28 @@ class Telling:
             self._try_births()
         elif self._session.is_passed_on and echo.is_complete:
             self._has_warned = False
+            self._under_way.clear()
             if not self._held and not self._is_unanswered:
+                self._dropped.clear()
                 reader.commit(self._rows.waits_from)
+
+    def _see_dropped(self) -> None:
+        """Parts did not come back and later ones did: they are told again, but none of them for ever."""
+        echo = self._session.echo
+        if not echo.has_gap:
+            return
+        dropped = [self._under_way[payload] for payload in echo.overtaken]
+        self._dropped.update(dropped)
+        given_up = [part for part in dropped if self._dropped[part] >= _TIMES_DROPPED]
+        if len(given_up) < len(dropped):
+            self._drops.event(logging.WARNING, "parts_told_again", count=len(dropped), first=dropped[0])
+            return
+        echo.forget_gap()
+        self._metrics.given_up(len(given_up))
+        self._drops.event(
+            logging.ERROR, "parts_given_up", count=len(given_up), first=given_up[0], last=given_up[-1],
+            detail="the broker drops them again and again, and passes on what comes after them",
+        )  # fmt: skip
 
     def _begin_silence(self, topics: list[str]) -> None:
         if not self._has_warned:

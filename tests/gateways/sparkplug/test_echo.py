@@ -32,9 +32,11 @@ def test_a_part_that_a_later_one_overtakes_was_not_passed_on(echo: Waiting) -> N
     assert not echo.has_gap
     assert echo.came("DDATA", b"3")
     assert echo.has_gap
+    assert echo.overtaken == [b"2"]
     assert not echo.is_complete, "all came back that may, and one did not"
     echo.give_up_parts()
     assert echo.is_complete
+    assert echo.overtaken == []
 
 
 def test_a_birth_that_a_later_one_overtakes_is_told_by_it(echo: Waiting) -> None:
