@@ -25,7 +25,7 @@ from inspectd.golden.schedule import GoldenChange, GoldenSchedule, GoldenSubject
 from inspectd.golden_pictures import CameraPictures, Files
 from inspectd.golden_record import GoldenRecorder
 from inspectd.golden_standing import GoldenStanding
-from inspectd.line_audit import LineAudit, past_by_audit
+from inspectd.line_audit import LineAudit, OfAudit, past_by_audit
 from inspectd.metrics import Metrics
 from inspectd.recipes.audit import FILE_NAME as AUDIT_NAME
 from inspectd.recipes.book import RecipeBook, title_of
@@ -146,11 +146,8 @@ class GoldenChecks:
                 self._failures[each.recipe_sha256] = each.problems
             elif each.outcome is GoldenOutcome.PASSED:
                 self._failures.pop(each.recipe_sha256, None)
-        self._past, self._lost = (
-            past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else ({}, set())
-        )
-        """Of the lost ones, only the audit file has that they failed."""
-        self._schedule = GoldenSchedule(config.golden, self._past)
+        self._earlier = past_by_audit(config.state_path / AUDIT_NAME, read) if self.is_on else OfAudit({})
+        self._schedule = GoldenSchedule(config.golden, self._earlier.past)
         self._standing = GoldenStanding(config.golden.parts, book, sha256_of, self._schedule, clock)
         cameras = config.cameras if self.is_on else ()
         self._pictures = CameraPictures(cameras, camera_stamps_of(cameras))
@@ -163,10 +160,12 @@ class GoldenChecks:
             self._is_running = True
             self._audit.make_up_for(self._file)
             self._schedule.start(self._standing.subjects(), self._clock(), time.time_ns(), newest_utc_ns)
-            alike = self._pictures.alike(self._standing.subjects(), self._past, self._book.in_force.places)
-            self._schedule.change_pictures(alike, self._clock())
-            for subject in self._standing.subjects():
-                if subject.sha256 in self._lost:
+            in_force = self._standing.subjects()
+            alike = self._pictures.alike(in_force, self._earlier.past, self._book.in_force.places)
+            proven = [subject for subject in alike if self._earlier.is_as_it_passed(subject)]
+            self._schedule.outdate_all_but(proven, self._clock())
+            for subject in in_force:
+                if subject.sha256 in self._earlier.lost:
                     detail = (
                         f"recipe {subject.recipe}: according to {AUDIT_NAME} its last check failed, but "
                         f"{FILE_NAME} has no record of it; parts are held until a check passes"
@@ -203,7 +202,7 @@ class GoldenChecks:
                 self._check.end()
                 self._conclude(self._check, "a camera was changed")
             self._is_outdated |= self._config.golden.at_changeover
-        self._schedule.change_pictures(spared, self._clock())
+        self._schedule.outdate_all_but(spared, self._clock())
         self.turn(self._clock())
 
     def turn(self, now_ns: int) -> None:

@@ -50,7 +50,7 @@ class GoldenStanding:
         """What a key's judgements prove something of; without a sha256 while that is not known."""
         name, version = title_of(key)
         sha256 = self._sha256_of(key) if version is None else self._book.sha256_of(key)
-        return GoldenSubject(name, sha256 or "", version)
+        return GoldenSubject(name, sha256 or "", version, name in self._book.in_force.titles)
 
     def subjects(self) -> list[GoldenSubject]:
         """What is in force and has golden parts."""
@@ -63,7 +63,7 @@ class GoldenStanding:
 
     def none(self) -> str:
         """Says that nothing in force has golden parts, though others have; empty: something has."""
-        names = {title_of(key)[0] for key in self._book.in_force.places.values()}
+        names = self._book.in_force.titles
         if names & self._with_parts:
             return ""
         named = ", ".join(sorted(names))

@@ -18,10 +18,18 @@ import msgspec
 from inspectd.alarms import EmitEvent
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.golden.results import CheckResult, GoldenLines, digest_of, newest_checks, past_of
-from inspectd.golden.schedule import GoldenPast
+from inspectd.golden.schedule import GoldenPast, GoldenSubject
 from inspectd.metrics import Metrics
-from inspectd.recipes.audit import DONE, AuditAction, AuditEntry, append_record, newest_first
-from inspectd.recipes.book import title_of
+from inspectd.recipes.audit import (
+    DONE,
+    AuditAction,
+    AuditEntry,
+    AuditRecord,
+    append_record,
+    changes_among,
+    newest_first,
+)
+from inspectd.recipes.book import FILE, title_of
 from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
@@ -33,6 +41,8 @@ _MOST_CHECKS: Final = 100
 _LINE: Final = re.compile(r"line of golden\.jsonl ([0-9a-f]{64})")
 _CHECKED: Final = re.compile(r"(passed|failed), \d+ shown, recipe ([0-9a-f]{64}), " + _LINE.pattern)
 """`new` of a check's record begins so; those of earlier versions have no recipe's sha256."""
+_JUDGED: Final = re.compile(r"recipe ([0-9a-f]{64})(, where a trigger names it)?$")
+"""`new` of a record of what a recipe of the configuration file judges by ends so."""
 _START: Final = "start"
 """The door of what the line found when it started."""
 
@@ -66,11 +76,12 @@ class LineAudit:
         """Record the checks of `golden.jsonl` that an earlier run ended and could not record."""
         self._ask(partial(record_missing_checks, self._path, golden), "checks of earlier runs")
 
-    def record_judged(self, judged: Iterable[tuple[str, BankInForce]]) -> None:
+    def record_judged(self, judged: Iterable[tuple[str, BankInForce, bool]]) -> None:
         """The configuration file's recipes are in force; record those that judge otherwise than last time.
 
         Args:
-            judged: what identifies each recipe's settings, threshold and bank, and its bank.
+            judged: what identifies each recipe's settings, threshold and bank, its bank, and whether it
+                judges parts whose triggers name no recipe.
         """
         self._ask(partial(record_changed_judgements, self._path, list(judged)), "thresholds and banks")
 
@@ -100,27 +111,51 @@ def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> Au
     return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
 
 
-def past_by_audit(audit: Path, golden: GoldenLines) -> tuple[dict[str, GoldenPast], set[str]]:
+class OfAudit(msgspec.Struct, frozen=True):
+    """What a line knows at its start of earlier checks, by `golden.jsonl` and by the audit file."""
+
+    past: dict[str, GoldenPast]
+    """What a schedule goes on from, by the sha256 of what was checked."""
+    lost: set[str] = set()
+    """Those whose failure only the audit file has."""
+    outdated: set[str] = set()
+    """Those that were put in force after their last check passed."""
+    judged: dict[str, tuple[str, bool]] = {}
+    """Of each recipe of the configuration file, what its last record says: sha256, and `is_default`."""
+
+    def is_as_it_passed(self, subject: GoldenSubject) -> bool:
+        """Whether it was in force in all runs since its last check passed: this start changes nothing.
+
+        What a changeover makes due is written a moment later than what judges, or by no run at all where a
+        command, or another configuration file, changed that of a stopped line: the order of the audit file's
+        records tells. What it cannot tell is not so.
+        """
+        is_known = subject.version is not None or (
+            self.judged.get(subject.recipe) == (subject.sha256, subject.is_default)
+        )
+        return is_known and subject.sha256 not in self.outdated
+
+
+def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
     """What a schedule goes on from: `golden.jsonl`, and what the audit file knows of checks that it lacks.
 
     A check that failed by the audit file holds although `golden.jsonl` was lost, cut or replaced by an older
     copy. Where an altered record hides what comes before it, no pass counts that no later record confirms.
-
-    Returns:
-        The past by the sha256 of what was checked, and those whose failure only the audit file has.
 
     Raises:
         UnavailableError: the audit file cannot be read now.
     """
     digests = {digest_of(check): check for check in golden.checks}
     newest: dict[str, tuple[str, str, int]] = {}
-    recorded, is_whole = set(), True
+    recorded: dict[str, AuditRecord] = {}
+    records, is_whole = [], True
     try:
         for record in islice(newest_first(audit), _MOST_RECORDS):
+            records.append(record)
             found = _CHECKED.match(record.new or "") if record.action is AuditAction.GOLDEN else None
             # A pass that was not on the disk did not count.
             if found is not None and (found[1] == GoldenOutcome.FAILED or record.result == DONE):
-                recorded.add(found[3])
+                recorded.setdefault(found[3], record)
                 newest.setdefault(found[2], (found[1], found[3], record.utc_ns))
     except InputError:
         is_whole = False  # `make_up_for` comes upon it too, and tells
@@ -140,7 +175,53 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> tuple[dict[str, GoldenPas
     }
     for sha256 in lost:
         past[sha256] = msgspec.structs.replace(past.get(sha256, GoldenPast()), is_failed=True)
-    return past, lost
+    return OfAudit(past, lost, _outdated(audit, records, golden, recorded), _judged(records))
+
+
+def _outdated(
+    audit: Path, records: list[AuditRecord], golden: GoldenLines, recorded: dict[str, AuditRecord]
+) -> set[str]:
+    """Those that were put in force after their last check passed.
+
+    Args:
+        audit: the audit file.
+        records: of it, the newest first.
+        golden: the checks.
+        recorded: the record of each check, by the digest of its line.
+    """
+    since: dict[str, AuditRecord] = {}  # by the sha256 of what was put in force, or by FILE
+    for record in changes_among(audit, records):
+        if record.new is not None and record.old != record.new:
+            name, _, sha256 = record.new.partition(" ")
+            since.setdefault(FILE if name.startswith(f"{FILE}@") else sha256, record)
+    for record in records:
+        if record.action is AuditAction.THRESHOLD and (found := _JUDGED.search(record.new or "")):
+            since.setdefault(found[1], record)
+    passed = {each.recipe_sha256: each for each in golden.checks if each.outcome is GoldenOutcome.PASSED}
+
+    def is_after(put: AuditRecord | None, check: CheckResult) -> bool:
+        record = recorded.get(digest_of(check))
+        if put is None:
+            return False
+        if record is None or record.door == _START:  # when it was recorded says nothing of when it passed
+            return put.utc_ns >= check.utc_ns
+        return put.seq > record.seq
+
+    return {
+        sha256
+        for sha256, check in passed.items()
+        if is_after(since.get(sha256), check)
+        or (check.recipe_version is None and is_after(since.get(FILE), check))
+    }
+
+
+def _judged(records: Iterable[AuditRecord]) -> dict[str, tuple[str, bool]]:
+    """What the last record of each recipe of the configuration file says; `records`: the newest first."""
+    judged: dict[str, tuple[str, bool]] = {}
+    for record in records:
+        if record.action is AuditAction.THRESHOLD and (found := _JUDGED.search(record.new or "")):
+            judged.setdefault(record.object or "", (found[1], found[2] is None))
+    return judged
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:
@@ -165,7 +246,7 @@ def record_missing_checks(audit: Path, golden: Path) -> None:
         append_record(audit, check_entry(result, _START, None, why))
 
 
-def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]) -> None:
+def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce, bool]]) -> None:
     """Record each recipe whose settings, threshold or bank are others than its last record says.
 
     Raises:
@@ -176,9 +257,10 @@ def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce]]
     for record in islice(newest_first(audit), _MOST_RECORDS):
         if record.action is AuditAction.THRESHOLD:
             last.setdefault(record.object, record.new)
-    for sha256, bank in judged:
+    for sha256, bank, is_default in judged:
         recipe = title_of(bank.recipe)[0]
         new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
+        new += "" if is_default else ", where a trigger names it"  # see _JUDGED
         if last.get(recipe) != new:
             old = last.get(recipe)
             why = "found by the line; who changed it is not known to it" if old else "the first record of it"

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from inspectd.golden.results import CheckResult, GoldenLines, append_line, digest_of
-from inspectd.golden.schedule import GoldenPast
+from inspectd.golden.schedule import GoldenPast, GoldenSubject
 from inspectd.line_audit import check_entry, past_by_audit, record_changed_judgements, record_missing_checks
 from inspectd.recipes import audit
 from inspectd.recipes.audit import AuditAction, AuditEntry, append_record
@@ -52,7 +52,7 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
 
 
 def lost(log: Path, *checks: CheckResult) -> set[str]:
-    return past_by_audit(log, GoldenLines(list(checks), 0, 0, 0))[1]
+    return past_by_audit(log, GoldenLines(list(checks), 0, 0, 0)).lost
 
 
 def test_a_check_that_failed_counts_where_only_the_audit_file_is_left_to_say_so(files):
@@ -65,7 +65,7 @@ def test_a_check_that_failed_counts_where_only_the_audit_file_is_left_to_say_so(
     assert lost(log, *results) == set()
     assert lost(log, results[0]) == {"cd" * 32}  # an older golden.jsonl
     assert lost(log) == {"cd" * 32}
-    assert past_by_audit(log, GoldenLines([], 0, 0, 0))[0] == {"cd" * 32: GoldenPast(is_failed=True)}
+    assert past_by_audit(log, GoldenLines([], 0, 0, 0)).past == {"cd" * 32: GoldenPast(is_failed=True)}
     made_up = msgspec.structs.replace(check(3), utc_ns=2**62)  # it passed, and the audit file lacks that
     assert lost(log, made_up) == set()
     append_record(log, check_entry(check(4), "local", "failed", ""), "not in golden.jsonl: disk full")
@@ -88,9 +88,64 @@ def test_no_pass_counts_that_an_altered_record_may_hide_a_failure_of(files):
         append_record(log, AuditEntry(AuditAction.RELOAD, who, "local", "file", None, None, "a"))
     log.write_bytes(log.read_bytes().replace(b'"kim"', b'"tim"'))
     passed = check(1)
-    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0))[0]["cd" * 32].passed_utc_ns is None
+    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0)).past["cd" * 32].passed_utc_ns is None
     append_record(log, check_entry(passed, "local", "due", ""))  # a later record confirms it
-    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0))[0]["cd" * 32].passed_utc_ns == 1
+    assert past_by_audit(log, GoldenLines([passed], 0, 0, 0)).past["cd" * 32].passed_utc_ns == 1
+
+
+def put_in_force(log: Path, new: str, result: str = audit.DONE) -> None:
+    entry = AuditEntry(AuditAction.ACTIVATE, "kim", "local", "cells", "file@0 " + "ef" * 32, new)
+    append_record(log, entry, result)
+
+
+def test_a_pass_counts_where_it_was_recorded_after_what_put_its_recipe_in_force_whatever_the_clock_says(
+    files,
+):
+    log, _ = files
+    ahead, cells = msgspec.structs.replace(check(1), utc_ns=2**62), "cells@2 " + "cd" * 32
+    subject = GoldenSubject("cells", "cd" * 32, 2)
+
+    def counts(passed: CheckResult) -> bool:
+        return past_by_audit(log, GoldenLines([passed], 0, 0, 0)).is_as_it_passed(subject)
+
+    put_in_force(log, cells)
+    assert not counts(check(1))  # there is no record of it, and by the clock it came before
+    assert counts(ahead)
+    append_record(log, check_entry(check(1), "local", "due", ""))
+    assert counts(check(1))
+    put_in_force(log, cells, "failed: disk full")
+    put_in_force(log, "other@1 " + "cd" * 32)
+    assert not counts(check(1))
+    append_record(log, check_entry(ahead, "local", "due", ""))
+    assert counts(ahead)
+    put_in_force(log, cells)
+    assert not counts(ahead)
+    append_record(log, check_entry(msgspec.structs.replace(ahead, who="ann"), "start", "", ""))
+    assert not counts(ahead)
+
+
+def test_what_judged_last_that_nobody_can_know_is_another_than_now(files):
+    log, _ = files
+    passed = msgspec.structs.replace(check(1), recipe="cell", recipe_version=None, recipe_sha256="11" * 32)
+
+    def counts(sha256: str = "11" * 32, *, is_default: bool = True) -> bool:
+        found = past_by_audit(log, GoldenLines([passed], 0, 0, 0))
+        return found.is_as_it_passed(GoldenSubject("cell", sha256, None, is_default))
+
+    assert not counts()
+    record_changed_judgements(log, [("11" * 32, BANK, True)])
+    append_record(log, check_entry(passed, "local", "due", ""))
+    assert counts()
+    assert not counts(is_default=False)
+    assert not counts("22" * 32)
+    record_changed_judgements(log, [("11" * 32, BANK, False)])
+    record_changed_judgements(log, [("11" * 32, BANK, True)])
+    assert not counts()
+    append_record(log, check_entry(passed, "local", "due", ""))
+    put_in_force(log, "other@1 " + "33" * 32)
+    assert counts()
+    log.write_bytes(log.read_bytes().replace(b'"action":"threshold"', b'"action":"threshole"'))
+    assert not counts()
 
 
 def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
@@ -116,7 +171,7 @@ def test_another_threshold_bank_or_setting_is_recorded_once(files):
         ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75)),
         ("22" * 32, msgspec.structs.replace(BANK, threshold=2.75, recipe="cell#1")),  # it was read again
     ):
-        record_changed_judgements(log, [(sha256, bank)])
+        record_changed_judgements(log, [(sha256, bank, True)])
     first, second = audit.read(log)
     assert (first.object, first.old, first.who, first.door) == ("cell", None, "unknown", "start")
     assert (first.why, second.why[:17]) == ("the first record of it", "found by the line")

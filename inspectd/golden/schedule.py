@@ -32,6 +32,8 @@ class GoldenSubject(msgspec.Struct, frozen=True):
     Empty: not known, so that nothing was shown of it."""
     version: int | None = None
     """Of a recipe of the store."""
+    is_default: bool = True
+    """It judges parts whose triggers name no recipe; else those alone whose triggers name it."""
 
 
 class GoldenPast(msgspec.Struct, frozen=True):
@@ -133,8 +135,8 @@ class GoldenSchedule:
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
 
-    def change_pictures(self, others: Iterable[GoldenSubject], now_ns: int) -> None:
-        """What all but these judge looks otherwise from now on: a check that passed says nothing of it."""
+    def outdate_all_but(self, others: Iterable[GoldenSubject], now_ns: int) -> None:
+        """What all but these have passed was before a change, as of their pictures: it proves nothing now."""
         spared = {subject.sha256 for subject in others}
         for sha256, course in self._courses.items():
             if sha256 in spared or not self._settings.at_changeover:
@@ -229,7 +231,7 @@ class GoldenSchedule:
     # --- one subject --------------------------------------------------------------------------------------
 
     def _put_in_force(self, subjects: Iterable[GoldenSubject], now_ns: int) -> list[_Course]:
-        """The courses of these that were not in force, which they now are."""
+        """The courses of these that were not in force, or judged other parts, which they now do."""
         wanted = {each.sha256: each for each in subjects if each.recipe in self._with_parts}
         for course in self._courses.values():
             course.is_in_force = course.is_in_force and course.subject.sha256 in wanted
@@ -239,6 +241,9 @@ class GoldenSchedule:
             if not course.is_in_force:
                 course.is_in_force, course.in_force_ns = True, now_ns
                 new.append(course)
+            elif course.subject != subject:
+                new.append(course)
+            course.subject = subject
         return new
 
     def _remember(self, course: _Course, now_ns: int, utc_ns: int) -> None:

@@ -66,6 +66,11 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
         """Of everything that has to be loaded for it."""
         return set(self.deadlines_ns)
 
+    @property
+    def titles(self) -> set[str]:
+        """Names of the recipes that judge parts whose triggers name none."""
+        return {title_of(key)[0] for key in self.places.values()}
+
     def key_of(self, name: str, place: str) -> str | None:
         """The key that a trigger means by `name` for a place; None where it means another recipe.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.changeovers import add_recipe
 
 from inspectd.config import (
     Config,
@@ -21,24 +22,29 @@ from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
 from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
-from inspectd.recipes.book import LineRecipe, RecipeBook, of_file
+from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.records import Outcome, PendingView, Score, Trigger
+from inspectd.recipes.stored import Change, RecipeRecords
+from inspectd.records import BankInForce, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenOutcome, GoldenRequest
 
 SHA = "a" * 64
+SHA_OF = {"cell": SHA, "other": "b" * 64}
 PASSED, FAILED, ABANDONED = GoldenOutcome
 
 
 class CheckedLine:
     """The checks of a line of one camera, without the line."""
 
-    def __init__(self, state: Path, *, at_start: bool = True, proves: str = "cell", **camera: Any) -> None:
+    def __init__(
+        self, state: Path, *, at_start: bool = True, proves: str = "cell", judges: str = "cell", **camera: Any
+    ) -> None:
         config = self.config = Config(
             line=LineSettings(state_dir=str(state)),
             recipes=(Recipe(name="cell", bank="x"), Recipe(name="other", bank="y")),
-            cameras=(ImagesCamera(name="top", recipe="cell", folder="x", mode="triggered", **camera),),
+            cameras=(ImagesCamera(name="top", recipe=judges, folder="x", mode="triggered", **camera),),
             golden=GoldenSettings(
                 parts=(GoldenPart(name="good", recipe=proves, expect="pass", cameras=("top",)),),
                 grace_minutes=0,
@@ -50,14 +56,18 @@ class CheckedLine:
         self.details: dict[str, str] = {}  # the last one of each event
         self.now_ns = 10**9
         metrics = Metrics("line", ["top"], 100.0)
-        self.book = RecipeBook(of_file(config))
+        self.book = RecipeBook(RecipeRecords(config).in_force())
+        audit = LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None)
         self.checks = GoldenChecks(
-            config, self.book, sha256_of=lambda key: SHA if key == "cell" else "b" * 64, clerk=self.clerk,
+            config, self.book, sha256_of=SHA_OF.__getitem__, clerk=self.clerk,
             publish=self.records.append, emit=self.take_event,
-            audit=LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None),
-            metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
+            audit=audit, metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
         )  # fmt: skip
         self.checks.start(None)
+        banks = {
+            name: BankInForce(name, sha256, "stub", "none", 1, 1, 2.5) for name, sha256 in SHA_OF.items()
+        }
+        audit.record_judged((SHA_OF[name], bank, name == judges) for name, bank in banks.items())
 
     def take_event(self, _severity: str, event: str, *, detail: str = "", **_: Any) -> None:
         self.events.append(event)
@@ -194,6 +204,43 @@ def test_a_restart_compares_the_cameras_of_a_recipe_that_triggers_alone_name(tmp
         reasons.append(line.judged(Trigger("T2"), Evaluation.PASS, "other"))
         line.clerk.close()
     assert reasons == ["within_threshold", "within_threshold", "golden_overdue"]
+
+
+def test_a_recipe_that_another_file_put_in_force_between_two_starts_is_checked_anew(tmp_path):
+    reasons = []
+    for judges in ("cell", "cell", "other", "cell", "cell"):
+        line = CheckedLine(tmp_path, at_start=False, judges=judges)
+        reasons.append(line.status[1])
+        if len(reasons) == 1:
+            assert line.shows("T1", Evaluation.PASS) is None
+            line.until(lambda line=line: line.status == (PASSED, None))
+        line.clerk.close()
+    assert reasons == ["golden_overdue", None, "golden_overdue", "golden_overdue", "golden_overdue"]
+
+
+def test_what_a_command_puts_in_force_on_a_stopped_line_is_checked_anew(tmp_path):
+    add_recipe(tmp_path, "cell", 1, {"top": 1.5})
+    reasons = []
+
+    def run(*, shows: bool = False) -> RecipeRecords:
+        line = CheckedLine(tmp_path, at_start=False)
+        reasons.append(line.status[1])
+        if shows:
+            assert line.shows("T1", Evaluation.PASS, "cell@1") is None
+            line.until(lambda: line.status == (PASSED, None))
+        line.clerk.close()
+        return RecipeRecords(line.config)
+
+    records = run()
+    change = Change(AuditAction.ACTIVATE, "kim", "command", "")
+    stored = records.read("cell", 1)
+    records.record(change, records.file, stored)
+    run(shows=True)
+    run()
+    records.record(change, stored, records.file)
+    records.record(change, records.file, stored)
+    run()
+    assert reasons == ["golden_overdue", "golden_overdue", None, "golden_overdue"]
 
 
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):

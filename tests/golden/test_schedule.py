@@ -202,12 +202,21 @@ def test_a_start_and_a_changeover_make_a_check_due_where_the_settings_say_so() -
     assert Line(rules(interval_hours=8), a=past).after(0) is PASSED
 
 
+def test_a_recipe_of_the_file_that_a_reload_gives_a_camera_is_put_in_force() -> None:
+    named = GoldenSubject("b", "b" * 64, is_default=False)
+    past = GoldenPast(T0 - 1)
+    line = Line(rules(interval_hours=8, at_changeover=True), A, named, a=past, b=past)
+    line.changes_to(A, B)
+    assert line.after(0) is PASSED
+    assert line.schedule.state(B, line.now_ns, line.utc_ns) is DUE
+
+
 def test_pictures_that_are_made_otherwise_make_a_check_due() -> None:
     for at_changeover, state in ((True, DUE), (False, PASSED)):
         line = Line(rules(interval_hours=8, at_changeover=at_changeover), A, B, a=GoldenPast(T0 - 1))
-        line.schedule.change_pictures([A, GoldenSubject("other", "")], line.now_ns)
+        line.schedule.outdate_all_but([A, GoldenSubject("other", "")], line.now_ns)
         assert line.after(1) is PASSED
-        line.schedule.change_pictures([B], line.now_ns)
+        line.schedule.outdate_all_but([B], line.now_ns)
         assert line.after(0) is state
 
 
@@ -216,7 +225,7 @@ def test_of_pictures_that_are_made_otherwise_what_is_not_in_force_is_due_too() -
     line = Line(rule, A, a=GoldenPast(T0 - 1), b=GoldenPast(T0 - 1))
     line.changes_to(B)
     line.passes(B)
-    line.schedule.change_pictures([B], line.now_ns)
+    line.schedule.outdate_all_but([B], line.now_ns)
     line.after(60)
     assert line.schedule.reason(B, line.now_ns, line.utc_ns) is None
     assert line.schedule.reason(A, line.now_ns, line.utc_ns) is None  # its first part, which a trigger names
@@ -228,7 +237,7 @@ def test_of_pictures_made_otherwise_what_comes_back_later_has_its_grace_then() -
     line = Line(rules(at_changeover=True), A, a=GoldenPast(T0 - 1), b=GoldenPast(T0 - 1))
     line.changes_to(B)
     line.passes(B)
-    line.schedule.change_pictures([B], line.now_ns)
+    line.schedule.outdate_all_but([B], line.now_ns)
     line.after(600)
     line.changes_to(A)
     assert line.after(0) is DUE

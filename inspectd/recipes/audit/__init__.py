@@ -6,6 +6,7 @@ from inspectd.recipes.audit.mark import read_mark
 from inspectd.recipes.audit.reading import (
     AuditFault,
     AuditSummary,
+    changes_among,
     changes_in_force,
     history,
     in_force,
@@ -43,6 +44,7 @@ __all__ = [
     "AuditSummary",
     "InForce",
     "append_record",
+    "changes_among",
     "changes_in_force",
     "format_in_force",
     "history",

@@ -162,8 +162,17 @@ def changes_in_force(path: Path) -> Iterator[AuditRecord]:
         InputError: a record on the way was altered.
         UnavailableError: the file, or what is noted beside it, cannot be read now.
     """
+    return changes_among(path, newest_first(path))
+
+
+def changes_among(path: Path, records: Iterable[AuditRecord]) -> Iterator[AuditRecord]:
+    """Those of `changes_in_force` that are among the file's newest records, the newest first.
+
+    Raises:
+        UnavailableError: what is noted beside the file cannot be read now.
+    """
     taken_back: list[str | None] = []
-    for record in _acknowledged(path, newest_first(path)):
+    for record in _acknowledged(path, records):
         if is_take_back(record):
             taken_back.append(record.old)
             continue
