@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import signal
 from pathlib import Path
 
 from inspectd import config, log
@@ -29,8 +28,6 @@ def main(arguments: argparse.Namespace) -> int:
     """
     # A crash, and the SIGABRT of systemd's watchdog, leave every thread's stack in the log.
     faulthandler.enable()
-    # It asks for the file to be read again, which is done right now. `open_service` gives it its meaning.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     settings = config.load(arguments.file)
     log.setup(settings.log.level, settings.log.format)
     settle()

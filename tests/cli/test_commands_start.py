@@ -34,6 +34,25 @@ def test_only_what_learns_loads_torch():
     assert done.returncode == 0, done.stderr
 
 
+AT_THE_START = """
+import signal, sys
+
+class Look:
+    def find_spec(self, name, *_):
+        if name == "inspectd.cli.run":
+            sys.exit(signal.getsignal(signal.SIGHUP).name)
+
+sys.meta_path.insert(0, Look())
+from inspectd.cli import main
+main(["run", "x.toml"])
+"""
+
+
+def test_a_line_ignores_the_signal_for_a_reload_before_it_loads_what_it_needs():
+    done = subprocess.run([sys.executable, "-c", AT_THE_START], check=False, capture_output=True, text=True)
+    assert done.stderr == "SIG_IGN\n"
+
+
 def test_the_help_names_every_exit_code_of_the_readme(capsys):
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     table = readme[readme.index("| Code | Meaning |") :].split("\n\n")[0]
