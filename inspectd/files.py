@@ -30,7 +30,9 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if has_one_writer:
             name = f"{path}.new"
-            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            # What root's program left cannot be opened by the line's, but removed by whoever has the folder.
+            Path(name).unlink(missing_ok=True)
+            descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         else:
             descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         temporary = Path(name)

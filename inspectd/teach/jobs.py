@@ -192,7 +192,7 @@ class TeachJobs:
             log.event(_log, logging.ERROR, "teach_job_not_recorded", state=state, detail=str(error))
 
     def _change(self, job: DeskJob) -> None:
-        write_bytes(self._file, msgspec.json.encode(job))
+        write_bytes(self._file, msgspec.json.encode(job), has_one_writer=True)
         self._job = job
 
 

@@ -126,6 +126,26 @@ def test_a_chain_that_is_made_anew_from_the_middle_does_not_fit_what_was_before(
     assert (fault.line, fault.expected[:15]) == (3, "previous_sha256")
 
 
+KILLED = """
+import os, sys; from pathlib import Path; from inspectd.recipes.audit import AuditAction, AuditLog
+os.replace = lambda *_: os.kill(os.getpid(), 9)
+with AuditLog(Path(sys.argv[1])) as log:
+    log.append(AuditAction.ACTIVATE, who="kim", door="local", new="a@1 " + "ab" * 32)
+"""
+
+
+def test_kills_while_it_is_noted_what_counts_leave_one_file_that_is_in_nobodys_way(path):
+    for _ in range(3):
+        assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -9
+    new = path.with_name("audit.mark.new")
+    assert [each for each in path.parent.iterdir() if each != path] == [new]
+    new.unlink()
+    os.mkfifo(new)  # as little as another user's file can this be written
+    with AuditLog(path) as log:
+        log.append(AuditAction.ACTIVATE, who="kim", door="local", new="a@1 " + "ab" * 32)
+    assert {each.name for each in path.parent.iterdir()} == {path.name, "audit.mark"}
+
+
 def test_one_process_at_a_time_has_the_file(path):
     with AuditLog(path):
         code = (

@@ -449,7 +449,7 @@ def test_a_change_that_counts_when_the_line_is_stopped_is_acknowledged_first(sta
 
     def is_the_second_mark(name: str) -> bool:
         """The first says that the record does not count yet, the second that it does."""
-        return name.startswith(".audit.mark") and next(marks) == 2
+        return name == "audit.mark.new" and next(marks) == 2
 
     with held_files(state, is_the_second_mark) as held, ThreadPoolExecutor(1) as asking:
         request = RecipeRequest("late", ACTIVATE, "a", None, who="anna")

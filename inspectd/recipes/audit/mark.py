@@ -59,12 +59,13 @@ def mark_of(record: AuditRecord | None) -> AuditMark:
 def write_mark(audit: Path, mark: AuditMark) -> None:
     """Note what counts; when this returns no power cut undoes it.
 
-    Everybody who gets into the directory may read it, whoever wrote it: the line, its group, or root.
+    Whoever writes it has the audit file locked. Everybody who gets into the directory may read it, whoever
+    wrote it: the line, its group, or root.
 
     Raises:
         UnavailableError: it cannot be noted, or not for certain: it may lie there all the same.
     """
-    write_bytes(mark_path(audit), msgspec.json.encode(mark) + b"\n")
+    write_bytes(mark_path(audit), msgspec.json.encode(mark) + b"\n", has_one_writer=True)
     try:
         sync_folder(audit.parent)
     except OSError as error:
