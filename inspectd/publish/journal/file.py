@@ -134,11 +134,21 @@ class Mark:
 def refuse_other_line(folder: Path, plant: str, line: str) -> None:
     """Refuse a state folder whose journal is another line's: it was copied, or the line was renamed.
 
-    What is open in it would be closed as this line's, and readers would be given verdicts of both.
+    What is open in it would be closed as this line's, and readers would be given verdicts of both. Where
+    something else than a file is in the mark's place nobody can know, nor whether the journal was cut.
 
     Raises:
-        InputError: it is.
+        InputError: it is, or may be.
     """
+    try:
+        open_regular(folder / MARK_NAME, follow_links=False).close()
+    except InputError as error:
+        raise InputError(
+            f"{error}: it would tell whether {NAME} was cut, and whose it is; move it away, and put the file "
+            "back if there is one"
+        ) from error
+    except OSError:
+        pass  # it is not there, or cannot be read: as `Mark.read`
     found, name = Mark(folder / MARK_NAME).read_line(), f"{plant}/{line}"
     if found not in {None, name}:
         raise InputError(

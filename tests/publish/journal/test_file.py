@@ -95,6 +95,13 @@ def test_a_pipe_in_place_of_the_mark_holds_up_nothing(tmp_path: Path) -> None:
     file.close()
 
 
+@pytest.mark.parametrize("put", [Path.mkdir, os.mkfifo, lambda mark: mark.symlink_to("/dev/null")])
+def test_a_line_does_not_start_where_nobody_would_know_whether_its_journal_was_cut(tmp_path, put) -> None:
+    put(tmp_path / MARK_NAME)
+    with pytest.raises(InputError, match=r"journal\.mark: is not a regular file, .* move it away"):
+        refuse_other_line(tmp_path, "p", "l")
+
+
 def test_a_state_folder_is_one_lines(tmp_path: Path) -> None:
     state = tmp_path / "state"
     refuse_other_line(state, "p", "l")
