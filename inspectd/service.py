@@ -48,7 +48,8 @@ from inspectd.golden_pictures import Files
 from inspectd.host_sleep import HostSleepWatch, boottime_ns
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import FrameRing
-from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.ipc.runtime_dir import RuntimeDir, is_same_directory
+from inspectd.ipc.state_hold import StateHold
 from inspectd.line_audit import LineAudit
 from inspectd.log import event
 from inspectd.metrics import Metrics
@@ -118,7 +119,7 @@ def open_service(
     file: Path | None = None,
     boot_clock: Callable[[], int] = boottime_ns,
 ) -> Iterator[Service]:
-    """Lock the line's runtime directory and open everything it needs; undo that in reverse order.
+    """Lock the line's runtime and state directories and open everything it needs; undo that in reverse order.
 
     Args:
         config: the line's.
@@ -133,7 +134,12 @@ def open_service(
         SystemExit: SIGTERM or SIGINT came before all was open.
     """
     notifier = Notifier.from_environment()
+    held = (
+        f"line.state_dir: another inspectd uses {config.state_path}; "
+        "stop it, or give this line its own directory"
+    )
     with RuntimeDir(config.runtime_path) as runtime_dir, ExitStack() as stack:
+        stack.enter_context(StateHold(config.state_path, held))
         try:
             service = Service(
                 config, notifier, runtime_dir, stack,
@@ -168,6 +174,7 @@ class Service:
         self._is_open = False
         self._config = config
         self._notifier = notifier
+        self._runtime_dir, self._made_runtime_dir = runtime_dir, runtime_dir.stat()
         self._clock = clock
         self._stop_signals = 0
         self._is_reload_asked = False
@@ -426,7 +433,11 @@ class Service:
 
     def conditions(self) -> list[tuple[str, str]]:
         """See `LineLife.conditions`."""
-        return [*self._golden.conditions(), *self._shadow.conditions()]
+        found = [*self._golden.conditions(), *self._shadow.conditions()]
+        if not is_same_directory(self._runtime_dir, self._made_runtime_dir):
+            detail = f"{self._runtime_dir} was removed: no program on this host finds the line; restart it"
+            found.append(("sockets_gone", detail))
+        return found
 
     def golden_status(self) -> list[GoldenStatus]:
         """See `LineLife.golden_status`."""

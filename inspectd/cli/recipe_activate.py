@@ -24,6 +24,7 @@ from inspectd.client import (
 )
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.ipc.state_hold import StateHold
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import FILE, LineRecipe
 from inspectd.recipes.stored import Change, RecipeRecords, recipe_before
@@ -115,13 +116,20 @@ def _say(arguments: argparse.Namespace, answer: RecipeAck) -> int:
 def _record(
     line: LineState, arguments: argparse.Namespace, change: Change, named: tuple[str, int | None]
 ) -> int:
-    """Record what the next start judges by, with the line's directory locked against that start."""
+    """Record what the next start judges by, with the line's directories locked against that start."""
     records = RecipeRecords(line.settings, line.audit.parent)
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
     places = [place for place in runtime_places(arguments.config) if place.is_dir()]
-    with RuntimeDir(places[0] if places else line.settings.runtime_path):
+    runs = (
+        f"{line.audit.parent}: a line runs by it, but its sockets are gone, so it cannot be asked: restart "
+        "it, then try again"
+    )
+    with (
+        RuntimeDir(places[0] if places else line.settings.runtime_path),
+        StateHold(line.audit.parent, runs),
+    ):
         old: LineRecipe | None = None
         with contextlib.suppress(InputError):  # this is how to get out of that
             old = records.in_force()

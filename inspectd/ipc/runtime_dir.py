@@ -11,6 +11,14 @@ from types import TracebackType
 from inspectd.errors import UnavailableError
 
 
+def is_same_directory(path: Path, before: os.stat_result) -> bool:
+    """Whether a path still names the directory that it named `before`, which somebody holds open."""
+    try:
+        return os.path.samestat(path.stat(), before)
+    except OSError:
+        return False
+
+
 class RuntimeDir:
     """Makes the directory, locks it against a second daemon, and takes it away again when it is empty.
 

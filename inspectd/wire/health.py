@@ -59,6 +59,7 @@ CONDITIONS: Final = {
     "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stuck": HealthStatus.MAINTENANCE_REQUIRED,
+    "sockets_gone": HealthStatus.MAINTENANCE_REQUIRED,
     "door_shut": HealthStatus.MAINTENANCE_REQUIRED,
     "keys_unread": HealthStatus.MAINTENANCE_REQUIRED,
     "insecure": HealthStatus.MAINTENANCE_REQUIRED,

@@ -389,6 +389,20 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
+def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
+    state = daemon.folder / "state"
+    add_recipe(state, "a", 1, {"free": 0.5})
+    shutil.rmtree(daemon.runtime_dir)
+    assert "sockets are gone, so it cannot be asked: restart it" in run(daemon, "activate", "a@1", expect=3)
+    assert [record.action for record in history(state / "audit.jsonl")] == []
+    daemon.until(
+        lambda: "sockets_gone" in {each.condition for each in daemon.reader.heartbeats[-1].conditions}
+    )
+    assert daemon.stop() == 0
+    assert "in force from the line's next start" in run(daemon, "activate", "a@1")
+
+
 @needs_root
 def test_who_activates_what_is_in_force_without_end_has_the_disk_asked_once_at_a_time(
     start_daemon, small_good

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import socket
 import threading
@@ -45,6 +46,16 @@ def test_what_was_opened_before_an_error_is_undone(tmp_path: Path) -> None:
             raise AssertionError("the runtime directory is locked")
     assert handlers() == before
     assert not (tmp_path / "run").exists()
+
+
+def test_a_state_is_one_lines_although_its_runtime_directory_was_removed(tmp_path: Path) -> None:
+    with open_service(settings(tmp_path, 0)):
+        shutil.rmtree(tmp_path / "run")
+        with (
+            pytest.raises(UnavailableError, match="another inspectd uses"),
+            open_service(settings(tmp_path, 0)),
+        ):
+            raise AssertionError("the state directory is locked")
 
 
 def test_a_signal_ends_a_start_that_waits_for_a_file(tmp_path: Path) -> None:
