@@ -16,9 +16,10 @@ from typing import Final
 from inspectd import config, log
 from inspectd.cli.teach_common import place_of_line
 from inspectd.config.places import systemd_directory
-from inspectd.errors import ExitCode, InputError
+from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.notify import Notifier
 from inspectd.settled import settle
+from inspectd.teach.candidates import remove_unfinished
 from inspectd.teach.desk import TeachDesk, socket_of
 from inspectd.teach.desk_server import DeskServer
 from inspectd.teach.jobs import TeachJobs, job_command
@@ -42,6 +43,10 @@ def main(arguments: argparse.Namespace) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
+    try:
+        remove_unfinished(place)
+    except UnavailableError as error:  # the next start tries again, and nothing else needs it
+        log.event(_log, logging.WARNING, "teach_unfinished", detail=str(error))
     jobs = TeachJobs(place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000)
     with closing(jobs), DeskServer(path, TeachDesk(place, jobs, _line(arguments.config)), users) as server:
         serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)

@@ -86,8 +86,6 @@ def build_candidate(
         notes += left_out
     with temporary_folder() as folder:  # its digest names its folder, and only the writer knows it
         sha256 = write_bank(Path(folder) / BANK, manifest, built.arrays)
-    root = place.root / "candidates" / sha256
-    write_bank(root / BANK, manifest, built.arrays)
     known = {image.sha256 for image in manifest.taught if image.unlike_the_rest}
     candidate = Candidate(
         bank_sha256=sha256, recipe=base.recipe, recipe_version=base.version, place=base.place,
@@ -99,7 +97,7 @@ def build_candidate(
     )  # fmt: skip
     bank = BankFile(manifest, built.arrays, sha256)
     keep_list(place, list_of(bank, files, helped, base.bank.sha256))
-    keep_candidate(place, candidate, person)
+    keep_candidate(place, candidate, bank, person)
     return candidate
 
 

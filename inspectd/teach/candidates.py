@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Final, Literal
 import msgspec
 
 from inspectd.bank.answers import SHORT
-from inspectd.bank.file import BankFile, read_bank
-from inspectd.errors import InputError
+from inspectd.bank.file import BankFile, read_bank, write_bank
+from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
@@ -126,8 +127,8 @@ def find_candidate(place: TeachPlace, word: str) -> tuple[Candidate, Path]:
     return candidate, folder
 
 
-def keep_candidate(place: TeachPlace, candidate: Candidate, person: Person) -> None:
-    """Keep what is said of a candidate, with the record that it was built.
+def keep_candidate(place: TeachPlace, candidate: Candidate, bank: BankFile, person: Person) -> None:
+    """Keep a candidate's bank and what is said of it, with the record that it was built.
 
     What counts is a file that has its record. Whatever ends this in between leaves what was there: of a new
     candidate a file that no record names, of one that is built again the file of before, whose record stays.
@@ -138,6 +139,7 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, person: Person) -> N
     """
     what, path = candidate_object(candidate.bank_sha256), _facts(place, candidate.bank_sha256)
     with place.alone():
+        write_bank(path.with_name(BANK), bank.manifest, bank.tensors)
         is_known = any(
             record.object == what and (record.new or "").startswith("built ") for record in place.records()
         )
@@ -146,6 +148,24 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, person: Person) -> N
         place.record(what, f"built {seal_of(candidate)}", person, candidate.base_bank_sha256)
         if is_known:
             write_sealed(path, candidate)
+
+
+def remove_unfinished(place: TeachPlace) -> None:
+    """Remove banks of which nothing is said: the build that wrote them was killed. No other one can be at it.
+
+    What has a file that no record names stays: it may be the audit file that lacks something.
+
+    Raises:
+        UnavailableError: they cannot be removed, or another command is at work.
+    """
+    with place.alone():
+        for folder in (place.root / "candidates").glob("*"):
+            if folder.is_symlink() or not folder.is_dir() or (folder / FACTS).exists():
+                continue
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise UnavailableError(f"{folder}: cannot be removed: {error.strerror or error}") from error
 
 
 def list_candidates(place: TeachPlace) -> list[Candidate]:

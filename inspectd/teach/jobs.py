@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,8 @@ from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person
 
 FILE: Final = "job.json"
+WORK: Final = "job"
+"""Has a folder for the temporary files of each job: one that is cancelled is killed, and removes none."""
 _END_SECONDS: Final = 10.0
 
 _log: Final = logging.getLogger(__name__)
@@ -67,11 +71,17 @@ class TeachJobs:
 
     def __init__(self, folder: Path, command: list[str], clock_ms: Callable[[], int]) -> None:
         """Look what was under way when the last desk ended."""
-        self._file, self._command, self._clock_ms = folder / FILE, command, clock_ms
+        self._file, self._work, self._command, self._clock_ms = (
+            folder / FILE,
+            folder / WORK,
+            command,
+            clock_ms,
+        )
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._follower: threading.Thread | None = None
         self._job = _read(self._file)
+        shutil.rmtree(self._work, ignore_errors=True)  # what cannot be removed now is by the next desk
         if self._job is not None and self._job.state == "running":
             self._end("interrupted", "the teaching desk was stopped meanwhile; begin it again")
 
@@ -101,14 +111,19 @@ class TeachJobs:
                 )
             )
             try:
+                self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
+                work = tempfile.mkdtemp(dir=self._work)
                 self._child = subprocess.Popen(
-                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-                )
+                    self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+                    env={**os.environ, "TMPDIR": work},
+                )  # fmt: skip
             except OSError as error:
                 self._end("failed", f"its process cannot be started: {error.strerror or error}")
                 raise InspectdError(f"{self._command[0]}: cannot be started: {error}") from error
             # It ends with the desk: it waits for the end of its standard input.
-            self._follower = threading.Thread(target=self._follow, args=(self._child, order), name="job")
+            self._follower = threading.Thread(
+                target=self._follow, args=(self._child, order, work), name="job"
+            )
             self._follower.start()
             return self._current()
 
@@ -146,8 +161,8 @@ class TeachJobs:
         if self._follower is not None:
             self._follower.join(_END_SECONDS)
 
-    def _follow(self, child: subprocess.Popen[bytes], order: JobOrder) -> None:
-        """Read what the process says until it ends."""
+    def _follow(self, child: subprocess.Popen[bytes], order: JobOrder, work: str) -> None:
+        """Read what the process says until it ends; `work` has its temporary files."""
         assert child.stdin is not None
         assert child.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it ended already: that is said below
@@ -169,6 +184,7 @@ class TeachJobs:
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
         child.stdout.close()
+        shutil.rmtree(work, ignore_errors=True)
         with self._lock:
             if self._current().state != "running":
                 return  # it was cancelled

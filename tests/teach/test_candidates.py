@@ -24,7 +24,14 @@ from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.recipes.store import RecipeDraft
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.building import build_candidate, rebuild_listed
-from inspectd.teach.candidates import BANK, Candidate, find_base, find_candidate, list_candidates
+from inspectd.teach.candidates import (
+    BANK,
+    Candidate,
+    find_base,
+    find_candidate,
+    list_candidates,
+    remove_unfinished,
+)
 from inspectd.teach.desk import TeachDesk
 from inspectd.teach.desk_messages import LookAsked
 from inspectd.teach.golden_images import keep_golden
@@ -168,6 +175,21 @@ def test_the_report_is_what_evaluate_says_and_two_people_sign(adopted: TaughtLin
     assert again.taught == []
     # The same bank as before anything was taught, bit for bit.
     assert again.bank_sha256 == read_bank(line.bank).sha256
+
+
+def test_a_bank_of_a_build_that_was_killed_is_removed_and_no_candidate(adopted: TaughtLine) -> None:
+    line = adopted
+    teach(line, [GOOD[0]])
+    kept = line.place.root / "candidates" / build(line).bank_sha256
+    killed = kept.with_name("ab" * 32)
+    killed.mkdir()
+    (killed / BANK).write_bytes((kept / BANK).read_bytes())
+    with line.place.alone(), pytest.raises(UnavailableError, match="another command is at work"):
+        remove_unfinished(line.place)
+    assert killed.exists()
+    remove_unfinished(line.place)
+    assert list(kept.parent.iterdir()) == [kept]
+    assert find_candidate(line.place, kept.name)[1] == kept
 
 
 def test_what_is_known_later_needs_another_report(adopted: TaughtLine) -> None:

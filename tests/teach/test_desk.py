@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sys
 import threading
@@ -165,14 +166,27 @@ def test_a_job_is_gone_when_it_is_cancelled(tmp_path: Path) -> None:
     assert child.poll() is not None
 
 
+def test_a_job_leaves_no_temporary_files_however_it_ends(tmp_path: Path) -> None:
+    jobs = TeachJobs(
+        tmp_path, [sys.executable, "-c", f"import tempfile; tempfile.mkdtemp(); {SLOW.strip()}"], lambda: 0
+    )
+    jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top")
+    until(lambda: jobs.job.step)
+    assert len(list((tmp_path / "job").glob("*/tmp*"))) == 1
+    jobs.cancel(0)
+    assert list((tmp_path / "job").iterdir()) == []
+    (tmp_path / "job" / "of-a-desk-that-was-killed").mkdir(parents=True)
+    TeachJobs(tmp_path, [], lambda: 0)
+    assert not (tmp_path / "job").exists()
+
+
 def test_a_job_ends_though_its_end_cannot_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "teach"
     for script, state in ((SLOW, "cancelled"), ("import sys; sys.stdin.readline(); input()", "failed")):
         jobs = TeachJobs(folder, [sys.executable, "-c", script], lambda: 0)
         jobs.begin(JobOrder("build", "eva", "engineer", "page", ""), "cells, top")
         (child := jobs._child).poll()
-        (folder / "job.json").unlink()
-        folder.rmdir()
+        shutil.rmtree(folder)
         folder.write_text("in its way, as a full disk is")
         if state == "cancelled":
             jobs.cancel(0)
