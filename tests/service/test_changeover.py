@@ -389,18 +389,25 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
-def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(start_daemon, small_good):
+def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(
+    start_daemon, small_good, monkeypatch, capsys
+):
     daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    activate = ["recipe", "activate", "a@1", "--config", str(daemon.file)]
     add_recipe(state, "a", 1, {"free": 0.5})
     shutil.rmtree(daemon.runtime_dir)
-    assert "sockets are gone, so it cannot be asked: restart it" in run(daemon, "activate", "a@1", expect=3)
+    assert main(activate) == 3
+    assert "sockets are gone, so it cannot be asked: restart it" in capsys.readouterr().err
     assert [record.action for record in history(state / "audit.jsonl")] == []
     daemon.until(
         lambda: "sockets_gone" in {each.condition for each in daemon.reader.heartbeats[-1].conditions}
     )
     assert daemon.stop() == 0
-    assert "in force from the line's next start" in run(daemon, "activate", "a@1")
+    assert main(activate) == 0
+    assert "in force from the line's next start" in capsys.readouterr().out
 
 
 @needs_root
