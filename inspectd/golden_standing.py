@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from inspectd.config import GoldenPart
@@ -79,6 +80,9 @@ class GoldenStanding:
             if state in {GoldenState.DUE, GoldenState.OVERDUE, GoldenState.FAILED}:
                 is_held = self._schedule.reason(subject, now_ns, utc_ns) is not None
                 what = "its parts are undecidable" if is_held else "its parts are judged"
+                held_utc_ns = self._schedule.held_from_utc_ns(subject, now_ns, utc_ns)
+                if held_utc_ns is not None:
+                    what += f" until {_minute(held_utc_ns)}, from then on every part is undecidable"
                 problems = failures.get(subject.sha256, ()) if state is GoldenState.FAILED else ()
                 detail = f"recipe {subject.recipe}: {what} until a check passes"
                 found.append((f"golden_{state}", "; ".join([detail, *problems[:_MOST_PROBLEMS]])))
@@ -130,6 +134,17 @@ class GoldenStanding:
                     past.utc_ns if past else None,
                     past.who if past else "",
                     list(failures.get(subject.sha256, ())),
+                    schedule.held_from_utc_ns(subject, now_ns, utc_ns),
                 )
             )
         return found
+
+
+def _minute(utc_ns: int) -> str:
+    """A minute by this host's clock, with its offset: who reads it may be in another zone.
+
+    A second is added: by two clocks it is computed a little differently each time, and a whole minute would
+    now and then be told as the one before.
+    """
+    at = datetime.fromtimestamp(utc_ns // 1_000_000_000 + 1, UTC).astimezone()
+    return at.isoformat(sep=" ", timespec="minutes")

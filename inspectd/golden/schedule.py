@@ -97,6 +97,7 @@ class GoldenSchedule:
         self._past = past or {}
         self._zone = zone
         self._grace_ns = int(settings.grace_minutes * _MINUTE_NS)
+        self._is_holding = settings.interlock != "warn"
         self._with_parts = frozenset(part.recipe for part in settings.parts)
         self._newest_utc_ns = 0
         self._courses: dict[str, _Course] = {}  # by the subject's sha256
@@ -193,7 +194,7 @@ class GoldenSchedule:
         Whatever is in force: a subject that still judges, as triggers name it or as its parts are under way,
         is held by its own state, and its checks become due meanwhile.
         """
-        if self._settings.interlock == "warn":
+        if not self._is_holding:
             return None
         course = self._courses.get(subject.sha256)
         if course is not None and course.due_since_ns is None and not course.is_in_force:
@@ -227,6 +228,11 @@ class GoldenSchedule:
         if course is None or course.due_since_ns is None:
             return None
         return utc_ns + course.due_since_ns + self._grace_ns - now_ns
+
+    def held_from_utc_ns(self, subject: GoldenSubject, now_ns: int, utc_ns: int) -> int | None:
+        """From when parts that are judged now are undecidable if no check passes; None: never by this one."""
+        is_due = self.state(subject, now_ns, utc_ns) is GoldenState.DUE
+        return self.overdue_utc_ns(subject, now_ns, utc_ns) if is_due and self._is_holding else None
 
     # --- one subject --------------------------------------------------------------------------------------
 

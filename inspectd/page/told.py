@@ -193,6 +193,7 @@ class ToldGoldenDue(TypedDict):
     overdue: bool
     overdue_ms: int | None
     is_held: bool
+    held_from_ms: int | None
     under_way: str | None
     problems: list[str]
     last: str | None

@@ -135,6 +135,9 @@ class GoldenStatus(msgspec.Struct, frozen=True):
     problems: list[str] = []
     """Why the last check of this version failed that was not broken off, for people; empty: it passed, or
     that is not known."""
+    held_from_utc_ns: Int64 | None = None
+    """From when its parts, which are judged now, are undecidable if no check passes; None: none is due, or
+    parts are undecidable already, or never because of it."""
 
 
 class KeysStatus(msgspec.Struct, frozen=True):

@@ -31,6 +31,10 @@ def test_details_that_the_line_says_are_known_again_by_the_page_s_texts() -> Non
     )
     conditions = [*find_conditions(facts), *find_conditions(dataclasses.replace(facts, state="starting"))]
     said = [each.detail for each in conditions]
+    said += [
+        f"recipe cell: its parts are {how} until a check passes"
+        for how in ("judged", "undecidable", "judged until 21:58, from then on every part is undecidable")
+    ]
     part = GoldenPart(name="good-1", recipe="cell", expect="pass", cameras=["top"])
     check = GoldenCheck("c", GoldenSubject("cell", "ab"), [part], ["top"], who="kim", now_ns=0)
     for evaluation, score in (("fail", 5.0), ("undecidable", None)):

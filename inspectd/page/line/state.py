@@ -301,7 +301,8 @@ class LineNow:
                 "recipe": each.recipe, "state": each.state, "valid": each.state == "passed",
                 "due_ms": _ms(each.due_utc_ns), "due_parts": each.due_parts,
                 "overdue": each.state in {"overdue", "failed"}, "overdue_ms": _ms(each.overdue_utc_ns),
-                "is_held": each.is_held, "under_way": each.under_way, "problems": each.problems,
+                "is_held": each.is_held, "held_from_ms": _ms(each.held_from_utc_ns),
+                "under_way": each.under_way, "problems": each.problems,
                 "last": each.last_outcome, "last_ms": _ms(each.last_utc_ns), "last_who": each.last_who,
             }
             for each in status.golden

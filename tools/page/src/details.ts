@@ -4,10 +4,12 @@
  */
 
 import en from "../texts/en.json";
+import { serverNow } from "./clock";
 import { language, t, word, type Key } from "./text";
+import { minuteText } from "./time";
 
 /** Of these a detail may hold any text; of others a name or a number. */
-const LONG = new Set(["why", "names", "who"]);
+const LONG = new Set(["why", "names", "who", "time"]);
 const GROUPS: Record<string, string> = { verdict: "verdict", expect: "verdict", reason: "reason" };
 
 const known = (Object.keys(en) as Key[])
@@ -35,8 +37,12 @@ function argument(name: string, text: string): string {
   return group ? word(group, text) : name === "why" ? detailText(text) : text;
 }
 
+/** A minute as the line says it, by its own host's clock: here it is said by the plant's, as all times. */
+const MINUTE = /\d{4}-\d\d-\d\d \d\d:\d\d[+-]\d\d:\d\d/g;
+
 /** A detail in this language; one that is not known is shown as it came. */
-export function detailText(text: string): string {
+export function detailText(said: string): string {
+  const text = said.replace(MINUTE, (minute) => minuteText(Date.parse(minute.replace(" ", "T")), serverNow()));
   if (language.value === "en") return text;
   const pieces = text.split("; ").map(one); // several are one text; some sentences have a semicolon of their own
   if (pieces.every((each) => each !== null)) return pieces.join("; ");

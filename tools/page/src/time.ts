@@ -30,6 +30,9 @@ export const clockText = (ms: number): string => wallOf(ms).slice(11);
 export const shortText = (ms: number): string => wallOf(ms).slice(11, 16);
 export const timeText = (ms: number): string => wallOf(ms).replace("T", " ");
 
+/** Without its day where that is today. */
+export const minuteText = (ms: number, now: number): string => (wallOf(ms).slice(0, 10) === wallOf(now).slice(0, 10) ? shortText(ms) : timeText(ms).slice(0, 16));
+
 /** The moment of a wall clock's time; of one that comes twice the first, of one that is left out the next. */
 export function momentOf(wall: string): number | null {
   const asUtc = Date.parse(`${wall.length === 16 ? `${wall}:00` : wall}Z`);

@@ -173,6 +173,7 @@ export interface InForce {
 export interface GoldenDue {
   due_ms: number | null;
   due_parts: number | null;
+  held_from_ms: number | null;
   is_held: boolean;
   last: string | null;
   last_ms: number | null;

@@ -8,7 +8,7 @@ import { events, isLive, state } from "../live";
 import { goldenWords } from "../now/figures";
 import { may } from "../session";
 import { t, word } from "../text";
-import { ageText, number, timeText } from "../time";
+import { ageText, minuteText, number, timeText } from "../time";
 import { Badge, Button, Page, Problem, Table, useAwaited } from "../ui";
 import type { GoldenCheck, GoldenFacts } from "../wire";
 
@@ -64,6 +64,7 @@ export function Golden() {
               <td>
                 {word("golden.state", each.state)}
                 {each.is_held && <p class="problem">{t("golden.held")}</p>}
+                {each.held_from_ms !== null && <p class="problem">{t("golden.held_from", { time: minuteText(each.held_from_ms, serverNow()) })}</p>}
                 {each.state === "failed" && each.problems.map((why) => <Problem key={why} said={detailText(why)} />)}
               </td>
               <td>
