@@ -22,6 +22,7 @@ def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
 def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_language(its_page, look) -> None:
     glass = look(its_page, "operator", "/golden")
     glass.sees("button", "Begin the check")
+    glass.sees(".notice", "Stop the line or empty the belt before you put a golden part down")
     with glass.tab.expect_response("**/api/golden") as before:
         glass.tab.get_by_role("button", name="Refresh").tap()
     old = before.value.json()
@@ -38,6 +39,7 @@ def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_lan
     glass.shot("begun-by-another")
     glass.tab.get_by_role("button", name="bad-1 lies before the cameras").tap()
     glass.sees("tbody .problem", "bad-1 on top: pass with score")
+    glass.sees("tbody td", "look at the camera, the light and the recipe")
     glass.tab.get_by_role("button", name="Begin the check").tap()
     glass.tab.get_by_role("button", name="End the check").tap()
     glass.sees(".golden-check h2", "broken off")

@@ -1,4 +1,4 @@
-/** Checks with golden parts: known parts, good and bad, that the line must judge as it did before. */
+/** Checks with golden parts: known parts, good and bad, that the line must judge as they are declared. */
 
 import { useEffect, useState } from "preact/hooks";
 import { post, Refused, useLoaded, wordsOf } from "../api";
@@ -50,6 +50,7 @@ export function Golden() {
   return (
     <Page title="golden.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("golden.how")}</p>
+      <p class="notice">{t("golden.empty_belt")}</p>
       <Problem said={error ?? problem ?? (data?.problem ? detailText(data.problem) : null)} />
       {isOthers && isUnderWay && <p class="notice">{t("golden.others", { who: whoOf(data?.check ?? null) })}</p>}
       {!isLive.value && <Problem said={t("golden.not_live")} />}
@@ -66,6 +67,7 @@ export function Golden() {
                 {each.is_held && <p class="problem">{t("golden.held")}</p>}
                 {each.held_from_ms !== null && <p class="problem">{t("golden.held_from", { time: minuteText(each.held_from_ms, serverNow()) })}</p>}
                 {each.state === "failed" && each.problems.map((why) => <Problem key={why} said={detailText(why)} />)}
+                {each.state === "failed" && <p>{t("golden.look_first")}</p>}
               </td>
               <td>
                 {each.due_ms === null ? (each.due_parts === null ? "–" : t("golden.due_parts", { n: each.due_parts })) : timeText(each.due_ms)}
