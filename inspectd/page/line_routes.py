@@ -116,7 +116,7 @@ class LineRoutes:
         self._asker, self._orders, self._counts = asker, orders, counts
         # The line is asked by few at a time: who waits for it must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
-        self._check: asyncio.Future[tuple[ToldGoldenCheck | None, str | None]] | None = None
+        self._check: asyncio.Future[tuple[ToldGoldenCheck | None, str, str | None]] | None = None
         self._check_at = float("-inf")
 
     @property
@@ -213,19 +213,22 @@ class LineRoutes:
         if self._check is None or (self._check.done() and is_old):
             self._check_at = time.monotonic()
             self._check = asyncio.ensure_future(self._ask_check(account))
-        check, problem = await asyncio.shield(self._check)
+        check, what, problem = await asyncio.shield(self._check)
         _, state = self._hub.state()
-        told: ToldGoldenFacts = {"recipes": state["golden"], "check": check, "problem": problem}
+        told: ToldGoldenFacts = {
+            "recipes": state["golden"], "check": check, "what": what, "problem": problem
+        }  # fmt: skip
         return json_answer(told)
 
-    async def _ask_check(self, account: Account) -> tuple[ToldGoldenCheck | None, str | None]:
-        """How the check stands, or why that is not known."""
+    async def _ask_check(self, account: Account) -> tuple[ToldGoldenCheck | None, str, str | None]:
+        """How the check stands, or why that is not known: in one word, and in a sentence."""
         try:
-            return await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name)), None
+            found = await self._asked(lambda: self._asker.ask_golden(GoldenAction.STATUS, account.name))
         except RefusedError as error:
-            return None, error.detail if error.reason != "off" else None
+            return None, error.reason, error.detail if error.reason != "off" else None
         except UnavailableError as error:
-            return None, str(error)
+            return None, "unavailable", str(error)
+        return found, "", None
 
     # --- acts ---------------------------------------------------------------------------------------------
 

@@ -275,4 +275,5 @@ class ToldGoldenFacts(TypedDict):
 
     recipes: list[ToldGoldenDue]
     check: ToldGoldenCheck | None
+    what: str
     problem: str | None

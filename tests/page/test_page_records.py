@@ -118,3 +118,4 @@ def test_a_silent_line_is_asked_once_at_a_time_and_all_get_that_answer(page) -> 
         thread.join()
     assert time.monotonic() - began < 12  # 5 s of patience, twice
     assert all(answer["problem"] for answer in answers)
+    assert {answer["what"] for answer in answers} == {"unavailable"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Route, WebSocketRoute
 from support.changeovers import checked_line
 from support.daemon import Daemon
 
@@ -54,6 +54,41 @@ def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_lan
         glass.shot("failed-ko-now")
     finally:
         assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+
+
+def test_what_the_line_did_not_answer_is_said_in_words_and_until_it_answers(its_page, look) -> None:
+    glass = look(its_page, "operator", "/golden")
+    glass.sees("tbody tr", "cell")
+    said = {"recipes": [], "check": None, "what": "unavailable", "problem": "ipc:///x: no answer within 5 s"}
+
+    def silent(route: Route) -> None:
+        route.fulfill(body=json.dumps(said))
+
+    glass.tab.route("**/api/golden", silent)
+    glass.tab.get_by_role("button", name="Refresh").tap()
+    glass.sees("main .problem", "The line does not answer")
+    glass.tab.unroute("**/api/golden", silent)
+    glass.tab.locator("main .problem", has_text="does not answer").wait_for(state="detached")
+
+
+def test_while_nobody_knows_what_is_in_force_no_recipe_is_said_to_have_no_golden_parts(
+    its_page, look
+) -> None:
+    glass = look(its_page, "operator")
+
+    def line_starts(page_s: WebSocketRoute) -> None:
+        server = page_s.connect_to_server()
+
+        def passed_on(message: str | bytes) -> None:
+            told = json.loads(message) if isinstance(message, str) else {}
+            is_state = told.get("t") == "state"
+            page_s.send(json.dumps(told | {"recipe": None, "golden": []}) if is_state else message)
+
+        server.on_message(passed_on)
+
+    glass.tab.route_web_socket("**/live", line_starts)
+    glass.open("/golden").sees("main .hint", "is not known yet")
+    assert "No recipe in force" not in glass.text("main")
 
 
 def test_what_was_asked_for_is_under_way_until_it_shows_and_its_parts_are_found(

@@ -571,6 +571,7 @@ export interface GoldenFacts {
   check: GoldenCheck | null;
   problem: string | null;
   recipes: GoldenDue[];
+  what: string;
 }
 
 /** A message of the WebSocket. */

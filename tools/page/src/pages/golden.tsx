@@ -12,11 +12,11 @@ import { ageText, minuteText, number, timeText } from "../time";
 import { Badge, Button, Page, Problem, Table, useAwaited } from "../ui";
 import type { GoldenCheck, GoldenFacts } from "../wire";
 
-/** While a check is under way, its state is asked for so often. */
+/** While a check is under way, its state is asked for so often; while the line says nothing of checks, this one too. */
 const POLL_MS = 1000;
 
 export function Golden() {
-  const { data, error, reload } = useLoaded<GoldenFacts>("/api/golden");
+  const { data, error, isBusy: isAsked, reload } = useLoaded<GoldenFacts>("/api/golden");
   const [problem, setProblem] = useState<string | null>(null);
   const [isSent, setSent] = useState(false);
   const [isAwaited, awaitIt] = useAwaited(`${data?.check?.check} ${data?.check?.outcome} ${data?.check?.shown}`);
@@ -28,11 +28,13 @@ export function Golden() {
   const due = isLive.value ? (state.value?.golden ?? []) : (data?.recipes ?? []);
   // Somebody else may have begun it, and the line says so before the answer to this page does.
   const isPolled = isUnderWay || due.some((each) => each.under_way !== null);
+  // What went wrong goes by itself once the line answers. It may take long to answer: it is asked again only then.
+  const isAskedAgain = isPolled || error !== null || data?.problem != null;
   useEffect(() => {
-    if (!isPolled) return;
-    const timer = setInterval(reload, POLL_MS);
-    return () => clearInterval(timer);
-  }, [isPolled]);
+    if (!isAskedAgain || isAsked) return;
+    const timer = setTimeout(reload, POLL_MS);
+    return () => clearTimeout(timer);
+  }, [isAskedAgain, isAsked]);
   const act = (name: string, body: object): void => {
     setSent(true);
     setOthers(false);
@@ -51,10 +53,10 @@ export function Golden() {
     <Page title="golden.title" tools={<Button onClick={reload}>{t("act.reload")}</Button>}>
       <p class="hint">{t("golden.how")}</p>
       <p class="notice">{t("golden.empty_belt")}</p>
-      <Problem said={error ?? problem ?? (data?.problem ? detailText(data.problem) : null)} />
+      <Problem said={error ?? problem ?? (data?.problem ? new Refused(503, data.what, data.problem).words : null)} />
       {isOthers && isUnderWay && <p class="notice">{t("golden.others", { who: whoOf(data?.check ?? null) })}</p>}
       {!isLive.value && <Problem said={t("golden.not_live")} />}
-      {data && due.length === 0 && <p class="hint">{t("golden.none")}</p>}
+      {isLive.value && data && due.length === 0 && <p class="hint">{t(state.value?.recipe ? "golden.none" : "golden.not_known")}</p>}
       {due.length > 0 && (
         <Table label={t("golden.title")} heads={[t("row.recipe"), t("golden.now"), t("golden.next"), t("golden.last"), t("recipes.acts")]}>
           {due.map((each) => (
