@@ -343,8 +343,11 @@ class RecipeRecords:
 def recipe_before(audit: Path) -> InForce:
     """What was in force before the last change: where a rollback leads.
 
+    One after another leads nowhere: before the last change was then what somebody has just gone back from.
+
     Raises:
-        NotBeforeError: nothing was changed yet, or nobody knew what was in force before.
+        NotBeforeError: nothing was changed yet, nobody knew what was in force before, or the last change was a
+            rollback itself.
         InputError: the audit file was altered.
         UnavailableError: it cannot be read now.
     """
@@ -356,7 +359,15 @@ def recipe_before(audit: Path) -> InForce:
             f"{audit}: record {last.seq} was made where nobody knew what was in force before; say "
             "which it is to be: inspectd recipe activate ID@VERSION (or file)"
         )
-    return parse_in_force(last.old, f"{audit}, record {last.seq}: ")
+    before = parse_in_force(last.old, f"{audit}, record {last.seq}: ")
+    if last.action is AuditAction.ROLLBACK:
+        name = FILE if before.is_file else f"{before.id}@{before.version}"
+        raise NotBeforeError(
+            f"{audit}: the last change, record {last.seq} by {last.who}, was itself a rollback, from {name}: "
+            f"another one would put {name} in force again; say which it is to be: inspectd recipe activate "
+            "ID@VERSION (or file)"
+        )
+    return before
 
 
 def line_recipe(recipe: RecipeVersion, folder: Path, config: Config) -> LineRecipe:

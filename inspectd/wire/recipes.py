@@ -24,7 +24,8 @@ class RecipeAction(StrEnum):
     ACTIVATE = "activate"
     """Put a prepared one in force: whatever is captured, or triggered, from then on is judged by it."""
     ROLLBACK = "rollback"
-    """As `activate`, of the recipe that was in force before the last change, and of no other."""
+    """As `activate`, of the recipe that was in force before the last change, and of no other; after another
+    rollback of none."""
     UNPREPARE = "unprepare"
     """It need not stay loaded."""
     SHADOW = "shadow"
@@ -95,7 +96,7 @@ class RecipeRefusalReason(OpenStrEnum):
     OTHER_LINE = "other_line"
     """Another line was meant."""
     NOT_BEFORE = "not_before"
-    """A rollback leads only to what was in force before the last change."""
+    """A rollback leads only to what was in force before the last change, and none follows another."""
 
 
 class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack/1"):

@@ -376,6 +376,7 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert "b: in_force" not in run("unprepare", "b")
     assert run("activate", "a@1") == "a@1: in force, instead of a@2\n"
     assert run("rollback", "--why", "too many rejects") == "a@2: in force, instead of a@1\n"
+    assert "was itself a rollback, from a@1: " in run("rollback", expect=2)
     assert "c" in run("activate", "c", expect=2)
     assert "a@2: in_force: a@2 is in force" in run("unprepare", "a@2", expect=1)
     shown = run("history")
@@ -386,6 +387,7 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert run("activate", "file") == "file: in force from the line's next start, instead of a@2\n"
     assert run("activate", "file") == "file: in force already\n"
     assert run("rollback") == "a@2: in force from the line's next start, instead of file\n"
+    assert "was itself a rollback, from file: " in run("rollback", expect=2)
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
