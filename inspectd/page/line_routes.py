@@ -29,14 +29,16 @@ from inspectd.page.settings import PageConfig
 from inspectd.page.told import ToldLineFacts, ToldShift
 from inspectd.page.told_pages import (
     RecipeWord,
+    ToldBack,
     ToldGoldenCheck,
     ToldGoldenFacts,
     ToldRecipe,
     ToldRecipeList,
     ToldShadow,
 )
-from inspectd.recipes.audit import BEGUN, DONE
+from inspectd.recipes.audit import BEGUN, DONE, FILE_NAME
 from inspectd.recipes.reading import ListedVersion, RecipeReader
+from inspectd.recipes.stored import WentBackError, recipe_before
 from inspectd.shifts import shifts_around_ms
 from inspectd.text import printable
 from inspectd.wire.golden import GoldenAction
@@ -182,8 +184,10 @@ class LineRoutes:
         await self._guard.allow(request, Act.VIEW)
         status, folder = self._hub.line.status, self._settings.line.recipes_dir
         listed: list[ListedVersion] = []
+        back: tuple[ToldBack | None, bool] = None, False
         if folder is not None:
             listed = await to_thread.run_sync(RecipeReader(Path(folder)).listing, limiter=self._limiter)
+            back = await to_thread.run_sync(_back_to, Path(folder).parent / FILE_NAME, limiter=self._limiter)
         loaded: dict[str, RecipeWord] = {}
         if status is not None:
             loaded |= dict.fromkeys(status.prepared, "prepared")
@@ -200,6 +204,8 @@ class LineRoutes:
             "shadow": status.shadow.recipe if status and status.shadow else None,
             "has_store": folder is not None,
             "compared": None if status is None or status.shadow is None else _shown_shadow(status.shadow),
+            "back_to": back[0],
+            "went_back": back[1],
             "is_current": status is not None and self._hub.line.is_alive,
         }
         return json_answer(told)
@@ -356,6 +362,17 @@ class LineRoutes:
 
     async def _asked(self, ask: Callable[[], _Answer]) -> _Answer:
         return await to_thread.run_sync(ask, limiter=self._limiter)
+
+
+def _back_to(audit: Path) -> tuple[ToldBack | None, bool]:
+    """What a rollback leads to by the line's audit file, and whether it leads nowhere after another one."""
+    try:
+        before = recipe_before(audit)
+    except WentBackError:
+        return None, True
+    except (InputError, UnavailableError):  # nobody can know; the line says why to who asks it
+        return None, False
+    return {"recipe": before.id, "version": before.version}, False
 
 
 def _shown_recipe(listed: ListedVersion, state: RecipeWord | None) -> ToldRecipe:

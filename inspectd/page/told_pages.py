@@ -220,6 +220,13 @@ class ToldShadow(TypedDict):
     to_pass: int
 
 
+class ToldBack(TypedDict):
+    """What a rollback leads to."""
+
+    recipe: str
+    version: int
+
+
 class ToldRecipeList(TypedDict):
     """Every recipe there is to choose."""
 
@@ -230,6 +237,8 @@ class ToldRecipeList(TypedDict):
     shadow: str | None
     has_store: bool
     compared: ToldShadow | None
+    back_to: ToldBack | None
+    went_back: bool
     is_current: bool
 
 

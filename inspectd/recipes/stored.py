@@ -49,6 +49,10 @@ class NotBeforeError(InputError):
     """A rollback leads elsewhere than to what was in force before the last change."""
 
 
+class WentBackError(NotBeforeError):
+    """The last change was a rollback itself, and none follows another."""
+
+
 class NotStoredError(InputError):
     """What is loaded under a name is not what the store holds under it."""
 
@@ -346,8 +350,8 @@ def recipe_before(audit: Path) -> InForce:
     One after another leads nowhere: before the last change was then what somebody has just gone back from.
 
     Raises:
-        NotBeforeError: nothing was changed yet, nobody knew what was in force before, or the last change was a
-            rollback itself.
+        NotBeforeError: nothing was changed yet, or nobody knew what was in force before.
+        WentBackError: the last change was a rollback itself.
         InputError: the audit file was altered.
         UnavailableError: it cannot be read now.
     """
@@ -362,7 +366,7 @@ def recipe_before(audit: Path) -> InForce:
     before = parse_in_force(last.old, f"{audit}, record {last.seq}: ")
     if last.action is AuditAction.ROLLBACK:
         name = FILE if before.is_file else f"{before.id}@{before.version}"
-        raise NotBeforeError(
+        raise WentBackError(
             f"{audit}: the last change, record {last.seq} by {last.who}, was itself a rollback, from {name}: "
             f"another one would put {name} in force again; say which it is to be: inspectd recipe activate "
             "ID@VERSION (or file)"

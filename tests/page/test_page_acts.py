@@ -115,10 +115,15 @@ def test_who_may_go_back_gets_no_further_than_to_the_recipe_of_before(daemon, pa
     status, said = act("quality", "recipe_rollback", recipe="b", version=1)
     assert (status, said["what"]) == (409, "not_before")
     assert "that was file" in said["error"]
+    told = looked(page, "/api/recipes")
+    assert (told["back_to"], told["went_back"]) == ({"recipe": "file", "version": 0}, False)
     assert [record.seq for record in newest_first(daemon.folder / "state" / "audit.jsonl")] == before
     for _ in range(2):  # two people at once: the second changes nothing
         assert act("quality", "recipe_rollback", recipe="file")[0] == 200
     until(lambda: recipes(page) == {"a": "prepared", "b": "prepared", "file": "in_force"})
+    assert act("quality", "recipe_rollback", recipe="a", version=1)[1]["what"] == "not_before"
+    told = looked(page, "/api/recipes")
+    assert (told["back_to"], told["went_back"]) == (None, True)
 
 
 def test_a_golden_check_by_an_operator(daemon, page, act) -> None:

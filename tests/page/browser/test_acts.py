@@ -34,6 +34,18 @@ def test_an_engineer_changes_over_and_nobody_else_is_offered_it(its_page, look) 
         glass.tab.get_by_role("dialog").get_by_role("button", name=act).tap()
     glass.sees("tr.in_force", "blue @ 1")
     glass.open("/").sees(".facts", "blue @ 1 (7)")
+    with quality.tab.expect_request("**/api/acts/recipe_rollback") as sent:
+        quality.tab.get_by_role("button", name="Back to the recipes of the settings file").tap()
+        dialog = quality.tab.get_by_role("dialog")
+        dialog.get_by_label("Reason").fill("first parts rejected")
+        dialog.get_by_role("button", name="Back to").tap()
+    assert (sent.value.post_data_json["recipe"], sent.value.post_data_json["reason"]) == (
+        "file",
+        "first parts rejected",
+    )
+    quality.sees("tr.in_force", "cell (from the settings file)")
+    quality.sees(".hint", "The last change went back already")
+    assert quality.tab.locator("tbody button").count() == 0
 
 
 def test_a_dialog_about_an_order_does_what_it_showed_or_nothing(its_page, look) -> None:

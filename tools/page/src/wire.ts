@@ -520,8 +520,15 @@ export interface Shadow {
   to_pass: number;
 }
 
+/** What a rollback leads to. */
+export interface Back {
+  recipe: string;
+  version: number;
+}
+
 /** Every recipe there is to choose. */
 export interface RecipeList {
+  back_to: Back | null;
   compared: Shadow | null;
   has_store: boolean;
   in_force: string | null;
@@ -530,6 +537,7 @@ export interface RecipeList {
   prepared: string[];
   recipes: Recipe[];
   shadow: string | null;
+  went_back: boolean;
 }
 
 /** What one camera made of a golden part. */

@@ -64,9 +64,9 @@ function recipe(now: LineState): string {
   return now.recipe.number === null ? name : `${name} (${now.recipe.number})`;
 }
 
-/** `file` is what the line calls the recipes of its settings. */
+/** `file` is what the line calls the recipes of its settings: of all that are loaded, those without a version. */
 export function recipeName(name: string | null, names: string[]): string {
-  return name === null || name === "file" ? names.join(", ") || "–" : name.replace("@", " @ ");
+  return name === null || name === "file" ? names.filter((each) => !each.includes("@")).join(", ") || "–" : name.replace("@", " @ ");
 }
 
 /** When the next check with golden parts is due, in words. */

@@ -17,7 +17,7 @@ const LOADING_SECONDS = 180;
 type LiveAct = "recipe_shadow" | "recipe_promote" | "recipe_rollback";
 
 /** Asks the line; what is not loaded yet is loaded first, which takes a while. */
-async function ask(act: LiveAct, recipe: string, version: number | null, reason: string, patiently: Patience): Promise<void> {
+export async function ask(act: LiveAct, recipe: string, version: number | null, reason: string, patiently: Patience): Promise<void> {
   const body = { recipe, version, reason: reason.slice(0, 150) };
   try {
     await post(`/api/acts/${act}`, body);
@@ -57,7 +57,7 @@ export function Live(props: { candidate: Candidate; report: TeachReport; backTo:
   const back = isInForce && backTo?.now === candidate.version ? backTo : null;
   const can: LiveAct[] = [];
   if (data && !isInForce) can.push(...(compared ? (["recipe_promote"] as const) : (["recipe_shadow"] as const)));
-  if (back) can.push("recipe_rollback");
+  if (back && back.action !== "rollback") can.push("recipe_rollback"); // the line lets none follow another
   const [isAwaited, awaitIt] = useAwaited(can.join());
   const goesTo = (act: LiveAct): [string, number | null] => (act === "recipe_rollback" && back ? [back.recipe, back.version] : [name, Number(version)]);
   return (
