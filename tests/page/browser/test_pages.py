@@ -42,6 +42,15 @@ def rows_of(glass: Glass) -> list[str]:
     return glass.tab.locator("tbody tr").all_inner_texts()
 
 
+def test_trends_say_which_of_the_parts_that_now_counts_they_leave_out(page, look) -> None:
+    glass = look(page, "viewer", "/trends")  # of a line that takes triggers, and a camera that runs free
+    glass.sees(".hint", "triggered parts,")
+    glass.sees(".hint", "Views that no trigger asked for are not counted here")
+    glass.tab.get_by_label("Camera").select_option("top")
+    glass.sees(".hint", "single views,")
+    assert "not counted here" not in glass.text("main")
+
+
 def test_rejects_of_the_shift_are_two_touches_away_and_lead_to_a_part(page, look) -> None:
     glass = look(page, "inspector", "/history")
     rows_of(glass)

@@ -115,8 +115,8 @@ function Charts({ found, span, onSpan }: { found: Found; span: Span; onSpan: (sp
   return (
     <>
       <p class="hint">
-        {t("trends.counted", { n: whole(total), kind: word("kind", found.kind), from: timeText(found.from_ms), to: timeText(found.to_ms) })}{" "}
-        {t("trends.point", { minutes: Math.max(1, Math.round(found.step_ms / 60_000)) })}
+        {word("trends", `counted_${found.kind}`, { n: whole(total), from: timeText(found.from_ms), to: timeText(found.to_ms) })}{" "}
+        {t("trends.point", { minutes: Math.max(1, Math.round(found.step_ms / 60_000)) })} {found.kind === "part" && t("trends.left_out")}
       </p>
       <Chart {...common} label={t("trends.rejects")} curves={drawn.rejects} unit={inPercent} />
       <Chart {...common} label={t("trends.scores")} curves={drawn.scores} unit={inPercent} />
