@@ -146,6 +146,7 @@ class ToldAlarm(TypedDict):
     detail: str
     status: str
     since_ms: int
+    is_since_known: bool
     words: ToldWords
 
 

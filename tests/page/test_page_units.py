@@ -399,6 +399,24 @@ def test_why_a_line_is_silent_is_shown_where_it_is_known() -> None:
     assert line.said()["ne107"]["causes"][0]["detail"] == "the line's key may be another"
 
 
+def test_since_when_an_alarm_stands_is_known_where_the_page_saw_it_begin() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    late, down = (HealthCondition("failure", name, "", "side") for name in ("late", "camera_down"))
+
+    def known(*conditions: HealthCondition) -> list[tuple[str, bool]]:
+        line.see_heartbeat(heartbeat(conditions=[*conditions]))
+        return [(each["name"], each["is_since_known"]) for each in line.said()["alarms"]]
+
+    assert known(late) == [("late", False)]  # the page has started just now, the alarm perhaps long ago
+    clock.seconds += 0.2
+    assert known(late, down) == [("late", False), ("camera_down", True)]
+    clock.seconds += 0.2
+    assert known(down) == [("camera_down", True)]
+    clock.seconds += 60  # the line was silent
+    assert known(late, down) == [("late", False), ("camera_down", True)]
+
+
 def status(epoch: int, utc_ns: int = 1, asked_at: float = 0.0, took: float = 0.0) -> Answered:
     found = LineStatus(
         "r", "p", "l", epoch, "1", 1, utc_ns, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -66,6 +66,13 @@ class CameraNow(msgspec.Struct):
     frame_at: float | None = None
 
 
+class _Began(NamedTuple):
+    """When an alarm was first heard of; `is_seen`: that is when it began."""
+
+    ms: int
+    is_seen: bool
+
+
 class _Frames:
     """When the last frames of a camera were heard of."""
 
@@ -106,7 +113,7 @@ class LineNow:
         self._answered_at = 0.0
         self._heard_at = 0.0
         self._is_stopped = False
-        self._alarms: dict[tuple[str, str | None], int] = {}
+        self._alarms: dict[tuple[str, str | None], _Began] = {}
         self._parts_at: deque[float] = deque(maxlen=_TAKT_PARTS)
         self._frames_at: dict[str, _Frames] = {}
         self.other_clock = OtherClock()
@@ -116,6 +123,9 @@ class LineNow:
 
     def see_heartbeat(self, heartbeat: Heartbeat) -> None:
         """The line is alive."""
+        is_followed = (
+            self.is_alive
+        )  # what the last one did not have has begun since; after a silence, who knows
         if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
             self._parts_at.clear()
             self._frames_at.clear()
@@ -130,9 +140,9 @@ class LineNow:
             camera.phase = phase
             if phase == "up":
                 camera.detail = ""
-        now_ms = self._clock_ms()
+        began = _Began(self._clock_ms(), is_seen=is_followed)
         self._alarms = {
-            (each.condition, each.camera): self._alarms.get((each.condition, each.camera), now_ms)
+            (each.condition, each.camera): self._alarms.get((each.condition, each.camera), began)
             for each in heartbeat.conditions
         }
 
@@ -254,7 +264,8 @@ class LineNow:
         return [
             {
                 "name": each.condition, "camera": each.camera, "detail": each.detail, "status": each.status,
-                "since_ms": self._alarms[each.condition, each.camera],
+                "since_ms": self._alarms[each.condition, each.camera].ms,
+                "is_since_known": self._alarms[each.condition, each.camera].is_seen,
                 "words": {"key": f"condition_{each.condition}", "args": {"camera": each.camera or ""}},
             }
             for each in self.heartbeat.conditions

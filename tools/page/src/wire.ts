@@ -134,6 +134,7 @@ export interface Words {
 export interface Alarm {
   camera: string | null;
   detail: string;
+  is_since_known: boolean;
   name: string;
   since_ms: number;
   status: string;

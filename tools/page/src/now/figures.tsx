@@ -176,12 +176,13 @@ function Alarms({ now }: { now: LineState }) {
         {[...of].map(([name, alarms]) => {
           const cameras = alarms.flatMap((alarm) => alarm.camera ?? []).join(", ");
           const since = Math.min(...alarms.map((alarm) => alarm.since_ms));
+          const isKnown = alarms.every((alarm) => alarm.is_since_known);
           return (
             <li key={name} class={alarms[0]?.status}>
               <b>{word("condition", name, { camera: cameras })}</b>
               <small>
                 {cameras && `${cameras} · `}
-                {t("alarms.since", { time: clockText(since), age: ageText(serverNow() - since) })}
+                {t(isKnown ? "alarms.since" : "alarms.since_least", { time: clockText(since), age: ageText(serverNow() - since) })}
               </small>
             </li>
           );
