@@ -147,6 +147,7 @@ def test_a_line_that_starts_again(start_daemon, stub_bank, good_folder, tmp_path
         daemon.process.wait()
         assert glass.sees(".band.failure strong", "NO CONTACT") < within(1.8)
         assert glass.sees(STALE, "The line is silent") < within(1.8)
+        glass.sees(".band .why", "every part is to be rejected until it is back")
         glass.shot("line-killed")
         command = [sys.executable, str(STUB)]
         again = DaemonProcess(daemon.file, daemon.folder / "log2", command=command, environment=places)

@@ -13,6 +13,11 @@ from inspectd.scoring.stub import Behaviour
 
 pytestmark = pytest.mark.system
 
+CUT = """() => [...document.querySelectorAll(".band .why *")].filter(each =>
+  each.scrollHeight > each.clientHeight + 1 || each.scrollWidth > each.clientWidth + 1).map(each => each.innerText)"""
+BEFORE_COUNTS = """() => document.querySelector(".alarms").getBoundingClientRect().top <
+  document.querySelector(".counter").getBoundingClientRect().top"""
+
 
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
@@ -52,8 +57,14 @@ def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_lan
             ".band small", "점검에 합격할 때까지 모든 부품이 판정 불가입니다; top의 bad-1: 합격"
         )
         glass.shot("failed-ko-now")
+        assert glass.tab.evaluate(CUT) == []
     finally:
         assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+    glass.open("/").sees(".band small", "expected fail")
+    glass.shot("failed-now")
+    assert glass.tab.evaluate(CUT) == []
+    glass.sees(".alarms li")
+    assert glass.tab.evaluate(BEFORE_COUNTS)  # on a low glass none of them is cut
 
 
 def test_what_the_line_did_not_answer_is_said_in_words_and_until_it_answers(its_page, look) -> None:

@@ -32,7 +32,7 @@ export const said = computed((): { level: Level | "lost"; word: string; why: str
   const cause = causes[0];
   if (!now.bus.alive) {
     const age = now.bus.heartbeat_age_ms;
-    const why = age === null ? t("state.waiting.why") : t("state.silent.why", { age: ageText(age) });
+    const why = age === null ? t("state.waiting.why") : t(now.state === "unreachable" ? "state.unreachable.why" : "state.silent.why", { age: ageText(age) });
     return { level, word: word("state", now.state), why, detail: detailText(cause?.detail ?? "") };
   }
   const isFault = level === "failure" && now.state === "running";
