@@ -8,10 +8,24 @@ from support.daemon import Daemon
 
 pytestmark = pytest.mark.system
 
+PHONE = {"width": 390, "height": 844}
+OFF_GLASS = """() => [...document.querySelectorAll("main button")].filter(each => {
+  const at = each.getBoundingClientRect();
+  return at.width && (at.left < 0 || at.right > innerWidth);
+}).map(each => each.innerText)"""
+
 
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
     return checked_line(start_shared_daemon, stub_bank, good_folder, part="good-1", expect="pass")
+
+
+@pytest.mark.parametrize(("path", "button"), [("/golden", "Begin the check"), ("/recipes", "Prepare")])
+def test_what_can_be_done_is_on_the_glass_of_a_phone(its_page, look, path, button) -> None:
+    glass = look(its_page, "engineer", path, size=PHONE)
+    glass.sees("main button", button)
+    glass.shot(f"phone{path.replace('/', '-')}")
+    assert glass.tab.evaluate(OFF_GLASS) == []
 
 
 def test_an_operator_checks_the_line_with_a_golden_part(its_page, look) -> None:

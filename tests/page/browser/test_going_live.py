@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.changeovers import add_recipe, ask, begin_shadow, prepare
 from support.daemon import Daemon, camera_table, settings
-from support.glass import Glass
+from support.glass import TABLET, Glass
 
 from inspectd.client import RecipeAck, RecipeAction, ask_status
 from inspectd.scoring.stub import Behaviour
@@ -100,6 +100,10 @@ def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page,
     quality.open(f"/teach/{CANDIDATE}").sees(".sign .notice", "quality vouches for each")
     quality.sees(".sign article", "2027-01-15")
     quality.shot("candidate-vouch")
+    quality.tab.set_viewport_size({"width": 390, "height": 844})
+    quality.shot("candidate-phone")
+    assert quality.tab.evaluate("() => document.querySelector('main').scrollWidth <= innerWidth")
+    quality.tab.set_viewport_size(TABLET)
     vouch.tap()
     quality.sees("dialog", "Sign that the part is good all the same")
     cases[0]["vouched_by"] = "quinn"

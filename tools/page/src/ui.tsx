@@ -1,7 +1,7 @@
 /** Pieces that every page is made of. */
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { wordsOf } from "./api";
 import { levelOf } from "./heat";
 import { t, word, type Key } from "./text";
@@ -110,10 +110,18 @@ export function Time({ ms }: { ms: number | null }) {
   return ms === null ? <>–</> : <time class="moment">{timeText(ms)}</time>;
 }
 
-/** A list of rows under heads; scrolls by itself where it is wider than the glass. */
-export function Table({ heads, children, label }: { heads: string[]; children: ComponentChildren; label: string }) {
+/**
+ * A list of rows under heads; scrolls by itself where it is wider than the glass.
+ *
+ * `isStacked`: on a phone each cell stands below the other beside its head, so that nothing to touch is out of sight.
+ */
+export function Table({ heads, children, label, isStacked }: { heads: string[]; children: ComponentChildren; label: string; isStacked?: boolean }) {
+  const table = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    if (isStacked) table.current?.querySelectorAll("td").forEach((cell) => (cell.dataset["head"] = heads[cell.cellIndex] ?? ""));
+  });
   return (
-    <div class="table" tabIndex={0} role="region" aria-label={label}>
+    <div ref={table} class={`table ${isStacked ? "stacked" : ""}`} tabIndex={0} role="region" aria-label={label}>
       <table>
         <thead>
           <tr>

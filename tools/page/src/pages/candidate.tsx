@@ -220,7 +220,7 @@ function Report({ report, cases }: { report: TeachReport; cases: TeachCase[] }) 
           <Figure value={defects.length ? `${found} / ${defects.length}` : "–"} label={t("teach.defects_found")} />
           <Figure value={report.golden ? `${report.golden_wrong} / ${report.golden}` : "–"} label={t("teach.golden_wrong")} />
         </div>
-        <Table label={t("teach.flips")} heads={[t("teach.parts"), t("teach.replayed"), t("teach.judged"), t("teach.to_fail"), t("teach.to_pass")]}>
+        <Table isStacked label={t("teach.flips")} heads={[t("teach.parts"), t("teach.replayed"), t("teach.judged"), t("teach.to_fail"), t("teach.to_pass")]}>
           <FlipRow name={t("teach.by_chance")} flips={report.passes_by_chance} />
           <FlipRow name={t("teach.second_look")} flips={report.other_passes} />
           <FlipRow name={t("teach.fails")} flips={report.fails} />

@@ -58,7 +58,7 @@ export function Golden() {
       {!isLive.value && <Problem said={t("golden.not_live")} />}
       {isLive.value && data && due.length === 0 && <p class="hint">{t(state.value?.recipe ? "golden.none" : "golden.not_known")}</p>}
       {due.length > 0 && (
-        <Table label={t("golden.title")} heads={[t("row.recipe"), t("golden.now"), t("golden.next"), t("golden.last"), t("recipes.acts")]}>
+        <Table isStacked label={t("golden.title")} heads={[t("row.recipe"), t("golden.now"), t("golden.next"), t("golden.last"), t("recipes.acts")]}>
           {due.map((each) => (
             <tr key={each.recipe} class={each.overdue ? "bad" : ""}>
               <td>

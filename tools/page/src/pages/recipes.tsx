@@ -47,6 +47,7 @@ export function Recipes() {
       )}
       {data && (
         <Table
+          isStacked
           label={t("recipes.title")}
           heads={[t("recipes.name"), t("recipes.number"), t("recipes.state"), t("recipes.cameras"), t("recipes.made"), t("recipes.acts")]}
         >

@@ -151,7 +151,7 @@ function Banks({ facts, isBusy, onOrder }: { facts: TeachFacts; isBusy: boolean;
   return (
     <section class="section">
       <h2>{t("teach.banks")}</h2>
-      <Table label={t("teach.banks")} heads={[t("row.recipe"), t("row.camera"), t("teach.waiting_good"), t("teach.known_defects"), t("recipes.acts")]}>
+      <Table isStacked label={t("teach.banks")} heads={[t("row.recipe"), t("row.camera"), t("teach.waiting_good"), t("teach.known_defects"), t("recipes.acts")]}>
         {facts.recipes.map(({ recipe, version, camera, is_kept }) => {
           const own = facts.cases.filter((each) => each.state === "confirmed" && each.recipe === recipe && each.place === camera);
           const good = own.filter((each) => each.part_is === "good" && !approved.has(each.id)).length;
@@ -194,6 +194,7 @@ function Candidates({ candidates }: { candidates: Candidate[] }) {
       {candidates.length === 0 && <p class="hint">{t("teach.no_candidates")}</p>}
       {candidates.length > 0 && (
         <Table
+          isStacked
           label={t("teach.candidates")}
           heads={[t("teach.candidate"), t("teach.made_from"), t("teach.taught_parts"), t("teach.limit"), t("recipes.state"), t("teach.built")]}
         >
