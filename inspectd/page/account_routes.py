@@ -26,6 +26,7 @@ from inspectd.page.answers import ApiError, json_answer, read_body
 from inspectd.page.guard import Account, Guard, address_of
 from inspectd.page.login_form import LoginForm
 from inspectd.page.outside_routes import OutsideRoutes
+from inspectd.page.settings import Language
 from inspectd.page.told import ToldMe
 from inspectd.page.told_pages import ToldSession, ToldUser
 from inspectd.recipes.audit import BEGUN, DONE, AuditAction
@@ -49,7 +50,7 @@ class _NewPassword(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Language(msgspec.Struct, forbid_unknown_fields=True):
-    language: Annotated[str, Meta(pattern=r"^[a-z]{2}\Z")]
+    language: Language
 
 
 class _UserChange(msgspec.Struct, forbid_unknown_fields=True):

@@ -18,6 +18,8 @@ from inspectd.config.program_files import line_problems, load_program
 from inspectd.errors import InputError
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 
+Language = Literal["en", "ko"]
+"""That the page has texts in."""
 _ENDPOINTS: Final = ("sync", "control", "previews")
 _PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
@@ -109,14 +111,7 @@ class SiteView(Settings, frozen=True, kw_only=True):
     zone: Annotated[
         str, Meta(description="The plant's time zone, such as Europe/Berlin: all times are shown in it.")
     ] = "UTC"
-    language: Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z]{2}\Z",
-            examples=["en", "ko"],
-            description="Language of who has chosen none: en or ko.",
-        ),
-    ] = "en"
+    language: Annotated[Language, Meta(description="Language of who has chosen none: en or ko.")] = "en"
     shift_starts: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d\Z", examples=["06:00", "22:00"])], ...],
         Meta(min_length=1, max_length=24, description="Times of day at which shifts start, in that zone."),

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections import Counter
+from typing import get_args
 
 import build_page
 
@@ -13,9 +14,16 @@ from inspectd.config.settings import GoldenPart
 from inspectd.golden.check import GoldenCheck
 from inspectd.golden.schedule import GoldenSubject
 from inspectd.health import LineFacts, find_conditions
+from inspectd.page import login_form
+from inspectd.page.settings import Language
 from inspectd.records import CameraPhase
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import GoldenView
+
+
+def test_every_language_that_can_be_chosen_has_its_texts_and_no_other_has() -> None:
+    files = {file.stem for file in (build_page.PAGE / "texts").glob("*.json")}
+    assert files == set(get_args(Language)) == set(login_form._TEXTS)
 
 
 def test_details_that_the_line_says_are_known_again_by_the_page_s_texts() -> None:

@@ -573,6 +573,7 @@ def test_the_example_is_a_file_that_is_taken(tmp_path) -> None:
         ('[view]\nzone = "Mars/Base"', "view.zone"),
         ('[view]\nzone = "../../etc/passwd"', "view.zone"),
         ("[view]\nshift_starts = []", "view.shift_starts"),
+        ('[view]\nlanguage = "kr"', "view.language"),
         ('[line]\nverdicts = "tcp://h:1"\nsync = "tcp://h:2"\nprevews = ""', "line.prevews"),
         ('[line]\nverdicts = "tcp://h:1"\nsync = "tcp://h:2"\npreviews = "tcp://h:3"', "line.control"),
         ('[line]\nserver_key = "a"', "line.server_key, line.client_key"),

@@ -14,7 +14,8 @@ from inspectd.scoring.stub import Behaviour
 pytestmark = pytest.mark.system
 
 CUT = """() => [...document.querySelectorAll(".band .why *")].filter(each =>
-  each.scrollHeight > each.clientHeight + 1 || each.scrollWidth > each.clientWidth + 1).map(each => each.innerText)"""
+  each.scrollHeight > each.clientHeight + 1 || each.scrollWidth > each.clientWidth + 1
+).map(each => each.innerText)"""
 BEFORE_COUNTS = """() => document.querySelector(".alarms").getBoundingClientRect().top <
   document.querySelector(".counter").getBoundingClientRect().top"""
 

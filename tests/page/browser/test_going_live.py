@@ -79,7 +79,7 @@ def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page,
 
     def facts(route: Any) -> None:
         recipes = [{"recipe": "blue", "version": 1, "camera": "top", "is_kept": True}]
-        told = {"cases": cases, "cases_in_all": 2, "candidates": [candidate], "recipes": recipes}
+        told = {"cases": cases, "cases_in_all": len(cases), "candidates": [candidate], "recipes": recipes}
         route.fulfill(json={**told, "job": jobs[-1] if jobs else None, "back_to": None})
 
     def glass_of(role: str) -> Glass:
@@ -99,6 +99,14 @@ def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page,
     assert vouch.count() == 1
     quality.open(f"/teach/{CANDIDATE}").sees(".sign .notice", "quality vouches for each")
     quality.sees(".sign article", "2027-01-15")
+    early = glass_of("engineer").open(f"/teach/{CANDIDATE}")
+    early.sees(".sign .hint", "Quality has to vouch first")
+    assert early.tab.get_by_role("button", name="Propose it").is_disabled()
+    early.open("/teach").sees("tbody button:not(:disabled)", "Build a candidate")
+    known, cases[:] = [*cases], []
+    early.open("/teach").sees("tbody .hint", "No confirmed part is new")
+    assert early.tab.get_by_role("button", name="Build a candidate").is_disabled()
+    cases[:] = known
     quality.shot("candidate-vouch")
     quality.tab.set_viewport_size({"width": 390, "height": 844})
     quality.shot("candidate-phone")
@@ -130,6 +138,9 @@ def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page,
       const at = document.querySelector('.job.running')?.getBoundingClientRect();
       return at && at.top >= 0 && at.bottom <= innerHeight;
     }""")  # the button was far below it
+    engineer.tab.get_by_role("button", name="Cancel the work").tap()
+    engineer.sees("dialog button", "Let it go on")
+    assert engineer.tab.get_by_role("dialog").get_by_role("button", name="Cancel").count() == 1
 
 
 def asked(glass: Glass, act: str) -> list[Any]:

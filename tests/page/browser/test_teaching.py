@@ -81,8 +81,8 @@ def test_from_a_touch_into_force_and_back(taught: TaughtDaemon, tmp_path: Path, 
     assert effects[wrong]
     engineer.open(f"/teach/{spoilt}").sees(".needs", f"Because of picture {wrong}")
     engineer.sees(".effect.bad .both-picture")
-    engineer.tab.get_by_role("button", name="Propose it").tap()
-    engineer.sees("dialog", "Second reason")
+    engineer.sees(".sign .hint", "Quality has to vouch first")
+    assert engineer.tab.get_by_role("button", name="Propose it").is_disabled()
     assert engineer.ask("POST", "/api/acts/teach_propose",
                         {"candidate": spoilt, "reason": "x", "password": PASSWORD}) == 409  # fmt: skip
     quality = look(taught.page, "quality", "/teach")

@@ -152,6 +152,8 @@ export function Confirm(props: {
   onDo: (patiently: Patience) => Promise<unknown>;
   onClose: () => void;
   kind?: "main" | "danger";
+  /** In the place of "Cancel", where that is what is asked about. */
+  cancelLabel?: string | undefined;
   children?: ComponentChildren;
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
@@ -193,7 +195,7 @@ export function Confirm(props: {
           <button type="submit" class={props.kind ?? "main"} disabled={busy !== ""}>
             {busy ? t("act.busy") : props.doLabel}
           </button>
-          <Button onClick={props.onClose}>{t(busy === "sent" ? "act.goes_on" : "act.cancel")}</Button>
+          <Button onClick={props.onClose}>{busy === "sent" ? t("act.goes_on") : (props.cancelLabel ?? t("act.cancel"))}</Button>
         </div>
       </form>
     </dialog>

@@ -140,6 +140,7 @@ function Sign({ candidate, report, cases, onDone }: { candidate: Candidate; repo
   const [asked, setAsked] = useState<{ sign: "propose" | "approve"; needs: Need[] } | null>(null);
   if (candidate.version) return null;
   const mayPropose = may("teach_propose") && candidate.proposed_by === "";
+  const isVouched = !cases.some((each) => candidate.unlike_the_rest.includes(each.id) && !each.vouched_by);
   const mayApprove = may("teach_approve") && candidate.proposed_by !== "" && !isMe(candidate.proposed_by);
   return (
     <section class="card sign">
@@ -166,10 +167,11 @@ function Sign({ candidate, report, cases, onDone }: { candidate: Candidate; repo
       <p class="hint">{t("teach.sign_hint")}</p>
       <div class="buttons">
         {mayPropose && (
-          <Button kind="main" onClick={() => setAsked({ sign: "propose", needs: report.needs })}>
+          <Button kind="main" isOff={!isVouched} onClick={() => setAsked({ sign: "propose", needs: report.needs })}>
             {t("teach.propose")}
           </Button>
         )}
+        {mayPropose && !isVouched && <span class="hint">{t("error.unlike_the_rest")}</span>}
         {mayApprove && (
           <Button kind="main" onClick={() => setAsked({ sign: "approve", needs: report.needs })}>
             {t("teach.approve")}

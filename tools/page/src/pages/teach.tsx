@@ -154,7 +154,10 @@ function Banks({ facts, isBusy, onOrder }: { facts: TeachFacts; isBusy: boolean;
       <Table isStacked label={t("teach.banks")} heads={[t("row.recipe"), t("row.camera"), t("teach.waiting_good"), t("teach.known_defects"), t("recipes.acts")]}>
         {facts.recipes.map(({ recipe, version, camera, is_kept }) => {
           const own = facts.cases.filter((each) => each.state === "confirmed" && each.recipe === recipe && each.place === camera);
+          const isAnyGone = facts.cases.some((each) => each.state === "withdrawn" && each.recipe === recipe && each.place === camera);
           const good = own.filter((each) => each.part_is === "good" && !approved.has(each.id)).length;
+          // Without a part that was taken back it would be the same bank. Of many cases not all are told.
+          const isNothingNew = good === 0 && !isAnyGone && facts.cases.length === facts.cases_in_all;
           return (
             <tr key={`${recipe} ${camera}`}>
               <td>
@@ -168,9 +171,12 @@ function Banks({ facts, isBusy, onOrder }: { facts: TeachFacts; isBusy: boolean;
               <td>
                 {!is_kept && <span class="hint">{t("teach.not_adopted")}</span>}
                 {is_kept && may("teach_build") && (
-                  <Button kind={good ? "main" : undefined!} isOff={isBusy} onClick={() => onOrder(recipe, camera)}>
-                    {t("teach.build")}
-                  </Button>
+                  <>
+                    <Button kind={good ? "main" : undefined!} isOff={isBusy || isNothingNew} onClick={() => onOrder(recipe, camera)}>
+                      {t("teach.build")}
+                    </Button>
+                    {isNothingNew && <span class="hint"> {t("error.nothing_new")}</span>}
+                  </>
                 )}
               </td>
             </tr>

@@ -26,6 +26,7 @@ export function Say(props: {
   needsReason?: boolean;
   needsSecond?: boolean;
   kind?: "main" | "danger";
+  cancelLabel?: string;
   onClose: () => void;
   onDone: () => void;
 }) {
@@ -39,6 +40,7 @@ export function Say(props: {
       title={props.title}
       doLabel={props.doLabel}
       kind={props.kind ?? "main"}
+      cancelLabel={props.cancelLabel}
       onClose={props.onClose}
       onDo={async () => {
         await post(props.path, { ...props.body, reason, ...signed, ...more });
@@ -158,6 +160,7 @@ export function JobCard({ job, mayCancel, onChange }: { job: Job; mayCancel: boo
         <Say
           title={t("teach.cancel_ask")}
           doLabel={t("teach.cancel")}
+          cancelLabel={t("teach.keep_on")}
           kind="danger"
           path="/api/acts/teach_cancel"
           body={{ began_ms: asked.began_ms }}
