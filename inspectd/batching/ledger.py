@@ -27,6 +27,8 @@ class Ledger:
         """Inspections opened beyond the first of their frame."""
         self.closed = 0
         self.drops = 0
+        self.untriggered = 0
+        """Of `drops`, the frames that no trigger claimed."""
         self.held = 0
         """Frames that wait until it is certain whose they are."""
         self.missed = 0
@@ -94,6 +96,7 @@ class Ledger:
         """Count a held frame that no trigger claims as a drop."""
         self.held -= 1
         self.drops += 1
+        self.untriggered += 1
 
     def miss(self) -> None:
         """Count a view that is closed without a frame."""

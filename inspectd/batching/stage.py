@@ -154,6 +154,7 @@ class BatchingStage:
             parts=parts.closed,
             triggers_open=parts.open,
             further=ledger.further,
+            untriggered=ledger.untriggered,
         )
 
     @property

@@ -34,7 +34,7 @@ def add_arguments(actions: Any) -> None:
         each.add_argument("--role", choices=[each.value for each in Role], required=True, help="the role")
     for name, about in (
         ("password", "give somebody another password"),
-        ("disable", "let somebody log in no more"),
+        ("disable", "keep somebody from logging in"),
         ("enable", "let somebody log in again"),
     ):
         users.add_parser(name, help=about).add_argument("name", metavar="NAME")

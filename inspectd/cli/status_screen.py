@@ -149,8 +149,9 @@ def _facts(status: LineStatus) -> dict[str, Text]:
     if any(camera.score_share is not None for camera in status.cameras):
         texts["drift"] = "score: median of the last 200; good: the bank's good parts; limit 100%"
     texts["frames"] = (
-        f"{counts.captured:,} = {counts.verdicts:,} verdicts + {counts.drops:,} drops "
-        f"+ {counts.in_flight} in flight"
+        f"{counts.captured:,} = {counts.verdicts:,} verdicts "
+        + (f"+ {counts.untriggered:,} untriggered " if counts.untriggered else "")
+        + f"+ {counts.drops - counts.untriggered:,} drops + {counts.in_flight} in flight"
         + (f" - {counts.further:,} further regions" if counts.further else "")
     )
     if counts.triggers:
@@ -256,7 +257,7 @@ def _keys(keys: KeysStatus) -> str:
         return f"NONE, and other hosts reach {', '.join(keys.insecure)}"
     if keys.plain:
         return f"none needed on this host for {', '.join(keys.plain)}"
-    return "no TCP without a key" if keys.allowed is None else f"{keys.allowed} allowed"
+    return "nobody can connect over TCP" if keys.allowed is None else f"{keys.allowed} allowed"
 
 
 # --- words --------------------------------------------------------------------------------------------------

@@ -95,7 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     serve.add_argument(
         "--user", action="append", default=[], metavar="NAME",
-        help="user whose programs may ask, such as inspectd-page; the own one always may",
+        help="user whose programs may ask, such as inspectd-page; your own always may",
     )  # fmt: skip
     serve.add_argument(
         "--runtime-dir", type=Path, metavar="DIR", help="of the socket; default: the one systemd gives it"

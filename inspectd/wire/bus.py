@@ -54,6 +54,8 @@ class Counts(msgspec.Struct, frozen=True):
     further: int = 0
     """Inspections beyond the first of a frame: a frame of a camera with three regions has three, two of them
     further. 0 without regions."""
+    untriggered: int = 0
+    """Of `drops`: frames of triggered cameras that no trigger asked for."""
 
 
 class HeatmapHeader(msgspec.Struct, frozen=True, tag_field="schema", tag="heatmap/1"):

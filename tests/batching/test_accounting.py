@@ -83,7 +83,7 @@ class Line(RuleBasedStateMachine):
         self.holding: dict[int, set[str]] = {lane: set() for lane in range(lanes)}  # recipes, by process
         self.batch_ids: set[int] = set()
         self.scoring_takes = True
-        self.captured = self.drops = 0
+        self.captured = self.drops = self.untriggered = 0
         sent = Sent()
         times = [ServiceTimes(max_batch) for _ in range(lanes)]
         book = RecipeBook(LineRecipe(places=PLACES, deadlines_ns=DEADLINES_NS))
@@ -198,6 +198,7 @@ class Line(RuleBasedStateMachine):
         assert frame.camera in TRIGGERED
         assert (frame.camera, frame.generation, frame.seq) not in self.used
         self.drops += 1
+        self.untriggered += 1
 
     def release(self, frame):
         self.referenced.remove((frame.camera, frame.slot))  # KeyError: released twice
@@ -421,6 +422,7 @@ class Line(RuleBasedStateMachine):
         assert counts.captured + counts.further == counts.verdicts + counts.drops + counts.in_flight
         assert counts.triggers == counts.parts + counts.triggers_open
         assert counts.missed == len(self.missed)
+        assert counts.untriggered == self.untriggered
 
     @invariant()
     def slots_are_held_exactly_while_referenced(self):

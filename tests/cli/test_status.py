@@ -216,13 +216,18 @@ def test_what_a_shadow_would_judge_otherwise_and_why_it_cannot_say(frames, state
     ("keys", "said"),
     [
         (KeysStatus(3, True, [], []), "keys      list UNREAD, the one read last is in force"),
-        (KeysStatus(None, False, [], []), "keys      no TCP without a key"),
+        (KeysStatus(None, False, [], []), "keys      nobody can connect over TCP"),
         (KeysStatus(None, False, ["publish.sync_tcp"], []), "none needed on this host for publish.sync_tcp"),
         (KeysStatus(None, False, ["publish.sync_tcp"], ["publish.sync_tcp"]), "NONE, and other hosts reach"),
     ],
 )
 def test_keys_are_said_in_words(keys: KeysStatus, said: str) -> None:
     assert said in "\n".join(shown(line(keys=keys)))
+
+
+def test_frames_that_no_trigger_asked_for_are_no_losses() -> None:
+    text = "\n".join(shown(line(counts=Counts(11_752, 2_752, 8_999, 1, untriggered=8_999))))
+    assert "frames    11,752 = 2,752 verdicts + 8,999 untriggered + 0 drops + 1 in flight\n" in text
 
 
 def test_six_conditions_and_six_cameras_are_all_shown() -> None:

@@ -26,6 +26,12 @@ def test_every_language_that_can_be_chosen_has_its_texts_and_no_other_has() -> N
     assert files == set(get_args(Language)) == set(login_form._TEXTS)
 
 
+def test_a_wrong_password_is_said_in_the_audit_page_s_own_words() -> None:
+    for language in get_args(Language):
+        texts = json.loads((build_page.PAGE / "texts" / f"{language}.json").read_text())
+        assert texts["audit.result.refused: wrong"] != "refused: wrong"  # as account_routes records it
+
+
 def test_details_that_the_line_says_are_known_again_by_the_page_s_texts() -> None:
     texts = json.loads((build_page.PAGE / "texts" / "en.json").read_text())
     known = [
