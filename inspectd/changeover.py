@@ -445,7 +445,8 @@ class Changeover:
 
     def _on_not_recorded(self, recording: _Recording, error: InspectdError) -> None:
         self._recording = None
-        self._line.on_banks_changed()  # it may have been left out meanwhile, and was kept for the record
+        # It may have been left out meanwhile, and was kept for the record.
+        self._loader.serve_loaded(is_recording=False)
         if isinstance(error, NotBeforeError):  # that is a wrong request, and no fault of the line
             reason = RecipeRefusalReason.NOT_BEFORE
         elif isinstance(error, NotStoredError):  # so is this: somebody took it away

@@ -70,8 +70,8 @@ _AT_ONCE: Final = 2
 
 _TRIALS: Final = 3
 _HEATMAP_VALUE_BYTES: Final = 2
-_BESIDE_HEATMAP_BYTES: Final = 16_384
-"""What a record has beside its heatmap, at most."""
+_BESIDE_HEATMAP_BYTES: Final = 4_096
+"""What a record has beside its heatmap, at most: its measures in words are the most of it."""
 
 Seen = list[tuple[Inspection, NDArray[np.uint8]]]
 """Inspections with their frames' pixels, (H, W, 3) uint8 BGR or (H, W, 1), in their rings."""
@@ -307,13 +307,14 @@ def _admit_heatmap(shape: tuple[int, int], bank: str, most_bytes: int) -> None:
         UnavailableError: its heatmaps are larger than a channel carries here.
     """
     rows, columns = shape
-    needed = rows * columns * _HEATMAP_VALUE_BYTES + _BESIDE_HEATMAP_BYTES
+    heatmap_bytes = rows * columns * _HEATMAP_VALUE_BYTES
+    needed = heatmap_bytes + _BESIDE_HEATMAP_BYTES
     if needed > most_bytes:
         kernel = f"set net.core.wmem_max to {BUFFER_BYTES} (sysctl), or " if needed <= BUFFER_BYTES else ""
         raise UnavailableError(
-            f"bank {bank}: its heatmaps of {rows} x {columns} take {needed} bytes, and processes of this "
-            f"machine can send one another {most_bytes} at once; {kernel}build it for a smaller input "
-            "(--size), or with --grid coarse"
+            f"bank {bank}: its heatmaps of {rows} x {columns} take {heatmap_bytes} bytes each, and "
+            f"processes of this machine can send one another {most_bytes} at once, with what is said beside; "
+            f"{kernel}build it for a smaller input (--size), or with --grid coarse"
         )
 
 

@@ -34,10 +34,10 @@ def test_a_bank_whose_heatmaps_the_machine_carries_to_nobody_is_refused_before_i
 ) -> None:
     recipes = tuple(KeyedRecipe(name=name, bank=str(bank_file)) for name in ("first", "second"))
     start = StartScoring(ScoringSettings(device="cpu"), recipes, 1, spare=("first", "second"))
-    found, scorers = load(start, most_record_bytes=16_385)
+    found, scorers = load(start, most_record_bytes=4_097)
     assert (found.banks, found.paces, scorers) == ([], [], {})
-    with pytest.raises(UnavailableError, match=r"send one another 16385 at once; set net\.core\.wmem_max"):
-        load(msgspec.structs.replace(start, spare=("second",)), most_record_bytes=16_385)
+    with pytest.raises(UnavailableError, match=r"send one another 4097 at once; set net\.core\.wmem_max"):
+        load(msgspec.structs.replace(start, spare=("second",)), most_record_bytes=4_097)
 
 
 def test_a_bank_to_spare_that_is_too_slow_now_is_left_out_and_one_that_is_needed_is_refused(
