@@ -135,11 +135,16 @@ class LastingConnection:
         # Until the socket is asked something, what it was disconnected from is knocked at as before.
         self._socket.getsockopt(zmq.EVENTS)
         anew: set[str] = set()
+        seen: list[tuple[str, int]] = []
         while self._events.poll(0):
             told = parse_monitor_message(self._events.recv_multipart())
             remote = told["endpoint"].decode(errors="replace")
-            for endpoint in _meant(self._server_keys, remote):
-                anew |= {endpoint} if self._must_connect_anew(endpoint, told["event"]) else set()
+            seen += [(endpoint, told["event"]) for endpoint in _meant(self._server_keys, remote)]
+        newest = dict(seen)
+        for endpoint, event in seen:
+            # One that ended and has come back meanwhile is not cut: what is sent would go with it.
+            if event != zmq.EVENT_DISCONNECTED or newest[endpoint] == event:
+                anew |= {endpoint} if self._must_connect_anew(endpoint, event) else set()
         if self._clock() - self._connected_at >= _ANEW_SECONDS:
             anew |= self._to_connect
         if not anew:

@@ -225,6 +225,8 @@ def test_every_metric_a_rule_names_is_one_that_is_there(prometheus: Prometheus) 
     fleet = (ROOT / "docs/fleet.md").read_text()  # and its tables against the forwarder's
     known |= set(re.findall(r"inspectd_(?:forward|fleet|nats)_\w+", fleet))
     known |= set(re.findall(r"inspectd_hub_\w+", (ROOT / "docs/hub.md").read_text()))
+    for page in (ROOT / "docs/gateways").glob("*.md"):  # and theirs against the gateways'
+        known |= set(re.findall(r"inspectd_(?:gateway|client)_\w+", page.read_text()))
     expressions = [rule["expr"] for group in RULES["groups"] for rule in group["rules"]]
     words = {word for text in [*expressions, *(expr for _, expr in QUERIES)] for word in names(text)}
     assert {word for word in words if word.startswith(("inspectd_", "process_"))} - known == set()

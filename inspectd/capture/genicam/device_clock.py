@@ -27,19 +27,20 @@ _LEFT_DRIFT: Final = 5e-5
 _SLACK_NS: Final = 400_000
 """What the envelope may be wrong by: the quickest frames of a bucket are not all equally quick."""
 _AHEAD_NS: Final = 20_000_000
-"""Two frames that are both so much quicker than all before show that the clock jumped ahead."""
+"""Frames so much quicker than all before show that the clock jumped ahead; one alone has an odd stamp."""
 _BEHIND_NS: Final = 5_000_000
 """A frame that comes so much later than the envelope allows was held up, or the clock went back."""
-_AGREE_NS: Final = 5_000_000
-"""Delays that differ by less are the same."""
-_WITNESSES: Final = 8
-"""So many frames in a row that were waited for and are equally late are late for good. Of a camera that says
-its time, which shows how old each is, the clock went back."""
-_LATE_ANYHOW: Final = 32
-"""So many in a row that are late, equally or not, are late for good."""
 _LITTLE_NS: Final = 20_000_000
-"""Frames that come late by less when the clock is set stay in doubt by as much."""
+"""What comes late by less, all alike, may take as much longer now: it stays in doubt by that much."""
+_WITNESSES: Final = 8
+"""So many frames in a row that were waited for are late for good. Of a camera that says its time, which shows
+how old each is, and that are equally late, the clock went back."""
 _SAID_EVERY_NS: Final = 60_000_000_000
+_AS_BEFORE_NS: Final = 60_000_000_000
+"""Frames that came late for some minutes, then at once earlier again, are trusted after so long."""
+_AGREE_NS: Final = 5_000_000
+_QUICKER_NS: Final = 5_000_000
+"""A frame so much quicker than all before it shows that they were old, and nothing of itself."""
 
 
 class FrameSpan(NamedTuple):
@@ -57,8 +58,7 @@ class DeviceClock:
 
     Frames that come late were held up, by the camera too, which may give each at the next signal only; or its
     clock went back. Only its own time tells these apart. Without it such a frame may be as old as its stamp
-    says or as young as its arrival, and that stays so as long as they come late. Once they do so for good,
-    the envelope is that of the late ones, and every frame may be older by how late they came.
+    says or as young as its arrival, and that stays so as long as they come late.
 
     A camera that was set to another exposure time gives its frames as much later or earlier after their
     stamps, or not, as it stamps the beginning or the end of the exposure. Until frames show which, one may be
@@ -72,25 +72,25 @@ class DeviceClock:
         """A point of the envelope and its slope; None: to be fitted anew."""
         self._last: tuple[int, int] | None = None
         """Stamp and offset of the last frame."""
-        self._ahead_ns = 0
-        """By how much the last frame was too quick to be of this clock."""
-        self._late_ns: list[int] = []
-        """How late the last frames were, those in a row that were waited for and late."""
-        self._late_from_ns: int | None = None
-        """From where on frames are late while they are: the envelope gets vaguer, and must not hide them."""
-        self._came_late = 0
-        """Frames in a row that came late, or in doubt because those before did."""
-        self._risen_ns = self._risen_slack_ns = 0
-        """By how much the envelope lies above the first one, and how exactly that is known."""
+        self._late = self._alike = self._overdue = 0
+        """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
+        self._late_ns = self._overdue_ns = self._usual_ns = 0
+        """How late the last of either was, and what the envelope may have been wrong by then, at the most."""
         self._unsure_ns = 0
-        """The same of a clock before it was set: so much older each frame may be, for good."""
-        self._is_lost = False
+        """How much later frames came from some moment on, little and for good: so much older each may be."""
+        self._drifted_ns = 0
+        """What the clocks may have drifted at most while frames came late: the same."""
+        self._returned_ns: int | None = None
+        """Stamp of the frame that came so much earlier than the late ones before; None: they drifted back."""
         self._above_ns = self._room_ns = self._moved_ns = 0
         """By its exposure a frame may come so much after the envelope: one taken with the present exposure
         of a camera that stamps its beginning; any; one of a camera that stamps the end."""
         self._on_time_ns: list[int] = []
         """How far from the envelope the last frames were that were waited for and on time."""
+        self._ahead_ns: list[int] = []
+        """By how much the last frames, those in a row, were too quick to be of this clock."""
         self._say_ns = 0
+        self._is_lost = False
         self._has_waited = False
         self._is_confirmed = False
         """The quickest frame was not the only one."""
@@ -111,36 +111,53 @@ class DeviceClock:
             return None
         offset_ns = arrival_ns - device_ns
         last, self._last = self._last, (device_ns, offset_ns)
-        is_quickest = False
+        is_late = False
         if last is not None and device_ns <= last[0]:
             back_ms = (offset_ns - last[1]) / 1e6
             self._restart(f"the camera's clock went back by {back_ms:.0f} ms", is_bounded=is_bounded)
-        elif self._has_waited:
-            before_ns, self._ahead_ns = self._ahead_ns, self._ahead_of_all_ns(device_ns, offset_ns)
-            has_witness = before_ns and abs(self._ahead_ns - before_ns) <= _AGREE_NS
-            if self._ahead_ns and self._is_confirmed and not has_witness:
+        elif self._has_waited and self._is_ahead(device_ns, offset_ns):
+            if not self._has_jumped():
                 self._last = last
-                return None  # one alone may have an odd stamp
-            if self._ahead_ns:
-                ahead_ms = self._ahead_ns / 1e6
-                self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
-        if self._has_waited and self._is_late(device_ns, offset_ns):
-            if self._late_from_ns is None:
-                self._late_from_ns = self._slack(device_ns) + _BEHIND_NS
-            if waited:
-                self._take_late(device_ns, offset_ns, is_bounded=is_bounded)
-        else:
-            self._late_from_ns = None
-            if waited:
-                self._take_on_time(device_ns, offset_ns, is_bounded=is_bounded)
-            is_quickest = self._is_quickest(device_ns, offset_ns) and not self._fall(device_ns, offset_ns)
-            self._learn(device_ns, offset_ns)
+                return None
+            ahead_ms = self._ahead_ns[-1] / 1e6
+            self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
+        elif self._has_waited:
+            is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded)
         self._has_waited = self._has_waited or waited
+        is_quickest = self._is_quickest(device_ns, offset_ns)
+        if is_quickest and self._points and self._unsure_ns:  # as before they came late
+            left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
+            self._unsure_ns = left_ns if left_ns > _BEHIND_NS else 0
+            self._begin_anew()
+        if not is_late and not self._late:  # nobody knows what one shows that is late
+            self._learn(device_ns, offset_ns)
         self._is_confirmed = self._is_confirmed or (self._has_waited and not is_quickest)
-        # Every frame so far may have lain here, for nobody knows how long.
-        if not self._has_waited or ((is_quickest or self._is_lost) and not is_bounded):
+        if not self._has_waited:
+            return None  # every frame so far may have lain here, for nobody knows how long
+        if (is_quickest or self._is_lost) and not is_bounded:
             return None
         return self._span(device_ns, arrival_ns)
+
+    def _take(self, device_ns: int, offset_ns: int, *, waited: bool, is_bounded: bool) -> bool:
+        """Take in how late a frame came; whether it still looks late."""
+        is_late = self._looks_late(device_ns, offset_ns, is_bounded=is_bounded)
+        if waited:
+            self._count_late(device_ns, offset_ns, is_late=is_late)
+        if is_bounded and self._alike >= _WITNESSES:
+            late_ms = f"{self._late_ns / 1e6:.0f} ms"
+            what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
+            self._restart(what, is_bounded=True)
+            return False
+        if not is_bounded:
+            self._say_late(device_ns)
+            if self._alike >= _WITNESSES and self._late_ns <= _LITTLE_NS:
+                self._unsure_ns += self._late_ns + self._room_ns
+                self._begin_anew()
+                self._remember(device_ns, offset_ns)
+                return False
+        if waited and not is_late:
+            self._settle(device_ns, offset_ns)
+        return is_late
 
     def expect_other_delays(self, longer_ns: int) -> None:
         """The camera was set to expose that much longer, or shorter: frames may come later or earlier so."""
@@ -168,12 +185,13 @@ class DeviceClock:
 
     def _span(self, device_ns: int, arrival_ns: int) -> FrameSpan:
         baseline_ns, slack_ns = self._baseline(device_ns), self._slack(device_ns)
-        older_ns = self._unsure_ns + self._risen_ns + self._risen_slack_ns
-        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns - older_ns)
+        unsure_ns = self._unsure_ns + self._drifted_ns
+        first_ns = min(arrival_ns, device_ns + baseline_ns - slack_ns - unsure_ns)
         # One that looks late was held up, or the clock went back: it may be as young as its arrival.
-        is_late = older_ns or self._late_ns
-        last_ns = device_ns + baseline_ns + self._room_ns + slack_ns
-        return FrameSpan(first_ns, (arrival_ns if is_late else min(arrival_ns, last_ns)) - first_ns)
+        is_late = self._late or unsure_ns
+        on_time_ns = min(arrival_ns, device_ns + baseline_ns + self._room_ns + slack_ns)
+        last_ns = arrival_ns if is_late else on_time_ns
+        return FrameSpan(first_ns, last_ns - first_ns)
 
     def take_remark(self) -> str:
         """Oddities of the device's clock since the last call, in words; empty when there were none."""
@@ -182,115 +200,100 @@ class DeviceClock:
 
     def _restart(self, what: str, *, is_bounded: bool) -> None:
         # How late frames come that are measured anew is not known any more.
-        late_ns = self._risen_ns + max(self._late_ns, default=0)
-        if is_bounded:
-            self._unsure_ns = 0
-        elif late_ns > _LITTLE_NS:
-            self._is_lost = True
-        else:
-            self._unsure_ns += late_ns and late_ns + self._risen_slack_ns
+        self._is_lost = self._is_lost or (self._late >= _WITNESSES and not is_bounded)
         self._remark = f"{what}; " + (
             "its frames came late before, so none is dated until it is opened anew"
             if self._is_lost and not is_bounded
             else "synchronised again"
         )
         self._begin_anew()
-        self._came_late = self._risen_ns = self._risen_slack_ns = self._ahead_ns = 0
+        if is_bounded:
+            self._unsure_ns = self._drifted_ns = 0
         self._has_waited = self._is_confirmed = False
 
     def _begin_anew(self) -> None:
         self._points.clear()
         self._line = None
-        self._late_ns.clear()
-        self._late_from_ns = None
-        self._on_time_ns.clear()
+        self._late = self._alike = self._overdue = 0
         self._above_ns = self._room_ns = self._moved_ns = 0
+        self._on_time_ns.clear()
+        self._ahead_ns.clear()
 
-    def _ahead_of_all_ns(self, device_ns: int, offset_ns: int) -> int:
-        """By how much a frame is quicker than any frame of this clock can be; 0: it is not."""
+    def _is_ahead(self, device_ns: int, offset_ns: int) -> bool:
+        """Note whether a frame is quicker than any of this clock can be."""
         ahead_ns = self._baseline(device_ns) - offset_ns
-        allowed_ns = self._slack(device_ns) + self._risen_ns + self._risen_slack_ns + _AHEAD_NS
-        return ahead_ns if ahead_ns > allowed_ns else 0
+        if ahead_ns <= self._slack(device_ns) + self._unsure_ns + self._drifted_ns + _AHEAD_NS:
+            if self._ahead_ns:
+                odd_ms = self._ahead_ns[-1] / 1e6
+                self._remark = f"a stamp was {odd_ms:.0f} ms ahead of the camera's others: it was left out"
+            self._ahead_ns.clear()
+            return False
+        self._ahead_ns.append(ahead_ns)
+        return True
 
-    def _is_late(self, device_ns: int, offset_ns: int) -> bool:
-        """Whether a frame is later than the envelope and what the camera was set to allow."""
-        late_ns = offset_ns - self._baseline(device_ns) - self._room_ns
-        return late_ns > (self._late_from_ns or self._slack(device_ns) + _BEHIND_NS)
+    def _has_jumped(self) -> bool:
+        """Whether frames that are too quick show that the clock jumped: two alike, or many in a row."""
+        last_ns = self._ahead_ns[-2:]
+        is_alike = len(last_ns) == 2 and max(last_ns) - min(last_ns) <= _AGREE_NS
+        return is_alike or not self._is_confirmed or len(self._ahead_ns) >= _WITNESSES
 
-    def _take_late(self, device_ns: int, offset_ns: int, *, is_bounded: bool) -> None:
-        """One more that was waited for and late; enough of them are late for good."""
-        self._late_ns.append(offset_ns - self._baseline(device_ns) - self._room_ns)
-        self._came_late += 1
-        is_alike = _is_alike(self._late_ns)
-        if is_bounded and is_alike:
-            late_ms = f"{self._late_ns[-1] / 1e6:.0f} ms"
-            what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
-            self._restart(what, is_bounded=True)
-            self._learn(device_ns, offset_ns)
+    def _late_by(self, device_ns: int, offset_ns: int) -> int:
+        """How much later a frame is than the envelope and what the camera was set to allow."""
+        return offset_ns - self._baseline(device_ns) - self._room_ns
+
+    def _looks_late(self, device_ns: int, offset_ns: int, *, is_bounded: bool) -> bool:
+        """Note whether a frame is later than the envelope allows, wherever that may lie.
+
+        Where many were late in a row and then one is not, it may still be late by what the clocks may have
+        drifted meanwhile: that stays in doubt, for good unless it is little and it came at once much earlier.
+        """
+        slack_ns, late_ns = self._slack(device_ns), self._late_by(device_ns, offset_ns)
+        is_for_good = self._overdue >= _WITNESSES
+        if not is_for_good:
+            self._usual_ns = slack_ns
+        has_dropped = is_for_good and self._overdue_ns - late_ns >= _LITTLE_NS
+        if late_ns > _BEHIND_NS + (slack_ns if has_dropped else self._usual_ns):
+            self._overdue, self._overdue_ns = self._overdue + 1, late_ns
+            if self._overdue >= _WITNESSES:
+                self._returned_ns = None
+            return True
+        drift_ns = slack_ns - self._usual_ns
+        if not is_bounded and drift_ns > _SLACK_NS:
+            self._drifted_ns = max(self._drifted_ns, drift_ns)
+        if is_for_good:
+            self._returned_ns = device_ns if has_dropped else None
+        is_back = self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS
+        if is_back and self._drifted_ns <= _LITTLE_NS:
+            self._drifted_ns = 0
+        self._overdue = 0
+        return False
+
+    def _count_late(self, device_ns: int, offset_ns: int, *, is_late: bool) -> None:
+        if not is_late:
+            self._late = self._alike = self._say_ns = 0
             return
-        self._say_late(device_ns, is_bounded=is_bounded)
-        if is_alike or len(self._late_ns) >= _LATE_ANYHOW:
-            rise_ns = min(self._late_ns)
-            self._risen_ns += rise_ns
-            self._risen_slack_ns = max(self._risen_slack_ns, self._slack(device_ns) - _SLACK_NS)
-            self._move(rise_ns)
-            self._late_ns.clear()
-            self._late_from_ns = None
-            self._learn(device_ns, offset_ns)
+        late_ns = self._late_by(device_ns, offset_ns)
+        agrees = self._late > 0 and abs(late_ns - self._late_ns) <= _AGREE_NS
+        self._alike = self._alike + 1 if agrees else 1
+        self._late, self._late_ns = self._late + 1, late_ns
 
-    def _take_on_time(self, device_ns: int, offset_ns: int, *, is_bounded: bool) -> None:
-        """One that was waited for and is not late; enough show how late the present exposure makes them."""
-        self._late_ns.clear()
-        if not self._risen_ns:
-            self._came_late = self._say_ns = 0
-        else:
-            self._came_late += 1
-            self._say_late(device_ns, is_bounded=is_bounded)
-        if not self._room_ns or self._risen_ns:
+    def _settle(self, device_ns: int, offset_ns: int) -> None:
+        """One on time; enough of them show how late frames come by the present exposure."""
+        if not self._room_ns:
             return
         self._on_time_ns.append(offset_ns - self._baseline(device_ns))
         del self._on_time_ns[:-_WITNESSES]
-        if _is_alike(self._on_time_ns):
-            self._move(max(0, min(self._on_time_ns)))
+        last_ns = self._on_time_ns
+        if len(last_ns) == _WITNESSES and max(last_ns) - min(last_ns) <= _AGREE_NS:
+            self._move(max(0, min(last_ns)))
             self._above_ns = self._room_ns = self._moved_ns = 0
             self._on_time_ns.clear()
 
-    def _learn(self, device_ns: int, offset_ns: int) -> None:
-        """Make a frame one of the envelope's where it is known how late it comes by its exposure."""
-        if not self._points:
-            self._remember(device_ns, offset_ns)
-            return
-        after_ns, near_ns = offset_ns - self._baseline(device_ns), self._slack(device_ns) + _SLACK_NS
-        if self._is_late(device_ns, offset_ns):
-            return  # nobody knows what it shows
-        if not self._room_ns:
-            self._remember(device_ns, offset_ns)
-            return
-        for by_exposure_ns in (0, self._above_ns, self._moved_ns):
-            if abs(after_ns - by_exposure_ns) <= near_ns:
-                self._remember(device_ns, offset_ns - by_exposure_ns)
-                return
-
-    def _fall(self, device_ns: int, offset_ns: int) -> bool:
-        """Let the envelope fall to a frame that came that much quicker; True: as frames did before."""
-        if not self._is_confirmed:
-            self._begin_anew()
-            return False
-        fallen_ns = self._baseline(device_ns) - offset_ns
-        exactly_ns = self._risen_slack_ns + _BEHIND_NS
-        is_as_before = self._risen_ns > 0 and fallen_ns <= self._risen_ns + exactly_ns
-        self._risen_ns = max(0, self._risen_ns - fallen_ns)
-        if self._risen_ns <= exactly_ns:
-            self._risen_ns = self._risen_slack_ns = 0
-        self._move(-fallen_ns)
-        return is_as_before
-
-    def _say_late(self, device_ns: int, *, is_bounded: bool) -> None:
-        if self._came_late >= _WITNESSES and device_ns >= self._say_ns and not is_bounded:
+    def _say_late(self, device_ns: int) -> None:
+        if self._late >= _WITNESSES and device_ns >= self._say_ns:
             self._say_ns = device_ns + _SAID_EVERY_NS
-            late_ns = self._risen_ns + (self._late_ns[-1] if self._late_ns else 0)
             self._remark = (
-                f"the last {self._came_late} frames came late, now by {late_ns / 1e6:.0f} ms: the camera or "
+                f"the last {self._late} frames came late, now by {self._late_ns / 1e6:.0f} ms: the camera or "
                 "the network holds them back, or its clock went back; its own time would tell, and is not "
                 "known to 5 ms. Until they come as before, or the camera is opened anew, each may be that "
                 "old (docs/cameras.md)"
@@ -300,7 +303,18 @@ class DeviceClock:
         """Whether it came that much quicker than all before it, or is the first."""
         if not self._points:
             return True
-        return offset_ns < self._baseline(device_ns) - self._slack(device_ns) - _BEHIND_NS
+        return offset_ns < self._baseline(device_ns) - self._slack(device_ns) - _QUICKER_NS
+
+    def _learn(self, device_ns: int, offset_ns: int) -> None:
+        """Make a frame one of the envelope's where it is known how late it comes by its exposure."""
+        if not self._room_ns:
+            self._remember(device_ns, offset_ns)
+            return
+        after_ns, near_ns = offset_ns - self._baseline(device_ns), self._slack(device_ns) + _SLACK_NS
+        for by_exposure_ns in (0, self._above_ns, self._moved_ns):
+            if abs(after_ns - by_exposure_ns) <= near_ns:
+                self._remember(device_ns, offset_ns - by_exposure_ns)
+                return
 
     def _move(self, by_ns: int) -> None:
         self._points = [(device_ns, offset_ns + by_ns) for device_ns, offset_ns in self._points]
@@ -341,12 +355,6 @@ class DeviceClock:
         right = next(index for index, point in enumerate(hull) if point[0] >= middle) or 1
         (x0, y0), (x1, y1) = hull[right - 1], hull[right]
         return x1, y1, max(-MOST_DRIFT, min(MOST_DRIFT, (y1 - y0) / (x1 - x0)))
-
-
-def _is_alike(delays_ns: list[int]) -> bool:
-    """Whether the last ones are enough, and equal."""
-    last_ns = delays_ns[-_WITNESSES:]
-    return len(last_ns) == _WITNESSES and max(last_ns) - min(last_ns) <= _AGREE_NS
 
 
 def _lower_hull(points: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -88,11 +88,39 @@ def test_frames_that_came_late_for_a_while_are_dated_again_when_they_come_as_bef
         stamp_ns = number * 100 * MS
         is_late = 200 <= number < 270 or 500 <= number < 1_500 or 3_000 <= number < 9_000
         span = clock.place(stamp_ns, 100 * SECOND + stamp_ns + (40 * MS if is_late else 0), waited=True)
-        if number in {300, 1_600, 2_999}:
+        if number in {300, 2_999}:
             assert span.doubt_ns < MS
-        if number in {250, 1_400, 8_900}:
-            assert 40 * MS < span.doubt_ns < 42 * MS
-    assert span.doubt_ns < MS
+        # What the clocks may have drifted apart meanwhile: a little is trusted after a minute.
+        assert number != 1_600 or 4 * MS < span.doubt_ns < 6 * MS
+    assert 28 * MS < span.doubt_ns < 32 * MS
+
+
+def test_a_camera_that_is_one_behind_is_not_taken_for_punctual_as_its_parts_come_slower_and_then_faster():
+    clock, stamp_ns, said = DeviceClock(), 0, 0
+    for number in range(1_500):
+        interval_ms = 500 if number < 200 else min(600, 500 + (number - 200) / 8) if number < 1_300 else 100
+        stamp_ns += int(interval_ms * MS)
+        late_ns = int(interval_ms * MS) if number > 60 else 0
+        span = clock.place(stamp_ns, 100 * SECOND + stamp_ns + late_ns, waited=True)
+        said += bool(clock.take_remark())
+        if number > 60:
+            assert span.captured_ns <= 100 * SECOND + stamp_ns
+            assert span.captured_ns + span.doubt_ns >= 100 * SECOND + stamp_ns
+    assert said > 5
+
+
+@pytest.mark.parametrize("late_before", [False, True])
+def test_a_clock_that_jumps_ahead_is_placed_anew_where_delays_alternate_or_one_frame_was_late(late_before):
+    clock, said = DeviceClock(), []
+    for number in range(1, 400):
+        stamp_ns = number * 200 * MS + (SECOND if number >= 300 else 0)
+        late_ms = (30 if number == 299 else 0) if late_before else (60, 5)[number % 2]
+        arrival_ns = 100 * SECOND + number * 200 * MS + late_ms * MS
+        span = clock.place(stamp_ns, arrival_ns, waited=True)
+        said += [clock.take_remark()]
+    assert span is not None
+    assert abs(span.captured_ns + span.doubt_ns - arrival_ns) < 70 * MS
+    assert any("jumped ahead" in remark for remark in said)
 
 
 @pytest.mark.parametrize("set_otherwise", [True, False])
@@ -151,7 +179,7 @@ def test_a_camera_that_gives_each_frame_with_the_next_signal_from_a_setting_on_s
             assert span.captured_ns <= 100 * SECOND + stamp_ns
 
 
-@pytest.mark.parametrize(("ahead_ms", "doubt_ms"), [(30, 1), (15, 16)])
+@pytest.mark.parametrize(("ahead_ms", "doubt_ms"), [(30, 1), (15, 20)])
 def test_one_odd_stamp_costs_no_more_doubt_with_time(ahead_ms, doubt_ms):
     clock = DeviceClock()
     for number in range(1, 20_000):
