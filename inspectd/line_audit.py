@@ -7,7 +7,7 @@ next start. The clerk reads and writes: nothing here waits for the disk.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -43,6 +43,8 @@ _CHECKED: Final = re.compile(r"(passed|failed), \d+ shown, recipe ([0-9a-f]{64})
 """`new` of a check's record begins so; those of earlier versions have no recipe's sha256."""
 _JUDGED: Final = re.compile(r"recipe ([0-9a-f]{64})(, where a trigger names it)?$")
 """`new` of a record of what a recipe of the configuration file judges by ends so."""
+_GONE: Final = "not in the configuration file"
+"""`new` of such a record where the file in use has no recipe of that name."""
 _START: Final = "start"
 """The door of what the line found when it started."""
 
@@ -76,14 +78,18 @@ class LineAudit:
         """Record the checks of `golden.jsonl` that an earlier run ended and could not record."""
         self._ask(partial(record_missing_checks, self._path, golden), "checks of earlier runs")
 
-    def record_judged(self, judged: Iterable[tuple[str, BankInForce, bool]]) -> None:
+    def record_judged(
+        self, judged: Iterable[tuple[str, BankInForce, bool]], others: Iterable[str] = ()
+    ) -> None:
         """The configuration file's recipes are in force; record those that judge otherwise than last time.
 
         Args:
             judged: what identifies each recipe's settings, threshold and bank, its bank, and whether it
                 judges parts whose triggers name no recipe.
+            others: names of the file's recipes of which nothing more is known now.
         """
-        self._ask(partial(record_changed_judgements, self._path, list(judged)), "thresholds and banks")
+        work = partial(record_changed_judgements, self._path, list(judged), set(others))
+        self._ask(work, "thresholds and banks")
 
     def _ask(self, work: Callable[[], object], what: str) -> None:
         self._clerk.ask(partial(self._write, work), nothing, partial(self._on_failed, what))
@@ -181,7 +187,7 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
 def _outdated(
     audit: Path, records: list[AuditRecord], golden: GoldenLines, recorded: dict[str, AuditRecord]
 ) -> set[str]:
-    """Those that were put in force after their last check passed.
+    """Those that were put in force, or out of it, after their last check passed.
 
     Args:
         audit: the audit file.
@@ -195,8 +201,10 @@ def _outdated(
             name, _, sha256 = record.new.partition(" ")
             since.setdefault(FILE if name.startswith(f"{FILE}@") else sha256, record)
     for record in records:
-        if record.action is AuditAction.THRESHOLD and (found := _JUDGED.search(record.new or "")):
-            since.setdefault(found[1], record)
+        if record.action is AuditAction.THRESHOLD:
+            for text in (record.new, record.old):
+                if found := _JUDGED.search(text or ""):
+                    since.setdefault(found[1], record)
     passed = {each.recipe_sha256: each for each in golden.checks if each.outcome is GoldenOutcome.PASSED}
 
     def is_after(put: AuditRecord | None, check: CheckResult) -> bool:
@@ -217,11 +225,12 @@ def _outdated(
 
 def _judged(records: Iterable[AuditRecord]) -> dict[str, tuple[str, bool]]:
     """What the last record of each recipe of the configuration file says; `records`: the newest first."""
-    judged: dict[str, tuple[str, bool]] = {}
+    judged: dict[str, tuple[str, bool] | None] = {}
     for record in records:
-        if record.action is AuditAction.THRESHOLD and (found := _JUDGED.search(record.new or "")):
-            judged.setdefault(record.object or "", (found[1], found[2] is None))
-    return judged
+        if record.action is AuditAction.THRESHOLD:
+            found = _JUDGED.search(record.new or "")
+            judged.setdefault(record.object or "", None if found is None else (found[1], found[2] is None))
+    return {recipe: found for recipe, found in judged.items() if found is not None}
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:
@@ -246,21 +255,31 @@ def record_missing_checks(audit: Path, golden: Path) -> None:
         append_record(audit, check_entry(result, _START, None, why))
 
 
-def record_changed_judgements(audit: Path, judged: list[tuple[str, BankInForce, bool]]) -> None:
+def record_changed_judgements(
+    audit: Path, judged: list[tuple[str, BankInForce, bool]], others: Collection[str] = ()
+) -> None:
     """Record each recipe whose settings, threshold or bank are others than its last record says.
+
+    So are those that the file in use no longer has: until they come back, another file's recipes judge.
+
+    Args:
+        audit: the audit file.
+        judged: see `LineAudit.record_judged`.
+        others: likewise.
 
     Raises:
         InputError: a record was altered.
         UnavailableError: the file cannot be read or written now.
     """
-    last: dict[str | None, str | None] = {}
+    last: dict[str, str | None] = {}
     for record in islice(newest_first(audit), _MOST_RECORDS):
         if record.action is AuditAction.THRESHOLD:
-            last.setdefault(record.object, record.new)
+            last.setdefault(record.object or "", record.new)
+    found = dict.fromkeys(last.keys() - set(others), _GONE)
     for sha256, bank, is_default in judged:
-        recipe = title_of(bank.recipe)[0]
         new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
-        new += "" if is_default else ", where a trigger names it"  # see _JUDGED
+        found[title_of(bank.recipe)[0]] = new + ("" if is_default else ", where a trigger names it")
+    for recipe, new in found.items():
         if last.get(recipe) != new:
             old = last.get(recipe)
             why = "found by the line; who changed it is not known to it" if old else "the first record of it"

@@ -640,11 +640,12 @@ class Service:
         if force.id == FILE:
             loaded = self._scoring.loaded(self._scoring.serving)
             found = [(self._publishing.sha256_of(bank.recipe), bank) for bank in loaded]
-            self._audit.record_judged(
+            judged = [
                 (sha, bank, title_of(bank.recipe)[0] in force.titles)
                 for sha, bank in found
                 if sha and bank.recipe in force.keys
-            )
+            ]
+            self._audit.record_judged(judged, others=(title_of(key)[0] for key in force.keys))
 
     # --- what leaves (batching.stage.BatchingOutlet) ------------------------------------------------------
 

@@ -148,6 +148,30 @@ def test_what_judged_last_that_nobody_can_know_is_another_than_now(files):
     assert not counts()
 
 
+def test_what_the_file_of_a_run_lacked_needs_a_check_once_it_is_back(files):
+    log, _ = files
+    passed = msgspec.structs.replace(check(1), recipe="cell", recipe_version=None, recipe_sha256="11" * 32)
+    cell, other = ("11" * 32, BANK, True), ("22" * 32, msgspec.structs.replace(BANK, recipe="other"), True)
+
+    def counts() -> bool:
+        found = past_by_audit(log, GoldenLines([passed], 0, 0, 0))
+        return found.is_as_it_passed(GoldenSubject("cell", "11" * 32))
+
+    record_changed_judgements(log, [cell])
+    append_record(log, check_entry(passed, "local", "due", ""))
+    record_changed_judgements(log, [other], {"cell", "other"})  # it is in the file, but its bank is not known
+    assert counts()
+    record_changed_judgements(log, [other])
+    record_changed_judgements(log, [other])  # once
+    *_, gone = audit.read(log)
+    assert (gone.object, gone.new, gone.seq) == ("cell", "not in the configuration file", 4)
+    assert not counts()
+    record_changed_judgements(log, [cell])  # as a reload, or a start with the first file
+    assert not counts()
+    append_record(log, check_entry(passed, "local", "due", ""))
+    assert counts()
+
+
 def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
     log, golden = files
     failed = msgspec.structs.replace(check(1, GoldenOutcome.FAILED), check="\x01" * 64)
