@@ -457,8 +457,9 @@ class GoldenChecks:
             return
         door, old = self._began
         audit = partial(
-            self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why
-        )
+            self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why,
+            is_default=subject.is_default,
+        )  # fmt: skip
         self._is_recording, self._is_outdated = True, False
         self._recorder.write(
             result, f"check {check.name}: {outcome}",

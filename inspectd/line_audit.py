@@ -39,9 +39,14 @@ _MOST_RECORDS: Final = 10_000
 _MOST_CHECKS: Final = 100
 """Made up for at a start."""
 _LINE: Final = re.compile(r"line of golden\.jsonl ([0-9a-f]{64})")
-_CHECKED: Final = re.compile(r"(passed|failed), \d+ shown, recipe ([0-9a-f]{64}), " + _LINE.pattern)
+_OF_CAMERA: Final = ", as a camera has it"
+_OF_TRIGGER: Final = ", where a trigger names it"
+_HOW: Final = f"({_OF_CAMERA}|{_OF_TRIGGER})?"
+"""Whether a recipe of the configuration file judges parts whose triggers name none; earlier versions do not
+say it, and what nobody said counts as unchanged."""
+_CHECKED: Final = re.compile(r"(passed|failed), \d+ shown, recipe ([0-9a-f]{64}), " + _LINE.pattern + _HOW)
 """`new` of a check's record begins so; those of earlier versions have no recipe's sha256."""
-_JUDGED: Final = re.compile(r"recipe ([0-9a-f]{64})(, where a trigger names it)?$")
+_JUDGED: Final = re.compile(r"recipe ([0-9a-f]{64})" + _HOW + "$")
 """`new` of a record of what a recipe of the configuration file judges by ends so."""
 _GONE: Final = "not in the configuration file"
 """`new` of such a record where the file in use has no recipe of that name."""
@@ -60,7 +65,16 @@ class LineAudit:
         self._emit = emit
         self._is_made = path.exists()
 
-    def record_check(self, result: CheckResult, *, door: str, old: str, why: str, problem: str = "") -> None:
+    def record_check(
+        self,
+        result: CheckResult,
+        *,
+        door: str,
+        old: str,
+        why: str,
+        is_default: bool | None = None,
+        problem: str = "",
+    ) -> None:
         """A check with golden parts ended.
 
         Args:
@@ -68,9 +82,10 @@ class LineAudit:
             door: by which it was begun.
             old: state of its recipe when it began.
             why: in words; empty: it has passed.
+            is_default: as its `GoldenSubject` has it; None: not known.
             problem: why `golden.jsonl` does not have it; empty: it has.
         """
-        entry = check_entry(result, door, old, why)
+        entry = check_entry(result, door, old, why, is_default=is_default)
         work = partial(append_record, self._path, entry, problem or DONE)
         self._ask(work, f"check {result.check} of {result.recipe}: {result.outcome}")
 
@@ -106,15 +121,29 @@ class LineAudit:
         self._emit("alarm", "audit_failed", detail=f"{what}: {error}")
 
 
-def check_entry(result: CheckResult, door: str, old: str | None, why: str) -> AuditEntry:
+def check_entry(
+    result: CheckResult, door: str, old: str | None, why: str, *, is_default: bool | None = None
+) -> AuditEntry:
     """The record of a check; the digest in it is that of the check's line in `golden.jsonl`."""
     version = "" if result.recipe_version is None else f"@{result.recipe_version}"
+    how = "" if is_default is None or result.recipe_version is not None else _how(is_default)
     new = (  # the name last: it may be so long that it is cut
         f"{result.outcome}, {len(result.showings)} shown, recipe {result.recipe_sha256}, "
-        f"line of golden.jsonl {digest_of(result)}, check {result.check}"
+        f"line of golden.jsonl {digest_of(result)}{how}, check {result.check}"
     )
     who = result.who or "a trigger"
     return AuditEntry(AuditAction.GOLDEN, who, door, f"{result.recipe}{version}", old, new, why)
+
+
+class _Judgement(msgspec.Struct, frozen=True):
+    """What a record says of a recipe of the configuration file."""
+
+    sha256: str
+    is_default: bool | None
+    """As `GoldenSubject` has it; None: the record does not say it."""
+
+    def is_of(self, sha256: str, *, is_default: bool) -> bool:
+        return self.sha256 == sha256 and self.is_default in {None, is_default}
 
 
 class OfAudit(msgspec.Struct, frozen=True):
@@ -126,8 +155,8 @@ class OfAudit(msgspec.Struct, frozen=True):
     """Those whose failure only the audit file has."""
     outdated: set[str] = set()
     """Those that were put in force after their last check passed."""
-    judged: dict[str, tuple[str, bool]] = {}
-    """Of each recipe of the configuration file, what its last record says: sha256, and `is_default`."""
+    judged: dict[str, _Judgement] = {}
+    """Of each recipe of the configuration file of the last run, what its last record says."""
 
     def is_as_it_passed(self, subject: GoldenSubject) -> bool:
         """Whether it was in force in all runs since its last check passed: this start changes nothing.
@@ -136,8 +165,9 @@ class OfAudit(msgspec.Struct, frozen=True):
         command, or another configuration file, changed that of a stopped line: the order of the audit file's
         records tells. What it cannot tell is not so.
         """
+        judged = self.judged.get(subject.recipe)
         is_known = subject.version is not None or (
-            self.judged.get(subject.recipe) == (subject.sha256, subject.is_default)
+            judged is not None and judged.is_of(subject.sha256, is_default=subject.is_default)
         )
         return is_known and subject.sha256 not in self.outdated
 
@@ -181,7 +211,11 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
     }
     for sha256 in lost:
         past[sha256] = msgspec.structs.replace(past.get(sha256, GoldenPast()), is_failed=True)
-    return OfAudit(past, lost, _outdated(audit, records, golden, recorded), _judged(records))
+    # What an altered record hides may be what a check's record would stand in for.
+    telling = records if is_whole else [each for each in records if each.action is AuditAction.THRESHOLD]
+    said = {recipe: _judgement(record) for recipe, record in _last_of_recipes(telling).items()}
+    judged = {recipe: found for recipe, found in said.items() if found is not None}
+    return OfAudit(past, lost, _outdated(audit, records, golden, recorded), judged)
 
 
 def _outdated(
@@ -201,7 +235,7 @@ def _outdated(
             name, _, sha256 = record.new.partition(" ")
             since.setdefault(FILE if name.startswith(f"{FILE}@") else sha256, record)
     for record in records:
-        if record.action is AuditAction.THRESHOLD:
+        if record.action is AuditAction.THRESHOLD and not _is_alike(record.old, record.new):
             for text in (record.new, record.old):
                 if found := _JUDGED.search(text or ""):
                     since.setdefault(found[1], record)
@@ -223,14 +257,46 @@ def _outdated(
     }
 
 
-def _judged(records: Iterable[AuditRecord]) -> dict[str, tuple[str, bool]]:
-    """What the last record of each recipe of the configuration file says; `records`: the newest first."""
-    judged: dict[str, tuple[str, bool] | None] = {}
+def _last_of_recipes(records: Iterable[AuditRecord]) -> dict[str, AuditRecord]:
+    """The last record of what each recipe of the configuration file judges by; `records`: the newest first.
+
+    That of a check only where no other one is among them: it may be written after what judged then was left.
+    """
+    last: dict[str, AuditRecord] = {}
+    of_checks: dict[str, AuditRecord] = {}
     for record in records:
         if record.action is AuditAction.THRESHOLD:
-            found = _JUDGED.search(record.new or "")
-            judged.setdefault(record.object or "", None if found is None else (found[1], found[2] is None))
-    return {recipe: found for recipe, found in judged.items() if found is not None}
+            last.setdefault(record.object or "", record)
+        elif record.action is AuditAction.GOLDEN and _judgement(record) is not None:
+            of_checks.setdefault(record.object or "", record)
+    return of_checks | last
+
+
+def _judgement(record: AuditRecord) -> _Judgement | None:
+    """What a record says that a recipe of the configuration file judges by; None: nothing, or it is gone."""
+    if record.action is AuditAction.THRESHOLD:
+        found = _JUDGED.search(record.new or "")
+        return None if found is None else _Judgement(found[1], _is_default(found[2]))
+    # One that is made up for at a start says nothing of the run before; one of the store has its version.
+    is_told = record.door != _START and "@" not in (record.object or "")
+    found = _CHECKED.match(record.new or "") if is_told else None
+    return None if found is None else _Judgement(found[2], _is_default(found[4]))
+
+
+def _how(is_default: bool) -> str:  # noqa: FBT001 - the one thing that it is about
+    return _OF_CAMERA if is_default else _OF_TRIGGER
+
+
+def _is_default(how: str | None) -> bool | None:
+    return None if how is None else how == _OF_CAMERA
+
+
+def _is_alike(old: str | None, new: str | None) -> bool:
+    """Whether nothing changed from one record's words to another's, as far as both say it."""
+    if old is None or new is None or old == new:
+        return old == new
+    cores = [text.removesuffix(_OF_CAMERA).removesuffix(_OF_TRIGGER) for text in (old, new)]
+    return cores[0] == cores[1] and bool({old, new} & set(cores))
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:
@@ -260,7 +326,8 @@ def record_changed_judgements(
 ) -> None:
     """Record each recipe whose settings, threshold or bank are others than its last record says.
 
-    So are those that the file in use no longer has: until they come back, another file's recipes judge.
+    So are those that the file in use no longer has: until they come back, another file's recipes judge. What
+    did not change is written anew before its record lies too far back to be found.
 
     Args:
         audit: the audit file.
@@ -271,16 +338,38 @@ def record_changed_judgements(
         InputError: a record was altered.
         UnavailableError: the file cannot be read or written now.
     """
-    last: dict[str, str | None] = {}
-    for record in islice(newest_first(audit), _MOST_RECORDS):
-        if record.action is AuditAction.THRESHOLD:
-            last.setdefault(record.object or "", record.new)
-    found = dict.fromkeys(last.keys() - set(others), _GONE)
+    records = list(islice(newest_first(audit), _MOST_RECORDS))
+    last = _last_of_recipes(records)
+    near = {record.seq for record in records[: _MOST_RECORDS // 2] if record.action is AuditAction.THRESHOLD}
     for sha256, bank, is_default in judged:
-        new = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
-        found[title_of(bank.recipe)[0]] = new + ("" if is_default else ", where a trigger names it")
-    for recipe, new in found.items():
-        if last.get(recipe) != new:
-            old = last.get(recipe)
-            why = "found by the line; who changed it is not known to it" if old else "the first record of it"
-            append_record(audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, recipe, old, new, why))
+        recipe = title_of(bank.recipe)[0]
+        core = f"threshold {bank.threshold:.6g}, bank {bank.bank_sha256}, recipe {sha256}"
+        record, new = last.get(recipe), core + _how(is_default)
+        old = None if record is None else _words(record, core)
+        if old != new or record is None or record.seq not in near:
+            _append_judgement(audit, recipe, old, new, is_all=len(records) < _MOST_RECORDS)
+    names = {title_of(bank.recipe)[0] for _, bank, _ in judged}.union(others)
+    for recipe, record in last.items():
+        if recipe not in names and (found := _judgement(record)) is not None:
+            _append_judgement(audit, recipe, _words(record, f"recipe {found.sha256}"), _GONE)
+
+
+def _words(record: AuditRecord, core: str) -> str | None:
+    """What a record says in the words of a `threshold` record; `core`: without the end, where it may fit."""
+    found = _judgement(record)
+    if record.action is AuditAction.THRESHOLD or found is None:
+        return record.new
+    how = "" if found.is_default is None else _how(found.is_default)
+    return (core if core.endswith(found.sha256) else f"recipe {found.sha256}") + how
+
+
+def _append_judgement(audit: Path, recipe: str, old: str | None, new: str, *, is_all: bool = True) -> None:
+    if old is None:
+        why = "the first record of it" + ("" if is_all else f" among the last {_MOST_RECORDS}")
+    elif old == new:
+        why = "nothing changed; written anew, as many records came after the last one"
+    elif _is_alike(old, new):
+        why = "nothing changed; this version also says whether a camera has it, or triggers alone name it"
+    else:
+        why = "found by the line; who changed it is not known to it"
+    append_record(audit, AuditEntry(AuditAction.THRESHOLD, "unknown", _START, recipe, old, new, why))

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from inspectd import line_audit
 from inspectd.golden.results import CheckResult, GoldenLines, append_line, digest_of
 from inspectd.golden.schedule import GoldenPast, GoldenSubject
 from inspectd.line_audit import check_entry, past_by_audit, record_changed_judgements, record_missing_checks
@@ -172,6 +173,74 @@ def test_what_the_file_of_a_run_lacked_needs_a_check_once_it_is_back(files):
     assert counts()
 
 
+def as_it_passed(log: Path, passed: CheckResult, *, is_default: bool) -> bool:
+    subject = GoldenSubject(passed.recipe, passed.recipe_sha256, None, is_default)
+    return past_by_audit(log, GoldenLines([passed], 0, 0, 0)).is_as_it_passed(subject)
+
+
+@pytest.mark.parametrize("is_default", [True, False])
+def test_an_upgrade_that_says_more_of_a_recipe_makes_no_check_due(files, is_default):
+    log, _ = files
+    passed = msgspec.structs.replace(check(1), recipe="cell", recipe_version=None, recipe_sha256="11" * 32)
+    said = f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}"  # by the version before, whatever judges
+    earlier = AuditEntry(
+        AuditAction.THRESHOLD, "unknown", "start", "cell", None, said, "the first record of it"
+    )
+    append_record(log, earlier)
+    append_record(log, check_entry(passed, "local", "due", ""))
+    for _ in range(2):
+        assert as_it_passed(log, passed, is_default=is_default)
+        record_changed_judgements(log, [("11" * 32, BANK, is_default)])
+    *_, last = audit.read(log)
+    assert (last.seq, last.old, last.why[:35]) == (3, said, "nothing changed; this version also ")
+    assert not as_it_passed(log, passed, is_default=not is_default)
+    append_record(log, earlier._replace(old=last.new))  # that version runs once more
+    assert as_it_passed(log, passed, is_default=is_default)
+    record_changed_judgements(log, [("11" * 32, BANK, not is_default)])
+    record_changed_judgements(log, [("11" * 32, BANK, is_default)])
+    assert not as_it_passed(log, passed, is_default=is_default)
+
+
+def fill(log: Path, count: int) -> None:
+    for number in range(count):
+        append_record(
+            log, AuditEntry(AuditAction.TEACH, "kim", "page", f"case 1-{number}", None, "good", "a")
+        )
+
+
+def test_a_pass_counts_however_many_records_came_after_what_says_by_what_the_line_judges(files, monkeypatch):
+    monkeypatch.setattr(line_audit, "_MOST_RECORDS", 20)
+    log, _ = files
+    passed = msgspec.structs.replace(check(1), recipe="cell", recipe_version=None, recipe_sha256="11" * 32)
+
+    def start(sha256: str = "11" * 32) -> audit.AuditRecord:
+        record_changed_judgements(log, [(sha256, BANK, True)])
+        return list(audit.read(log))[-1]
+
+    start()
+    fill(log, 30)
+    append_record(log, check_entry(passed, "local", "due", "", is_default=True))
+    assert as_it_passed(log, passed, is_default=True)  # by the check's own record
+    assert not as_it_passed(log, passed, is_default=False)
+    anew = start()
+    assert (anew.old, anew.why[:32]) == (anew.new, "nothing changed; written anew, a")
+    assert as_it_passed(log, passed, is_default=True)
+    fill(log, 5)
+    assert start().action is AuditAction.TEACH
+    for _ in range(3):  # at each start before it lies too far back, also of the check
+        fill(log, 12)
+        assert start().old == anew.new
+        assert as_it_passed(log, passed, is_default=True)
+    assert start("22" * 32).why.startswith("found by the line")
+    fill(log, 30)
+    assert not as_it_passed(log, passed, is_default=True)
+    assert start().why == "the first record of it among the last 20"
+    append_record(log, check_entry(passed, "local", "due", "", is_default=True))
+    fill(log, 19)
+    assert start("22" * 32).old == f"recipe {'11' * 32}, as a camera has it"
+    assert not as_it_passed(log, passed, is_default=True)
+
+
 def test_the_name_of_a_check_cannot_push_its_line_out_of_the_record(files):
     log, golden = files
     failed = msgspec.structs.replace(check(1, GoldenOutcome.FAILED), check="\x01" * 64)
@@ -199,5 +268,5 @@ def test_another_threshold_bank_or_setting_is_recorded_once(files):
     first, second = audit.read(log)
     assert (first.object, first.old, first.who, first.door) == ("cell", None, "unknown", "start")
     assert (first.why, second.why[:17]) == ("the first record of it", "found by the line")
-    assert first.new == f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}"
+    assert first.new == f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}, as a camera has it"
     assert (second.old, second.new[:14]) == (first.new, "threshold 2.75")

@@ -110,6 +110,7 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     assert (passed.action, passed.who, passed.door) == ("golden", "a trigger", "local")
     assert (passed.object, passed.old, passed.result) == ("cell", "overdue", "done")
     assert passed.new.startswith("passed, 3 shown, recipe ")
+    assert ", as a camera has it, check " in passed.new
 
     # Another line of the same state, whose bad part is said to be good.
     parts = part("good-1", "pass", "g") + part("bad-1", "pass", "b")
