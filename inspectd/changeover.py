@@ -15,7 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InspectdError
+from inspectd.errors import InspectdError, UnavailableError
 from inspectd.metrics import Metrics
 from inspectd.recipe_loading import RecipeLoader
 from inspectd.recipes.audit import AuditAction
@@ -42,6 +42,8 @@ from inspectd.wire import (
 _GIVE_UP_NS: Final = RECORD_NS + 500_000_000
 """A change that is not in the audit journal by then is refused: whoever asked for it has given up. The clerk
 takes it back where it gets there later than `RECORD_NS`."""
+_ASK_AGAIN_NS: Final = 60_000_000_000
+"""Which versions ids alone mean is asked again so often, where the disk did not say it."""
 _MAX_DETAIL_CHARACTERS: Final = 300
 SIGNAL: Final = "signal"
 """Who had the configuration file read again, and by which door: whoever may send the daemon SIGHUP."""
@@ -93,6 +95,71 @@ class _Recording(msgspec.Struct):
             return self.is_certain
 
 
+class MeantAsker:
+    """Tells the book which version each id alone means, by what was put in force before this start.
+
+    Args:
+        book: is told.
+        records: the recipe store and the audit journal, asked by `clerk` alone.
+        clerk: asks the disk.
+        emit: publishes events.
+        clock: monotonic, in nanoseconds.
+    """
+
+    def __init__(
+        self,
+        book: RecipeBook,
+        records: RecipeRecords,
+        clerk: DiskClerk,
+        emit: EmitEvent,
+        clock: Callable[[], int],
+    ) -> None:
+        self._book = book
+        self._meant = records.meant
+        self._clerk = clerk
+        self._emit = emit
+        self._clock = clock
+        self._again_ns: int | None = None
+        self._is_told = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the disk did not say it, and is to be asked again."""
+        return self._again_ns is not None
+
+    def ask(self) -> None:
+        """Ask the disk; what is asked of the clerk after this finds the book told."""
+        self._again_ns = None
+        self._clerk.ask(self._meant.of_those_put_in_force, self._on_found, self._on_unknown)
+
+    def ask_again(self, now_ns: int | None = None) -> None:
+        """Ask the disk again where it is to be; `now_ns`: not before the next minute."""
+        if self._again_ns is not None and (now_ns is None or now_ns >= self._again_ns):
+            self.ask()
+
+    def _on_found(self, found: tuple[dict[str, int], InspectdError | None]) -> None:
+        versions, problem = found
+        self._book.remember(versions, is_all=problem is None)
+        if problem is not None:
+            self._tell(problem, "")
+
+    def _on_unknown(self, error: InspectdError) -> None:
+        self._book.remember({}, is_all=False)
+        if isinstance(error, UnavailableError):  # for now
+            self._again_ns = self._clock() + _ASK_AGAIN_NS
+            self._tell(error, " yet (it is asked again every minute)")
+        else:
+            self._tell(error, "")
+
+    def _tell(self, problem: InspectdError, yet: str) -> None:
+        """Once: who waits for a recipe to be prepared is not to take it for the answer."""
+        if not self._is_told:
+            self._is_told = True
+            what = f"which version of each recipe was in force last is not known{yet}"
+            detail = f"{what}, so name versions, or put the version in force once: {problem}"
+            self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
+
+
 class Changeover:
     """Answers requests for recipes, and does what they ask for.
 
@@ -130,6 +197,7 @@ class Changeover:
         self._metrics = metrics
         self._emit = emit
         self._clock = clock
+        self._meant = MeantAsker(book, records, clerk, emit, clock)
         self._is_reading = False
         self._is_changing_shadow = False
         self._is_confirming = False
@@ -168,6 +236,7 @@ class Changeover:
             self._acknowledge(request, reply, loaded)
             return
         self._is_reading = True
+        self._meant.ask_again()
         self._clerk.ask(
             partial(self._records.read, request.recipe, request.version),
             partial(self._on_read, request, reply),
@@ -306,24 +375,12 @@ class Changeover:
             nothing,
             lambda error: self._emit("alarm", "recipe_not_recorded", detail=f"{what}: {error}"),
         )
-        self._clerk.ask(
-            self._records.meant.of_those_put_in_force,
-            self._on_meant_found,
-            lambda error: self._on_meant_found(({}, error)),
-        )
+        self._meant.ask()
         self._clerk.ask(
             self._records.shadow,
             self._on_shadow_found,
             lambda error: self._emit("warning", "shadow_failed", detail=f"not resumed: {error}"),
         )
-
-    def _on_meant_found(self, found: tuple[dict[str, int], InspectdError | None]) -> None:
-        versions, problem = found
-        self._book.remember(versions, is_all=problem is None)
-        if problem is not None:
-            what = "which version of each recipe was in force last is not known, so name versions"
-            detail = f"{what}: {problem}"
-            self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
 
     def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
         if recipe is None or self._shadow.name is not None:
@@ -474,10 +531,11 @@ class Changeover:
     @property
     def is_busy(self) -> bool:
         """Whether `turn` has something to wait for."""
-        return self._loader.is_busy or self._recording is not None
+        return self._loader.is_busy or self._recording is not None or self._meant.is_waiting
 
     def turn(self, now_ns: int) -> None:
         """Go on with what is being loaded, and give up on a slow disk."""
+        self._meant.ask_again(now_ns)
         self._loader.turn(now_ns, is_recording=self._recording is not None)
         recording = self._recording
         is_late = recording is not None and not recording.is_given_up and now_ns > recording.until_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import select
 import shutil
 from pathlib import Path
 
@@ -14,9 +15,12 @@ from support.changeovers import add_recipe
 from support.daemon import camera_table, settings
 
 from inspectd import config
+from inspectd.changeover import MeantAsker
 from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
+from inspectd.recipes.book import RecipeBook
+from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import (
     Change,
     NotBeforeError,
@@ -199,6 +203,45 @@ def test_an_id_or_number_means_the_version_that_was_in_force_last_of_those_still
     assert (records.read("a", None).name, anew.read("a", None).name) == ("a@2", "a@2")
     records.record(ASKED, b, records.read("a", 3))
     assert (records.read("a", None).name, records.read(3, None).name) == ("a@3", "a@3")
+
+
+def test_a_disk_that_does_not_say_at_the_start_what_an_id_means_is_asked_again(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    add_recipe(state, "a", 1, {"cam": 0.7})
+    versions = records.read("a", 1), records.read("a", 2)
+    records.record(ASKED, records.file, versions[0])
+    audit, away = state / "audit.jsonl", state / "away"
+    audit.rename(away)
+    audit.symlink_to(audit)  # nothing can be opened there
+    book, told, now, clerk = RecipeBook(records.file), [], [0], DiskClerk()
+    for each in versions:
+        book.add(each)
+    anew = RecipeRecords(config.load(tmp_path / "line.toml"), state)
+    asker = MeantAsker(book, anew, clerk, lambda *_, detail="", **__: told.append(detail), lambda: now[0])
+
+    def answered() -> None:
+        assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+        clerk.take_answers()
+
+    asker.ask()
+    answered()
+    assert book.find("a", None) is None
+    asker.ask_again(59 * 10**9)
+    assert asker.is_waiting
+    asker.ask_again(60 * 10**9)
+    assert not asker.is_waiting
+    answered()
+    assert asker.is_waiting
+    audit.unlink()
+    away.rename(audit)
+    asker.ask_again()  # as somebody has a recipe prepared
+    answered()
+    assert (book.find("a", None), asker.is_waiting) == (versions[0], False)
+    (detail,) = told
+    assert "is not known yet (it is asked again every minute), so name versions, or put the version" in detail
+    clerk.close()
 
 
 def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_path: Path) -> None:
