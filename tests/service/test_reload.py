@@ -379,6 +379,18 @@ def test_a_storm_of_signals_and_one_at_a_bad_moment(start_daemon, small_good, ba
     assert_untouched(daemon, "steady")
 
 
+def test_a_recipe_that_a_reload_takes_away_and_one_brings_back_is_recorded(start_daemon, small_good, bank):
+    both = text_of(bank, small_good, extra=f'[[recipes]]\nname = "spare"\nbank = "{bank}"\n')
+    daemon = start_daemon(both).ready()
+    for text in (text_of(bank, small_good), both):
+        assert reload(daemon, text)[0] == "reloaded"
+    assert daemon.stop() == 0
+    records = [each for each in read(daemon.folder / "state/audit.jsonl") if each.object == "spare"]
+    assert [record.action for record in records] == [AuditAction.THRESHOLD] * 3
+    assert records[1].new == "not in the configuration file"
+    assert (records[1].old, records[2].old) == (records[0].new, records[1].new)
+
+
 def test_a_line_that_is_killed_during_a_reload_starts_by_the_file(start_daemon, small_good, bank):
     daemon = start_daemon(text_of(bank, small_good)).ready()
     daemon.behave(Behaviour(load_seconds=30))
