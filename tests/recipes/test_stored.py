@@ -15,8 +15,8 @@ from support.changeovers import add_recipe
 from support.daemon import camera_table, settings
 
 from inspectd import config
-from inspectd.changeover import MeantAsker
 from inspectd.errors import InputError, UnavailableError
+from inspectd.meant_asker import MeantAsker
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
 from inspectd.recipes.book import RecipeBook
