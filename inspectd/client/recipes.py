@@ -28,11 +28,9 @@ def ask_recipe(
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    hint = (
-        "is this the control socket of a running line? What was asked for may be done all the same: ask for "
-        "the line's status"
-    )
-    with Asker(endpoint, hint, keys, timeout_seconds) as asker:
+    hint = "is this the control socket of a running line?"
+    once_sent = " What was asked for may be done all the same: ask for the line's status"
+    with Asker(endpoint, hint, keys, timeout_seconds, once_sent) as asker:
         asker.send(wire.encode(request))
         try:
             answer: RecipeAck | RecipeRefusal = msgspec.json.decode(

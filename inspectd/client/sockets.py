@@ -212,13 +212,17 @@ class Asker:
         hint: what to look at where nothing answers.
         keys: for TCP with keys.
         timeout_seconds: longest wait for an answer.
+        once_sent: what more to know where the request was sent, and no answer came.
 
     Raises:
         InputError: the endpoint or a key file cannot be used.
     """
 
-    def __init__(self, endpoint: str, hint: str, keys: ClientKeys | None, timeout_seconds: float) -> None:
+    def __init__(
+        self, endpoint: str, hint: str, keys: ClientKeys | None, timeout_seconds: float, once_sent: str = ""
+    ) -> None:
         self._endpoint, self._hint, self._seconds = endpoint, hint, timeout_seconds
+        self._once_sent = once_sent
         self._until = 0.0
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = requester(self._context)
@@ -253,7 +257,7 @@ class Asker:
         """
         # Without connecting anew: an answer would not find its way.
         if not self._socket.poll(self._left_ms()):
-            raise self._no_answer(self._hint)
+            raise self._no_answer(self._hint + self._once_sent)
         self._until = time.monotonic() + self._seconds
         locked_out.let_in(self._endpoint)
         parts: list[bytes] = self._socket.recv_multipart()

@@ -96,6 +96,9 @@ def test_a_gateway_is_alone_once_nobody_else_has_written_for_a_while() -> None:
     assert not writers.must_look(0.0)  # what is there is from before
     writers.wrote()
     assert writers.must_look(0.0)
+    for _ in range(7):
+        writers.saw(7, 0.5)
+    assert not writers.is_alone(1.0)  # a slow PLC has shown too little of its block by then
     writers.saw(7, 0.5)
     assert not writers.is_alone(0.99)
     assert writers.is_alone(1.0)
@@ -105,7 +108,8 @@ def test_a_gateway_is_alone_once_nobody_else_has_written_for_a_while() -> None:
     assert (writers.other, writers.is_alone(1.2), writers.must_look(1.21)) == (9, False, True)
     writers.connected(5.0)
     writers.wrote()
-    writers.saw(7, 11.1)
+    for _ in range(8):
+        writers.saw(7, 11.1)
     assert not writers.is_alone(11.2)
     writers.saw(7, 11.2)
     assert (writers.other, writers.is_alone(11.2)) == (None, True)

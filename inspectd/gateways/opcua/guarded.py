@@ -133,18 +133,17 @@ class GuardedProtocol(OPCUAProtocol):
     def _make_room(self) -> None:
         """End the oldest of the host with most connections that have not logged in.
 
-        Where a host has more of them than this client's, they get no time to log in: they would keep others
-        out.
+        A host that has most of all places so gets no time to log in: it would keep others out.
         """
         waiting = [each for each in self.clients if not each.is_logged_in]
         held = Counter(each.address for each in waiting)
         most = max(held.values(), default=0)
-        is_crowd = most > held[self.address] + 1
-        for each in waiting:
-            if held[each.address] == most and (is_crowd or self.since - each.since > LOGIN_SECONDS):
-                each.cut_off("made_room")
-                self.clients.remove(each)
-                return
+        is_crowd = most > held[self.address] + 1 and 2 * most > self.iserver.max_connections
+        slow = [each for each in waiting if self.since - each.since > LOGIN_SECONDS]
+        crowd = [each for each in (waiting if is_crowd else slow) if held[each.address] == most]
+        for each in [*crowd, *slow][:1]:
+            each.cut_off("made_room")
+            self.clients.remove(each)
 
     @property
     def is_logged_in(self) -> bool:

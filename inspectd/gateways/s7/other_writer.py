@@ -15,6 +15,8 @@ ALONE_SECONDS: Final = 1.0
 """Another gateway writes at least once within it: `poll_ms` is 200 at most."""
 SILENCE_SECONDS: Final = 10.0
 """So long another one, which was seen, must have written nothing."""
+_LOOKS: Final = 8
+"""So often, too, it must have found its own number first: a slow PLC is read and written seldom."""
 _LOOK_SECONDS: Final = 0.1
 """Who is alone looks so often: it takes time of the PLC."""
 
@@ -37,11 +39,12 @@ class OtherWriter:
         """Who else writes: its number, 0 where it has none; None: nobody."""
         self._alone_at = 0.0
         self._looked_at = 0.0
+        self._looks = 0
         self._has_written = False
 
     def connected(self, now: float) -> None:
         """A connection began: who wrote before may be at it still."""
-        self._has_written = False
+        self._has_written, self._looks = False, 0
         self._alone_at = max(now + ALONE_SECONDS, self._alone_at)
 
     def wrote(self) -> None:
@@ -55,6 +58,7 @@ class OtherWriter:
     def saw(self, writer: int, now: float) -> None:
         """This number is in the block, some time after this gateway wrote its own."""
         self._looked_at = now
+        self._looks = self._looks + 1 if writer == self.own else 0
         if writer != self.own:
             self.other, self._alone_at = writer, now + SILENCE_SECONDS
         elif now >= self._alone_at:
@@ -62,4 +66,4 @@ class OtherWriter:
 
     def is_alone(self, now: float) -> bool:
         """Nobody else writes, as far as that can be known."""
-        return self.other is None and now >= self._alone_at
+        return self.other is None and now >= self._alone_at and self._looks >= _LOOKS
