@@ -16,6 +16,7 @@ import pytest
 
 from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe, Security
 from inspectd.errors import UnavailableError
+from inspectd.evidence.store import EvidenceStore
 from inspectd.service import open_service
 
 
@@ -56,6 +57,17 @@ def test_a_state_is_one_lines_although_its_runtime_directory_was_removed(tmp_pat
             open_service(settings(tmp_path, 0)),
         ):
             raise AssertionError("the state directory is locked")
+
+
+@pytest.mark.parametrize("place", ["sockets", "evidence"])
+def test_sockets_or_evidence_may_lie_in_the_state_directory(tmp_path: Path, place: str) -> None:
+    config, state = settings(tmp_path, 0), tmp_path / "state"
+    if place == "sockets":
+        line = msgspec.structs.replace(config.line, runtime_dir=str(state))
+        config = msgspec.structs.replace(config, line=line)
+    with open_service(config):
+        if place == "evidence":
+            EvidenceStore(state, 10**6, 0).claim()
 
 
 def test_a_signal_ends_a_start_that_waits_for_a_file(tmp_path: Path) -> None:
