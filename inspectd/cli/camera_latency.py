@@ -61,7 +61,9 @@ def main(arguments: argparse.Namespace) -> int:
     """
     settings, camera = _settings(arguments)
     with ExitStack() as stack:
-        runtime_dir = stack.enter_context(stopped_line(settings, needed=arguments.flash == "triggers"))
+        runtime_dir = stack.enter_context(
+            stopped_line(settings, arguments.config, needed=arguments.flash == "triggers")
+        )
         reader = stack.enter_context(BrightnessReader(camera))
         reader.await_frames(_FIRST_FRAMES)
         time.sleep(_SETTLE_SECONDS)

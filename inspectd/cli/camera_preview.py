@@ -88,7 +88,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seconds: got {arguments.seconds:g}, expected 1 to 3600")
     settings, camera = config.load_camera(arguments.config, arguments.name.partition("/")[0])
     judging = _judging(arguments, camera)
-    with stopped_line(settings, needed=False) if camera.is_live else nullcontext():
+    with stopped_line(settings, arguments.config, needed=False) if camera.is_live else nullcontext():
         fed = _frame(camera, arguments.seconds)
     frame = fed.frame
     facts = _facts(arguments, camera, judging, frame, fed.read_ms)

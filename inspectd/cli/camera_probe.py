@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
         else:
             settings, camera = config.load_camera(arguments.config, arguments.camera, unmeasured=True)
             if camera.is_live:
-                stack.enter_context(stopped_line(settings, needed=False))
+                stack.enter_context(stopped_line(settings, arguments.config, needed=False))
         found = probe(camera, arguments.seconds)
     shown = config.masked(getattr(camera, camera.source_key))
     if arguments.json:

@@ -48,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     began = f"{camera.name}-{now:%Y%m%dT%H%M%S}.{now.microsecond // 1000:03}Z"
     with ExitStack() as stack:
         if camera.is_live or is_triggered:
-            runtime_dir = stack.enter_context(stopped_line(settings, needed=is_triggered))
+            runtime_dir = stack.enter_context(stopped_line(settings, arguments.config, needed=is_triggered))
         feed = stack.enter_context(FrameFeed(camera))
         steps = stack.enter_context(Steps())
         if is_triggered:

@@ -41,17 +41,24 @@ class LineState:
             UnavailableError: nothing names a directory for the state.
         """
         self.settings = config.load(file)
-        state = self.settings.state_path
-        # A person is not told the directory that systemd gives the line, but knows it by the unit.
-        by_systemd = _BY_SYSTEMD / file.stem
-        left_open = not self.settings.line.state_dir and "STATE_DIRECTORY" not in os.environ
-        if left_open and os.path.lexists(by_systemd):
-            state = by_systemd
+        state = state_place(self.settings, file)
         self.audit = state / FILE_NAME
         self.meant = MeantVersions(RecipeReader(state / "recipes"), self.audit)
         self.store = RecipeStore(
             state / "recipes", given=partial(last_import, self.audit), meant=self.meant.version_of
         )
+
+
+def state_place(settings: config.Config, file: Path) -> Path:
+    """The state directory of the line whose configuration `file` is.
+
+    Raises:
+        UnavailableError: nothing names one.
+    """
+    # A person is not told the directory that systemd gives the line, but knows it by the unit.
+    by_systemd = _BY_SYSTEMD / file.stem
+    left_open = not settings.line.state_dir and "STATE_DIRECTORY" not in os.environ
+    return by_systemd if left_open and os.path.lexists(by_systemd) else settings.state_path
 
 
 def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:

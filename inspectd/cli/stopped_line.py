@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from inspectd import config
+from inspectd.cli.recipe_common import state_place
 from inspectd.errors import UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.ipc.state_hold import StateHold
+
+_RUNS: Final = "(a running line holds its cameras: stop it first)"
 
 
-def stopped_line(settings: config.Config, *, needed: bool) -> AbstractContextManager[Path]:
-    """The line's runtime directory, held so that the line cannot run meanwhile.
+@contextlib.contextmanager
+def stopped_line(settings: config.Config, file: Path, *, needed: bool) -> Iterator[Path]:
+    """The line's runtime directory, held with its state so that the line cannot run meanwhile.
 
     Args:
         settings: of the line.
+        file: that they are of.
         needed: make the directory where it is not there.
 
     Raises:
         UnavailableError: the line runs.
     """
-    if not needed and not settings.runtime_path.exists():
-        return nullcontext(settings.runtime_path)
-    return _HeldRuntimeDir(settings.runtime_path)
-
-
-class _HeldRuntimeDir(RuntimeDir):
-    """The runtime directory of a line that has to be stopped."""
-
-    def __enter__(self) -> Path:
+    runtime = settings.runtime_path
+    with contextlib.ExitStack() as stack:
         try:
-            return super().__enter__()
+            if needed or runtime.exists():
+                stack.enter_context(RuntimeDir(runtime))
+            stack.enter_context(_state_of(settings, file))
         except UnavailableError as error:
-            raise UnavailableError(f"{error} (a running line holds its cameras: stop it first)") from error
+            raise UnavailableError(f"{error} {_RUNS}") from error
+        yield runtime
+
+
+def _state_of(settings: config.Config, file: Path) -> contextlib.AbstractContextManager[None]:
+    """Holds the line's state, and makes nothing: a line that never ran here has none."""
+    try:
+        state = state_place(settings, file)
+    except UnavailableError:  # nothing names a directory, which the line needs to run
+        return contextlib.nullcontext()
+    return StateHold(state, f"line.state_dir: another inspectd uses {state}", is_made=False)

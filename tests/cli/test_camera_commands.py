@@ -18,9 +18,12 @@ from support.pictures import noise, write_images
 from support.ports import free_port
 from support.rtsp_refusal import RtspRefusal
 
+from inspectd import config
 from inspectd.cli import main
+from inspectd.cli.stopped_line import stopped_line
 from inspectd.client import TriggerSender
 from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.ipc.state_hold import StateHold
 from inspectd.pictures.folder import list_pictures
 from inspectd.wire import TriggerRequest
 
@@ -131,6 +134,19 @@ def test_a_camera_of_a_running_line_is_left_alone(camera, configured, tmp_path):
                 3,
                 True,
             )
+
+
+def test_a_line_whose_sockets_were_removed_keeps_its_cameras_too(camera, configured, tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    file = configured("http://127.0.0.1:9/")
+    with stopped_line(config.load(file), file, needed=False):
+        assert not state.exists()  # the line's own user has to make it
+    with StateHold(state, ""):
+        for words in (["probe", "cam"], ["record", "cam", "--out", tmp_path / "out", "--images", "3"]):
+            done = camera(*words, "--config", file)
+            assert done.returncode == 3
+            assert f"another inspectd uses {state} (a running line holds its cameras" in done.stderr
 
 
 def test_only_whole_frames_are_recorded_and_the_others_are_counted(camera, configured, tmp_path):
