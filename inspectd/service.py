@@ -434,8 +434,12 @@ class Service:
     def conditions(self) -> list[tuple[str, str]]:
         """See `LineLife.conditions`."""
         found = [*self._golden.conditions(), *self._shadow.conditions()]
+        gone = self._bus.removed_sockets()
         if not is_same_directory(self._runtime_dir, self._made_runtime_dir):
-            detail = f"{self._runtime_dir} was removed: no program on this host finds the line; restart it"
+            gone = [self._runtime_dir]
+        if gone:
+            paths = ", ".join(map(str, gone))
+            detail = f"{paths}: removed, so that programs on this host do not find the line; restart it"
             found.append(("sockets_gone", detail))
         return found
 

@@ -121,14 +121,16 @@ def _record(
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
-    places = [place for place in runtime_places(arguments.config) if place.is_dir()]
+    places = runtime_places(arguments.config)
     runs = (
-        f"{line.audit.parent}: a line runs by it, but its sockets are gone, so it cannot be asked: restart "
-        "it, then try again"
+        f"{line.audit.parent}: a line runs by it and has no socket in {' or '.join(map(str, places))}: name "
+        f"its directory of sockets in {arguments.config} (line.runtime_dir), or, where the line tells "
+        "sockets_gone, restart it; where a camera command is at work, wait for it"
     )
+    there = [place for place in places if place.is_dir()]
     with (
-        RuntimeDir(places[0] if places else line.settings.runtime_path),
         StateHold(line.audit.parent, runs),
+        RuntimeDir(there[0] if there else line.settings.runtime_path),
     ):
         old: LineRecipe | None = None
         with contextlib.suppress(InputError):  # this is how to get out of that

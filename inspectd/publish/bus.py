@@ -339,6 +339,10 @@ class Bus:
                 held.update(door.levels.subscriptions)
         return held
 
+    def removed_sockets(self) -> list[Path]:
+        """See `Listeners.removed`."""
+        return self._listeners.removed()
+
     def finish(self, seconds: float) -> None:
         """At the end of the line: have the doors take the last messages, in so many seconds at most."""
         until = time.monotonic() + seconds

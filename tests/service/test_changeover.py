@@ -391,8 +391,9 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
+@pytest.mark.parametrize("removed", ["directory", "socket"])
 def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(
-    start_daemon, small_good, monkeypatch, capsys
+    start_daemon, small_good, monkeypatch, capsys, removed
 ):
     daemon = free_line(start_daemon, small_good)
     state = daemon.folder / "state"
@@ -400,9 +401,15 @@ def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(
     monkeypatch.setenv("STATE_DIRECTORY", str(state))
     activate = ["recipe", "activate", "a@1", "--config", str(daemon.file)]
     add_recipe(state, "a", 1, {"free": 0.5})
-    shutil.rmtree(daemon.runtime_dir)
+    if removed == "directory":
+        shutil.rmtree(daemon.runtime_dir)
+    else:
+        (daemon.runtime_dir / "control.sock").unlink()
     assert main(activate) == 3
-    assert "sockets are gone, so it cannot be asked: restart it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "a line runs by it and has no socket in " in said
+    assert f" or {daemon.runtime_dir}: name its directory of sockets in {daemon.file}" in said
+    assert "(line.runtime_dir), or, where the line tells sockets_gone, restart it" in said
     assert [record.action for record in history(state / "audit.jsonl")] == []
     daemon.until(
         lambda: "sockets_gone" in {each.condition for each in daemon.reader.heartbeats[-1].conditions}

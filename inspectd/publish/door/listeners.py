@@ -45,6 +45,10 @@ class Listeners:
             self.close()
             raise
 
+    def removed(self) -> list[Path]:
+        """Local sockets whose files are there no more, so that nobody new can connect."""
+        return [path for path in self._paths.values() if not _is_there(path)]
+
     def close(self) -> None:
         """Listen no more, and take the local sockets' files away."""
         for listener in (*self.local.values(), *self.tcp.values()):
@@ -57,6 +61,11 @@ class Listeners:
 def shut_path(path: Path) -> Path:
     """The path of a local socket's file while nobody may connect."""
     return path.with_name(f"{path.name}.shut")
+
+
+def _is_there(path: Path) -> bool:
+    """Whether a local socket's file is there, open or shut; a door may rename it between two looks."""
+    return any(os.path.lexists(name) for name in (path, shut_path(path), path))
 
 
 def _listen_local(path: Path) -> socket.socket:
