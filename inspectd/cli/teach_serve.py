@@ -17,6 +17,7 @@ from inspectd import config, log
 from inspectd.cli.teach_common import place_of_line
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ExitCode, InputError, UnavailableError
+from inspectd.ipc.state_hold import StateHold
 from inspectd.notify import Notifier
 from inspectd.settled import settle
 from inspectd.teach.candidates import remove_unfinished
@@ -32,7 +33,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         InputError: there is no such user, or nothing names a directory for the socket.
-        UnavailableError: the socket cannot be made, or the folder of teaching cannot be written.
+        UnavailableError: another desk serves the line, the socket cannot be made, or the folder of teaching
+            cannot be written.
     """
     place = place_of_line(arguments.config)
     users = {os.getuid(), *(_user_id(name) for name in arguments.user)}
@@ -43,20 +45,25 @@ def main(arguments: argparse.Namespace) -> int:
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    try:
-        remove_unfinished(place)
-    except UnavailableError as error:  # the next start tries again, and nothing else needs it
-        log.event(_log, logging.WARNING, "teach_unfinished", detail=str(error))
-    jobs = TeachJobs(place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000)
-    with closing(jobs), DeskServer(path, TeachDesk(place, jobs, _line(arguments.config)), users) as server:
-        serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)
-        serving.start()
-        log.event(_log, logging.INFO, "listening", socket=str(path))
-        notifier.ready()
-        stopping.wait()
-        notifier.stopping()
-        server.shutdown()
-    path.unlink(missing_ok=True)
+    others = f"{place.root}: another teaching desk serves this line; stop it first, a line has one"
+    with StateHold(place.root, others):  # before anything of the last desk's is ended or removed
+        try:
+            remove_unfinished(place)
+        except UnavailableError as error:  # the next start tries again, and nothing else needs it
+            log.event(_log, logging.WARNING, "teach_unfinished", detail=str(error))
+        jobs = TeachJobs(
+            place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000
+        )
+        desk = TeachDesk(place, jobs, _line(arguments.config))
+        with closing(jobs), DeskServer(path, desk, users) as server:
+            serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)
+            serving.start()
+            log.event(_log, logging.INFO, "listening", socket=str(path))
+            notifier.ready()
+            stopping.wait()
+            notifier.stopping()
+            server.shutdown()
+        path.unlink(missing_ok=True)
     log.event(_log, logging.INFO, "stopped")
     return ExitCode.OK
 

@@ -70,7 +70,7 @@ class TeachJobs:
     """
 
     def __init__(self, folder: Path, command: list[str], clock_ms: Callable[[], int]) -> None:
-        """Look what was under way when the last desk ended."""
+        """Look what was under way when the last desk ended; there is no other desk any more."""
         self._file, self._work, self._command, self._clock_ms = (
             folder / FILE,
             folder / WORK,

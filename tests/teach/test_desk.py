@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from support.cells import cells
+from support.desk import DeskProcess
 from support.teaching import TaughtLine
 
 from inspectd.errors import UnavailableError
@@ -178,6 +180,31 @@ def test_a_job_leaves_no_temporary_files_however_it_ends(tmp_path: Path) -> None
     (tmp_path / "job" / "of-a-desk-that-was-killed").mkdir(parents=True)
     TeachJobs(tmp_path, [], lambda: 0)
     assert not (tmp_path / "job").exists()
+
+
+def test_a_second_desk_of_a_line_is_refused_and_leaves_the_first_ones_job_alone(tmp_path: Path) -> None:
+    file = tmp_path / "line1.toml"
+    file.write_text(
+        f'[line]\nplant = "p"\nname = "l"\nstate_dir = "{tmp_path / "state"}"\n'
+        '[[recipes]]\nname = "r"\nbank = "x.safetensors"\n'
+        '[[cameras]]\nname = "top"\nkind = "images"\nfolder = "x"\nrecipe = "r"\n'
+    )
+    first = DeskProcess(file, tmp_path / "first")
+    (under_way := tmp_path / "state" / "teach" / "job" / "tmp1").mkdir(parents=True)
+    words = ["teach", "serve", "--config", str(file), "--runtime-dir", str(tmp_path / "second")]
+    try:
+        second = subprocess.run(
+            [sys.executable, "-m", "inspectd", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        assert first.stop() == 0
+    assert second.returncode == 3
+    assert "another teaching desk serves this line; stop it first" in second.stderr
+    assert under_way.exists()
 
 
 def test_a_job_ends_though_its_end_cannot_be_written(tmp_path: Path) -> None:
