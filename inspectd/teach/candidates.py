@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -23,6 +27,8 @@ from inspectd.teach.sealed import read_sealed, seal_of, write_sealed
 
 BANK: Final = "bank.safetensors"
 FACTS: Final = "candidate.json"
+_NEW: Final = ".new-"
+"""Begins the name of a folder that a bank is being written in."""
 _PREFIX: Final = "candidate "
 _DIGITS: Final = 6
 """Fewest that name a candidate."""
@@ -113,7 +119,7 @@ def find_candidate(place: TeachPlace, word: str) -> tuple[Candidate, Path]:
         InputError: none, or several, are meant, or it was altered.
     """
     root = place.root / "candidates"
-    names = sorted(path.name for path in root.glob("*")) if root.exists() else []
+    names = sorted(path.name for path in root.glob("[!.]*")) if root.exists() else []
     found = [name for name in names if len(word) >= _DIGITS and name.startswith(word.lower())]
     if len(found) != 1:
         raise InputError(
@@ -138,8 +144,9 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, bank: BankFile, pers
         UnavailableError: it cannot be written, or another command is at work.
     """
     what, path = candidate_object(candidate.bank_sha256), _facts(place, candidate.bank_sha256)
-    with place.alone():
-        write_bank(path.with_name(BANK), bank.manifest, bank.tensors)
+    with _written(place, bank) as written, place.alone():
+        path.parent.mkdir(mode=0o755, exist_ok=True)
+        written.replace(path.with_name(BANK))
         is_known = any(
             record.object == what and (record.new or "").startswith("built ") for record in place.records()
         )
@@ -150,22 +157,59 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, bank: BankFile, pers
             write_sealed(path, candidate)
 
 
+@contextmanager
+def _written(place: TeachPlace, bank: BankFile) -> Iterator[Path]:
+    """A bank's file beside its place: it takes long, and people's answers are taken meanwhile.
+
+    Raises:
+        UnavailableError: it cannot be written, or not be put in its place.
+    """
+    root = place.root / "candidates"
+    try:
+        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        with (
+            _locked(root, fcntl.LOCK_SH),
+            tempfile.TemporaryDirectory(prefix=_NEW, dir=root, ignore_cleanup_errors=True) as folder,
+        ):
+            write_bank(path := Path(folder) / BANK, bank.manifest, bank.tensors)
+            yield path
+    except OSError as error:
+        raise UnavailableError(f"{root}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def _locked(root: Path, how: int) -> Iterator[None]:
+    """Whoever writes a bank beside its place shares the folder; whoever removes such has it alone."""
+    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def remove_unfinished(place: TeachPlace) -> None:
-    """Remove banks of which nothing is said: the build that wrote them was killed. No other one can be at it.
+    """Remove banks of which nothing is said: the build that wrote them was killed.
 
     What has a file that no record names stays: it may be the audit file that lacks something.
 
     Raises:
         UnavailableError: they cannot be removed, or another command is at work.
     """
-    with place.alone():
-        for folder in (place.root / "candidates").glob("*"):
-            if folder.is_symlink() or not folder.is_dir() or (folder / FACTS).exists():
-                continue
-            try:
-                shutil.rmtree(folder)
-            except OSError as error:
-                raise UnavailableError(f"{folder}: cannot be removed: {error.strerror or error}") from error
+    root = place.root / "candidates"
+    try:
+        if not root.is_dir():
+            return
+        with place.alone(), _locked(root, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            for folder in root.glob("*"):
+                if not folder.is_symlink() and folder.is_dir() and not (folder / FACTS).exists():
+                    shutil.rmtree(folder)
+    except BlockingIOError as error:
+        raise UnavailableError(f"{root}: a candidate is being written; try again") from error
+    except OSError as error:
+        raise UnavailableError(
+            f"{error.filename or root}: cannot be removed: {error.strerror or error}"
+        ) from error
 
 
 def list_candidates(place: TeachPlace) -> list[Candidate]:

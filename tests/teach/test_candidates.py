@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import ItemsView
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,7 @@ from support.cells import cells, link
 from support.teaching import ENGINEER, INSPECTOR, OPERATOR, QUALITY, TaughtLine, quiet
 
 from inspectd.bank.answers import digests_of
-from inspectd.bank.file import GOOD_SCORES, read_bank
+from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
@@ -29,6 +30,7 @@ from inspectd.teach.candidates import (
     Candidate,
     find_base,
     find_candidate,
+    keep_candidate,
     list_candidates,
     remove_unfinished,
 )
@@ -182,14 +184,42 @@ def test_a_bank_of_a_build_that_was_killed_is_removed_and_no_candidate(adopted: 
     teach(line, [GOOD[0]])
     kept = line.place.root / "candidates" / build(line).bank_sha256
     killed = kept.with_name("ab" * 32)
-    killed.mkdir()
-    (killed / BANK).write_bytes((kept / BANK).read_bytes())
+    for folder in (killed, kept.with_name(".new-x")):
+        folder.mkdir()
+        (folder / BANK).write_bytes((kept / BANK).read_bytes())
+    with pytest.raises(InputError) as refused:
+        find_candidate(line.place, ".new-x")
+    assert ".new" not in str(refused.value).partition("one of")[2]
     with line.place.alone(), pytest.raises(UnavailableError, match="another command is at work"):
         remove_unfinished(line.place)
     assert killed.exists()
     remove_unfinished(line.place)
     assert list(kept.parent.iterdir()) == [kept]
     assert find_candidate(line.place, kept.name)[1] == kept
+
+
+def test_while_a_candidates_bank_is_written_people_answer_and_nobody_removes_it(adopted: TaughtLine) -> None:
+    line = adopted
+    teach(line, [GOOD[0]])
+    candidate, folder = find_candidate(line.place, build(line).bank_sha256)
+    bank = read_bank(folder / BANK)
+    looked = []
+
+    class Tensors(dict[str, np.ndarray]):
+        """What is done as they are asked for happens while they are written."""
+
+        def items(self) -> ItemsView[str, np.ndarray]:
+            looked.append(teach(line, [GOOD[len(looked) + 1]]))
+            with pytest.raises(UnavailableError, match="a candidate is being written"):
+                remove_unfinished(line.place)
+            return super().items()
+
+    keep_candidate(
+        line.place, candidate, BankFile(bank.manifest, Tensors(bank.tensors), bank.sha256), ENGINEER
+    )
+    assert looked
+    assert list(folder.parent.iterdir()) == [folder]
+    assert find_candidate(line.place, bank.sha256) == (candidate, folder)
 
 
 def test_what_is_known_later_needs_another_report(adopted: TaughtLine) -> None:
