@@ -99,7 +99,7 @@ def test_what_is_left_out_while_it_cannot_be_recorded_is_prepared_no_longer(star
         f"ipc://{daemon.runtime_dir}/control.sock",
         RecipeRequest("1", RecipeAction.ACTIVATE, "a"),
     )
-    with held_files(state, lambda name: name.startswith(".audit.mark")) as held:
+    with held_files(state, lambda name: name == "audit.mark.new") as held:
         with ThreadPoolExecutor(1) as asking:
             answer = asking.submit(ask_recipe, control, request, timeout_seconds=20)
             assert held.is_held.wait(10)
