@@ -188,8 +188,8 @@ class BrokerDoor:
             raise BrokerError(str(error), is_unreachable=True) from error
         try:
             yield Broker(client, incoming)
-        except BaseException:
-            with suppress(aiomqtt.MqttError):  # what came first is the cause, and is said
+        except BaseException:  # a session that is cancelled takes its leave too
+            with suppress(aiomqtt.MqttError):  # what came first is the cause, and is raised
                 await _disconnect(client, incoming)
             raise
         with _as_broker_error("DISCONNECT"):

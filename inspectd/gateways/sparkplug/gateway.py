@@ -113,8 +113,8 @@ class SparkplugGateway:
                 log.event(_log, logging.INFO, "broker_connected", broker=where)
                 try:
                     await telling.run(broker)
-                except BaseException:
-                    with suppress(BrokerError):  # what came first is the cause, and is said
+                except BaseException:  # a session that is cancelled says its end too
+                    with suppress(BrokerError):  # what came first is the cause, and is raised
                         await broker.send(*session.end())
                     raise
                 # DISCONNECT follows, after which the broker would tell nobody.
