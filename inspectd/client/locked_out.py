@@ -31,7 +31,8 @@ class Refused(StrEnum):
     KEY = "line_refuses_key"
     NO_LINE = "line_not_understood"
     BROKEN_OFF = "line_breaks_off"
-    """The hand-shake was broken off or not answered. A line whose own key is another one does so."""
+    """The hand-shake was broken off or not answered. A line whose own key is another one does so, and one of
+    two that has keys where the other has none, mostly: which side of the two notices it first is chance."""
 
 
 class _Refusal(msgspec.Struct):
@@ -104,8 +105,10 @@ def words(how: Refused, server_key: Path | None) -> tuple[str, str]:
     seen = "something is there, and breaks the hand-shake off or does not answer it"
     may_hang = "is it the line, and does it hang?"
     if server_key is None:
-        return seen, may_hang
-    differs = f"{seen}: the line's key may be another than the one in {server_key}"
+        return f"{seen}: the line may have keys, and this program has none", (
+            f"has the line a security.keys_dir? Then give this program a key; where not: {may_hang}"
+        )
+    differs = f"{seen}: the line's key may be another than the one in {server_key}, or it has none"
     compare = (
         "compare it with server.key in security.keys_dir of the line: where they differ, put that in its"
     )

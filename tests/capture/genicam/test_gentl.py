@@ -10,6 +10,7 @@ from ctypes.util import find_library
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pytest
@@ -77,8 +78,10 @@ def test_every_signal_gives_its_own_frame_with_what_the_camera_says_of_it(camera
 def test_frames_that_run_free_are_dated_by_the_cameras_clock(camera, opened):
     driver = opened(camera)
     frames = [driver.read() for _ in range(20)]
-    gaps_ms = [(b.captured_ns - a.captured_ns) / 1e6 for a, b in pairwise(frames[5:])]
-    assert all(15 < gap < 40 for gap in gaps_ms)  # 40 frames a second
+    for a, b in pairwise(frames[5:]):  # by its own stamps, however late its frames are taken and handed over
+        by_its_clock_ns = b.device.time_ns - a.device.time_ns
+        assert abs((b.captured_ns - a.captured_ns) - by_its_clock_ns) < 10_000_000
+    assert 20 < median((b.captured_ns - a.captured_ns) / 1e6 for a, b in pairwise(frames)) < 30
     assert {(frame.flaw, frame.lost_before) for frame in frames} == {(Quality.OK, 0)}
     assert all(frame.age_ms < 30 for frame in frames)
 
