@@ -126,7 +126,8 @@ def test_exposure_and_gain_are_set_and_read_back(cameras):
     error, words = caught.value.args
     assert error == "CameraSettingsError"
     assert words.startswith("Gain: Value 60.000000 must be smaller than or equal 48")
-    assert cameras.read()[0]["flaw"] == "ok"
+    # One that lay there already, while this was set, may not be dated.
+    assert "ok" in [frame["flaw"] for frame in cameras.read(20)]
 
 
 def test_a_camera_that_was_removed_is_noticed_within_a_second_and_opened_again(cameras):
