@@ -55,10 +55,10 @@ class RecipeDesk:
             failed = RecipeRefusalReason.FAILED if event.event == "recipe_failed" else None
             loaded.set_result(failed)
 
-    def line_began_anew(self) -> None:
-        """The line was started again, and nobody there loads what was asked for before."""
+    def line_lost(self, problem: str) -> None:
+        """The line ended or was started again: nobody loads what was asked for before."""
         if self._awaited is not None and not self._awaited[1].done():
-            self._awaited[1].set_result("not_alive")
+            self._awaited[1].set_result(problem)
 
     async def do(self, command: RecipeCommand) -> str | None:
         """Do a command; why it was not done, as `wire.numbers` knows it."""
@@ -87,14 +87,16 @@ class RecipeDesk:
     async def _load(self, number: int) -> RecipeAck | str:
         """The version that is loaded, or why none is."""
         name = self._name()
-        loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._awaited = (name, loaded)
+        until = self._clock() + _BUSY_SECONDS
         try:
-            answer = await self._answer(RecipeAction.PREPARE, number, name)
-            until = self._clock() + _BUSY_SECONDS
-            while answer == RecipeRefusalReason.BUSY and self._clock() < until:
-                await asyncio.sleep(_AGAIN_SECONDS)
+            while True:
+                # Anew with each request: a line that was lost before this one does not concern it.
+                loaded: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+                self._awaited = (name, loaded)
                 answer = await self._answer(RecipeAction.PREPARE, number, name)
+                if answer != RecipeRefusalReason.BUSY or self._clock() >= until:
+                    break
+                await asyncio.sleep(_AGAIN_SECONDS)
             if not isinstance(answer, RecipeAck):
                 return answer
             if answer.state is not RecipeState.LOADING:

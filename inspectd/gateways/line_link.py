@@ -106,9 +106,13 @@ class LineLink:
                 is_other = is_alive != was_alive or (seen is not None and seen.epoch != epoch)
                 if is_other:
                     self._handshake.recipe_not_known()
-                if seen is not None and seen.epoch != last_epoch:
-                    self._desk.line_began_anew()
-                    last_epoch = seen.epoch
+                if heartbeat is not None:
+                    # Of a line that starts already: one that runs may have been asked for it anew.
+                    if heartbeat.epoch != last_epoch:
+                        self._desk.line_lost("line_restarted")
+                        last_epoch = heartbeat.epoch
+                    elif heartbeat.state == "stopped":
+                        self._desk.line_lost("not_alive")
                 self._handshake.line_seen(seen, now)
                 if isinstance(item, PartVerdict):
                     self._handshake.saw_part(item, now)

@@ -84,6 +84,7 @@ COMMAND_REFUSAL_NUMBERS: Final = {
     "not_allowed": 66,
     "no_check": 67,
     "off": 68,
+    "line_restarted": 69,
 }
 """By `RecipeRefusalReason`, and of a golden check by `GoldenRefusalReason`; those from 60 on are others, 0
 means that it was done."""

@@ -56,6 +56,7 @@ PUBLISHED = {
             "not_allowed": 66,
             "no_check": 67,
             "off": 68,
+            "line_restarted": 69,
         },
     ),
 }

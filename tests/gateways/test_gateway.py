@@ -24,6 +24,7 @@ from inspectd.cli import main
 from inspectd.cli.gateway import example
 from inspectd.errors import ExitCode
 from inspectd.gateways.modbus.settings import load
+from inspectd.scoring.stub import Behaviour
 from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS, REASON_NUMBERS, TRIGGER_REFUSAL_NUMBERS
 
 pytestmark = pytest.mark.daemon
@@ -225,6 +226,34 @@ def test_recipes_are_loaded_and_put_in_force_by_commands(
     assert command(unit, 6, 11) == COMMAND_REFUSAL_NUMBERS["unknown_command"]
     assert command(unit, 7, 11) == COMMAND_REFUSAL_NUMBERS["not_allowed"]
     assert value_in(judged(unit), "result_recipe") == 12
+
+
+@pytest.mark.parametrize(
+    ("signum", "result"), [(signal.SIGKILL, "line_restarted"), (signal.SIGTERM, "not_alive")]
+)
+def test_a_command_that_the_line_loses_with_its_end_is_said_to_be_lost(
+    start_daemon, stub_bank, good_folder, gateways, plc, *, signum: int, result: str
+) -> None:
+    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    add_recipe(daemon.folder / "state", "a", 11, {"top": 11.0})
+    daemon.behave(Behaviour(load_seconds=60))
+    unit = plc(gateways(daemon))
+    unit.until(lambda status: status[0] & 1)
+    unit.link.exchange([1, 11], first=10)
+    unit.until(lambda status: "scoring-b" in daemon.children(), ENABLED | EXECUTE)
+    daemon.stop(signum)
+    has_ended = signum == signal.SIGTERM  # a line that is killed may be back at any moment
+    if has_ended:
+        unit.until(lambda status: status[0] >> 14 & 1, ENABLED | EXECUTE)
+    again = Daemon(daemon.folder, line(stub_bank, good_folder), behaviour=Behaviour())
+    try:
+        status = unit.until(lambda status: status[0] >> 13 & 3, ENABLED | EXECUTE)
+        assert status[5] == COMMAND_REFUSAL_NUMBERS[result]
+        unit.until(lambda status: status[0] & 1)
+        assert command(unit, 1, 11) == 0
+        unit.until(lambda status: status[4] == 11)
+    finally:
+        again.close()
 
 
 def test_golden_parts_are_announced_by_a_command_and_open_no_gate(

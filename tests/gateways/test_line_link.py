@@ -22,7 +22,14 @@ from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen
 from inspectd.gateways.registers import CommandCode, LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
-from inspectd.wire import RecipeAck, RecipeAction, RecipeRequest, RecipeState
+from inspectd.wire import (
+    RecipeAck,
+    RecipeAction,
+    RecipeRefusal,
+    RecipeRefusalReason,
+    RecipeRequest,
+    RecipeState,
+)
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.sync import LineStatus
 
@@ -84,13 +91,30 @@ def test_a_command_whose_end_comes_together_with_that_of_the_gateway_ends(tmp_pa
 def test_a_line_that_was_started_again_loads_nothing_that_was_asked_of_it_before(tmp_path: Path) -> None:
     async def test() -> None:
         async with asked_desk(tmp_path) as (desk, line):
-            desk.line_began_anew()  # nothing is asked of it
+            desk.line_lost("line_restarted")  # nothing is asked of it
             doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.ACTIVATE, 12)))
             await answer(line, RecipeState.LOADING)
             while not doing.done():
-                desk.line_began_anew()
+                desk.line_lost("line_restarted")
                 await asyncio.sleep(0.01)
-            assert doing.result() == "not_alive"
+            assert doing.result() == "line_restarted"
+
+    asyncio.run(test())
+
+
+def test_a_line_that_was_asked_anew_after_its_restart_loads_what_it_was_asked_for(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with asked_desk(tmp_path) as (desk, line):
+            doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.PREPARE, 12)))
+            client, _ = await line.recv_multipart()
+            busy = RecipeRefusal(None, RecipeRefusalReason.BUSY, "")
+            await line.send_multipart([client, wire.encode(busy)])
+            desk.line_lost("line_restarted")
+            name = (await answer(line, RecipeState.LOADING)).request
+            while not doing.done():
+                desk.heard(msgspec.structs.replace(event("recipe_prepared"), detail=f"cells@1 ({name})"))
+                await asyncio.sleep(0.01)
+            assert doing.result() is None
 
     asyncio.run(test())
 
