@@ -7,11 +7,13 @@ every heartbeat and every answer to `inspectd status`, so nothing can be forgott
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final, Generic, TypeVar
+
+import msgspec
 
 from inspectd.alarms import EmitEvent
 from inspectd.metrics import Metrics
@@ -49,6 +51,8 @@ _SECOND_NS: Final = 1_000_000_000
 _MINUTE_SECONDS: Final = 60
 _SHARES: Final = 200
 """Verdicts whose median score is given."""
+_CLOCK_SET_NS: Final = 1_000_000_000
+"""A wall clock that differs by more from what time has passed was set: no slewing of it looks like that."""
 _MOST_CONDITIONS: Final = 50
 """Said at once; a heartbeat is not to grow with the number of cameras without end."""
 
@@ -140,16 +144,42 @@ class RecentVerdicts:
         return statistics.median(self._shares) if self._shares else None
 
 
+class _Standing:
+    """Since when each condition holds, by its name and camera."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[str, str | None], tuple[int, int]] = {}
+        """By the monotonic clock, and by the wall clock as it is set now."""
+
+    def dated(self, found: Sequence[HealthCondition], now_ns: int, utc_ns: int) -> list[HealthCondition]:
+        """All that is found now, with since when; what is not found is forgotten."""
+        before, self._since = self._since, {}
+        for each in found:
+            key = each.condition, each.camera
+            began_ns, since_utc_ns = before.get(key, (now_ns, utc_ns))
+            by_clock_ns = utc_ns - (now_ns - began_ns)
+            if abs(by_clock_ns - since_utc_ns) > _CLOCK_SET_NS:
+                since_utc_ns = by_clock_ns
+            self._since[key] = began_ns, since_utc_ns
+        return [
+            msgspec.structs.replace(each, since_utc_ns=self._since[each.condition, each.camera][1])
+            for each in found
+        ]
+
+
 def find_conditions(facts: LineFacts) -> list[HealthCondition]:
-    """All that is wrong, the most severe first. Pure."""
-    found = sorted(_find(facts), key=lambda each: -SEVERITY[HealthStatus(each.status)])
-    return list(islice(found, _MOST_CONDITIONS))
+    """What is wrong, the most severe first. Pure."""
+    return _find_all(facts)[:_MOST_CONDITIONS]
 
 
 def status_of(conditions: Sequence[HealthCondition]) -> HealthStatus:
     """The most severe status signal."""
     statuses = [HealthStatus(each.status) for each in conditions]
     return max(statuses, key=SEVERITY.__getitem__, default=HealthStatus.GOOD)
+
+
+def _find_all(facts: LineFacts) -> list[HealthCondition]:
+    return sorted(_find(facts), key=lambda each: -SEVERITY[HealthStatus(each.status)])
 
 
 def _find(facts: LineFacts) -> Iterator[HealthCondition]:
@@ -208,7 +238,14 @@ def _condition(name: str, detail: str, camera: str | None = None) -> HealthCondi
 class HealthWatch:
     """The line's conditions; counts them, and publishes an event when the status signal changes."""
 
-    def __init__(self, places: Sequence[str], metrics: Metrics, emit: EmitEvent) -> None:
+    def __init__(
+        self,
+        places: Sequence[str],
+        metrics: Metrics,
+        emit: EmitEvent,
+        clock: Callable[[], int] = time.monotonic_ns,
+        utc_clock: Callable[[], int] = time.time_ns,
+    ) -> None:
         """Watch the verdicts of these places (`Verdict.place`); count in `metrics`; events go to `emit`."""
         self.conditions = [_condition("starting", "the line is starting")]
         self.status = HealthStatus.FUNCTION_CHECK
@@ -216,6 +253,8 @@ class HealthWatch:
         self.refused = LastMinute[RefusalReason]()
         self._metrics = metrics
         self._emit = emit
+        self._standing = _Standing()
+        self._clock, self._utc_clock = clock, utc_clock
 
     def kinds_by_camera(self, now_ns: int) -> dict[str, Counter[_Kind]]:
         """How many verdicts of the last minute there are of each evaluation and reason, by camera."""
@@ -224,9 +263,14 @@ class HealthWatch:
             found.setdefault(place.partition("/")[0], Counter()).update(recent.kinds(now_ns))
         return found
 
+    def find(self, facts: LineFacts) -> list[HealthCondition]:
+        """What is wrong, the most severe first, and since when."""
+        found = self._standing.dated(_find_all(facts), self._clock(), self._utc_clock())
+        return found[:_MOST_CONDITIONS]
+
     def update(self, facts: LineFacts) -> None:
         """Find the conditions of now."""
-        self.conditions = find_conditions(facts)
+        self.conditions = self.find(facts)
         before, self.status = self.status, status_of(self.conditions)
         self._metrics.health(self.status, Counter(each.condition for each in self.conditions))
         if self.status is not before and facts.state != "stopped":  # after that event there is no other one

@@ -13,7 +13,7 @@ from inspectd.batching.stage import BatchingStage
 from inspectd.capture.stage import CameraStage
 from inspectd.config import Config, insecure_endpoints, plain_tcp
 from inspectd.drift_watch import DriftWatch
-from inspectd.health import HealthWatch, LineFacts, find_conditions, status_of
+from inspectd.health import HealthWatch, LineFacts, status_of
 from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.recipes.book import RecipeBook
@@ -113,7 +113,7 @@ class StatusTeller:
             if bank.good_median is not None and bank.threshold
         }
         per_second = self._batching.images_per_second()
-        conditions = find_conditions(self.facts(now_ns))  # those of the last heartbeat may be over by now
+        conditions = self._health.find(self.facts(now_ns))  # those of the last heartbeat may be over by now
         return LineStatus(
             request=request,
             plant=line.plant,

@@ -112,7 +112,7 @@ class PlantLink:
         self.publishing = PublishStage(config, self.bus, metrics, self.journal)
         self._announcer = Announcer(config, self.bus, self.journal, self.publishing.reached)
         self._health = HealthWatch(
-            [place for camera in config.cameras for place in camera.places], metrics, self.emit
+            [place for camera in config.cameras for place in camera.places], metrics, self.emit, clock
         )
         self._control = ControlStage(
             self.bus,

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -138,6 +139,31 @@ def test_the_median_score_is_of_the_last_ones() -> None:
 def test_conditions_said_at_once_are_bounded() -> None:
     found = told(phases={f"cam{number}": CameraPhase.DOWN for number in range(500)}, journal_failure="full")
     assert len(found) == 50
+
+
+def test_since_when_a_condition_holds_is_told_until_it_breaks_and_whatever_the_wall_clock_does() -> None:
+    at = {"ns": 0, "utc_ns": 1_000 * SECOND_NS}
+    metrics, clocks = Metrics("line1", ["cam1"], 500), (lambda: at["ns"], lambda: at["utc_ns"])
+    watch = HealthWatch(["cam1"], metrics, lambda *_, **__: None, *clocks)
+
+    def since(seconds: int, facts: LineFacts) -> dict[str, int]:
+        at["ns"] += seconds * SECOND_NS
+        at["utc_ns"] += seconds * SECOND_NS
+        watch.update(facts)
+        assert watch.find(facts) == watch.conditions  # of an answer to who asks
+        return {each.condition: each.since_utc_ns // SECOND_NS for each in watch.conditions}
+
+    full, down = {"journal_failure": "full"}, {"phases": {"cam1": CameraPhase.DOWN}}
+    well = LineFacts("running", scoring_ready=True, phases={})
+    assert since(0, replace(well, **full)) == {"journal_failed": 1_000}
+    assert since(5, replace(well, **full, **down)) == {
+        "journal_failed": 1_000, "camera_down": 1_005,
+    }  # fmt: skip
+    at["utc_ns"] += 3_600 * SECOND_NS  # somebody sets it
+    assert since(5, replace(well, **full)) == {"journal_failed": 4_600}
+    assert since(5, replace(well, **full, **down)) == {
+        "journal_failed": 4_600, "camera_down": 4_615,
+    }  # fmt: skip
 
 
 def test_a_change_is_an_event_and_a_metric() -> None:

@@ -52,7 +52,7 @@ def screen(status: LineStatus) -> Iterable[Text | Table]:
     """The lines of the screen; of what does not fit it says how much there is."""
     facts = _facts(status)
     lists: dict[str, list[Block]] = {
-        "conditions": [_condition(each) for each in status.conditions],
+        "conditions": [_condition(each, status.utc_ns) for each in status.conditions],
         "cameras": [[Text()] for _ in status.cameras],
         "recipes": [[_recipe(each)] for each in status.recipes],
         "golden": [_golden(each, status.utc_ns) for each in status.golden],
@@ -119,9 +119,10 @@ def _headline(status: LineStatus) -> Text:
     return text
 
 
-def _condition(each: HealthCondition) -> Block:
+def _condition(each: HealthCondition, utc_ns: int) -> Block:
     where = f"{each.camera}: " if each.camera else ""
-    name, *rest = _wrapped(f"  {each.condition}  {where}{each.detail}", " " * 4)
+    since = "" if each.since_utc_ns is None else f" (for {_span(utc_ns - each.since_utc_ns)})"
+    name, *rest = _wrapped(f"  {each.condition}  {where}{each.detail}{since}", " " * 4)
     text = cell(name)
     text.stylize(_COLOURS.get(each.status, ""), 2, 2 + len(each.condition))
     return [text, *map(cell, rest)]

@@ -7,6 +7,8 @@ from typing import Final
 
 import msgspec
 
+from inspectd.wire.verdicts import Int64
+
 
 class HealthStatus(StrEnum):
     """A status signal of NE 107, the most severe last; `good` where none holds."""
@@ -78,3 +80,6 @@ class HealthCondition(msgspec.Struct, frozen=True):
     """For people."""
     camera: str | None = None
     """None: it is the whole line's."""
+    since_utc_ns: Int64 | None = None
+    """Since when it holds without a break, in this run of the line; None: an earlier version, which does not
+    say."""

@@ -62,6 +62,8 @@ def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, goo
     assert bad.returncode == 1
     assert bad.stdout.startswith(" OUT OF SPECIFICATION   test/line")
     assert "scoring_errors  cam: " in bad.stdout
+    (error,) = json.loads(status(endpoint, "--json").stdout)["conditions"]
+    assert [error["since_utc_ns"]] == [each.since_utc_ns for each in daemon.reader.heartbeats[-1].conditions]
 
 
 @pytest.mark.daemon
@@ -246,6 +248,19 @@ def test_six_conditions_and_six_cameras_are_all_shown() -> None:
     assert all(f"  {each.condition}  " in text for each in conditions)
     assert all(f"camera-t…-left-{n} " in text for n in range(6)), text
     assert "more (--json)" not in text
+
+
+def test_for_how_long_a_condition_holds_is_said_where_the_line_says_it() -> None:
+    now = line().utc_ns
+    conditions = [
+        HealthCondition("failure", "camera_down", "it delivers no frames", "top", now - 65 * 60 * 10**9),
+        HealthCondition("maintenance_required", "insecure", "tcp://*:1", None, now + 10**9),
+        HealthCondition("maintenance_required", "door_shut", "verdicts"),
+    ]
+    rows = shown(line(conditions=conditions))
+    assert "  camera_down  top: it delivers no frames (for 1 h 5 min)" in rows
+    assert "  insecure  tcp://*:1 (for a minute)" in rows
+    assert "  door_shut  verdicts" in rows
 
 
 def test_the_screen_fits_80_by_24_however_much_there_is_and_shows_no_control_characters() -> None:

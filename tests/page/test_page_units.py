@@ -417,6 +417,25 @@ def test_since_when_an_alarm_stands_is_known_where_the_page_saw_it_begin() -> No
     assert known(late, down) == [("late", False), ("camera_down", True)]
 
 
+def test_since_when_an_alarm_stands_is_what_the_line_says_by_its_own_clock() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+
+    def since(seconds_ago: float, since_utc_ns: int) -> tuple[float, bool]:
+        late = HealthCondition("failure", "late", "", "side", since_utc_ns)
+        utc_ns = since_utc_ns + round(seconds_ago * 1e9)
+        line.see_heartbeat(heartbeat(conditions=[late], utc_ns=utc_ns))
+        (said,) = line.said()["alarms"]
+        return (clock.ms() - said["since_ms"]) / 1000, said["is_since_known"]
+
+    began = 5_000_000_000  # the line's clock is far behind the page's
+    assert since(90, began) == (90, True)
+    clock.seconds += 60
+    assert since(150.2, began) == (150, True)  # what a message was under way moves nothing
+    clock.seconds += 60
+    assert since(2, began + 200_000_000_000) == (2, True)  # it ended meanwhile, and began anew
+
+
 def status(epoch: int, utc_ns: int = 1, asked_at: float = 0.0, took: float = 0.0) -> Answered:
     found = LineStatus(
         "r", "p", "l", epoch, "1", 1, utc_ns, "running", "good", [], Counts(0, 0, 0, 0), [], [], None, 0, 0,

@@ -13,6 +13,7 @@ import msgspec
 
 from inspectd.client import (
     Event,
+    HealthCondition,
     HealthStatus,
     Heartbeat,
     LineStatus,
@@ -67,10 +68,17 @@ class CameraNow(msgspec.Struct):
 
 
 class _Began(NamedTuple):
-    """When an alarm was first heard of; `is_seen`: that is when it began."""
+    """When an alarm began, or, where nobody knows, was first heard of.
+
+    Attributes:
+        ms: then, on the page's own clock.
+        is_known: that is when it began.
+        since_utc_ns: when it began as the line has it; None: an earlier version, which does not say.
+    """
 
     ms: int
-    is_seen: bool
+    is_known: bool
+    since_utc_ns: int | None
 
 
 class _Frames:
@@ -140,11 +148,21 @@ class LineNow:
             camera.phase = phase
             if phase == "up":
                 camera.detail = ""
-        began = _Began(self._clock_ms(), is_seen=is_followed)
         self._alarms = {
-            (each.condition, each.camera): self._alarms.get((each.condition, each.camera), began)
+            (each.condition, each.camera): self._began(each, heartbeat.utc_ns, is_followed=is_followed)
             for each in heartbeat.conditions
         }
+
+    def _began(self, alarm: HealthCondition, utc_ns: int, *, is_followed: bool) -> _Began:
+        before = self._alarms.get((alarm.condition, alarm.camera))
+        since_utc_ns = alarm.since_utc_ns
+        if before is not None and before.since_utc_ns == since_utc_ns:
+            return before
+        if since_utc_ns is None:
+            return _Began(self._clock_ms(), is_known=is_followed, since_utc_ns=None)
+        # By its age: the clock of the line's host may be another.
+        age_ms = max(0, utc_ns - since_utc_ns) // 1_000_000
+        return _Began(self._clock_ms() - age_ms, is_known=True, since_utc_ns=since_utc_ns)
 
     def see_event(self, event: Event) -> None:
         """Something happened: a camera's is kept as the reason why it is down."""
@@ -265,7 +283,7 @@ class LineNow:
             {
                 "name": each.condition, "camera": each.camera, "detail": each.detail, "status": each.status,
                 "since_ms": self._alarms[each.condition, each.camera].ms,
-                "is_since_known": self._alarms[each.condition, each.camera].is_seen,
+                "is_since_known": self._alarms[each.condition, each.camera].is_known,
                 "words": {"key": f"condition_{each.condition}", "args": {"camera": each.camera or ""}},
             }
             for each in self.heartbeat.conditions
