@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
-
-import zmq
 
 from inspectd import wire
-from inspectd.client.sockets import ClientKeys, LastingConnection, requester
-from inspectd.errors import InputError, UnavailableError
+from inspectd.client.sockets import Asker, ClientKeys
 from inspectd.wire.golden import GoldenAction, GoldenAnswer, GoldenRequest, decode_golden_answer
 
 
-class GoldenAsker:
+class GoldenAsker(Asker):
     """Sends golden requests to one line, one at a time. Belongs to the thread that made it.
 
         with GoldenAsker("ipc:///run/inspectd/line1/control.sock", who="kim") as asker:
@@ -41,18 +36,9 @@ class GoldenAsker:
         keys: ClientKeys | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._endpoint, self._who, self._line, self._clock = endpoint, who, line, clock
+        super().__init__(endpoint, "control", keys, clock=clock)
+        self._who, self._line = who, line
         self._asked = 0
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._socket = requester(self._context)
-        # A request is not kept for a line that is away: another part would be there when it came back.
-        self._socket.setsockopt(zmq.IMMEDIATE, 1)
-        self._connection = LastingConnection(self._socket)
-        try:
-            self._connection.connect(endpoint, keys)
-        except InputError:
-            self.close()
-            raise
 
     def ask(
         self,
@@ -68,51 +54,9 @@ class GoldenAsker:
             UnavailableError: the line does not answer, or not in this format.
         """
         self._asked += 1
-        request = GoldenRequest(
-            f"{self._who or 'golden'}-{self._asked}"[:64], action, recipe, part, self._who, self._line
+        name = f"{self._who or 'golden'}-{self._asked}"[:64]
+        request = GoldenRequest(name, action, recipe, part, self._who, self._line)
+        self.send(wire.encode(request), timeout_seconds)
+        return self.receive(
+            lambda parts: decode_golden_answer(parts[-1]), lambda answer: answer.request in {name, None}
         )
-        deadline = self._clock() + timeout_seconds
-        is_there = self._connection.poll(self._left_ms(deadline), zmq.POLLOUT) and self._clock() <= deadline
-        if is_there and self._sent(wire.encode(request)):
-            while self._socket.poll(self._left_ms(deadline)):
-                answer = self._decoded(self._socket.recv_multipart()[-1])
-                if answer.request in {
-                    request.request,
-                    None,
-                }:  # another one is that of a request that timed out
-                    return answer
-        raise UnavailableError(
-            f"{self._endpoint}: no answer within {timeout_seconds:g} s; is this the control socket of a "
-            "running line?"
-        )
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._context.destroy(linger=0)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _sent(self, request: bytes) -> bool:
-        """False where the line went away since it could be sent: another part is there when it is back."""
-        try:
-            self._socket.send(request, zmq.NOBLOCK)
-        except zmq.Again:
-            return False
-        return True
-
-    def _decoded(self, answer: bytes) -> GoldenAnswer:
-        try:
-            return decode_golden_answer(answer)
-        except ValueError as error:
-            raise UnavailableError(
-                f"{self._endpoint}: answered with something else: {error}; is this line's inspectd older?"
-            ) from error
-
-    def _left_ms(self, deadline: float) -> int:
-        return max(0, round((deadline - self._clock()) * 1000))

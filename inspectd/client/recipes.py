@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from inspectd import wire
 from inspectd.client.sockets import Asker, ClientKeys
-from inspectd.errors import UnavailableError
 from inspectd.wire import RecipeAck, RecipeRefusal, RecipeRequest
+
+_answers: Final[msgspec.json.Decoder[RecipeAck | RecipeRefusal]] = msgspec.json.Decoder(
+    RecipeAck | RecipeRefusal
+)
 
 
 def ask_recipe(
@@ -28,16 +33,7 @@ def ask_recipe(
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    hint = "is this the control socket of a running line?"
     once_sent = " What was asked for may be done all the same: ask for the line's status"
-    with Asker(endpoint, hint, keys, timeout_seconds, once_sent) as asker:
-        asker.send(wire.encode(request))
-        try:
-            answer: RecipeAck | RecipeRefusal = msgspec.json.decode(
-                asker.receive()[0], type=RecipeAck | RecipeRefusal
-            )
-        except (ValueError, RecursionError) as error:
-            raise UnavailableError(
-                f"{endpoint}: answered with something else: {error}; this line's inspectd may be older"
-            ) from error
-    return answer
+    with Asker(endpoint, "control", keys, once_sent=once_sent) as asker:
+        asker.send(wire.encode(request), timeout_seconds)
+        return asker.receive(lambda parts: _answers.decode(parts[0]))

@@ -57,15 +57,18 @@ def replay(
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer, or not in this format.
     """
-    hint = "is this the sync socket of a running line?"
-    with Asker(endpoint, hint, keys, timeout_seconds) as asker:
+    with Asker(endpoint, "sync", keys) as asker:
         chunk, complete = 0, False
         while not complete:
             chunk += 1
-            asker.send(wire.encode(ReplayRequest(str(chunk), first, last, MAX_LIMIT)))
+            asker.send(wire.encode(ReplayRequest(str(chunk), first, last, MAX_LIMIT)), timeout_seconds)
             while True:
-                answer, found = _receive(asker, endpoint)
+                answer, found = asker.receive(_decoded)
                 yield from found
+                if isinstance(answer, Error) and answer.reason is ErrorReason.BUSY:
+                    raise UnavailableError(f"{endpoint}: {answer.detail}; try again")
+                if isinstance(answer, Error):
+                    raise InputError(f"{endpoint}: refused: {answer.reason}: {answer.detail}")
                 if isinstance(answer, Truncated):
                     yield answer
                 elif isinstance(answer, End):
@@ -74,18 +77,9 @@ def replay(
                     break
 
 
-def _receive(asker: Asker, endpoint: str) -> tuple[sync.Answer, list[Replayed | Unread]]:
-    parts = asker.receive()
-    try:
-        answer = sync.decode_answer(parts[0])
-        found = [_replayed(header) for header in parts[2::2]] if isinstance(answer, Verdicts) else []
-    except ValueError as error:
-        raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
-    if isinstance(answer, Error) and answer.reason is ErrorReason.BUSY:
-        raise UnavailableError(f"{endpoint}: {answer.detail}; try again")
-    if isinstance(answer, Error):
-        raise InputError(f"{endpoint}: refused: {answer.reason}: {answer.detail}")
-    return answer, found
+def _decoded(parts: list[bytes]) -> tuple[sync.Answer, list[Replayed | Unread]]:
+    answer = sync.decode_answer(parts[0])
+    return answer, [_replayed(header) for header in parts[2::2]] if isinstance(answer, Verdicts) else []
 
 
 def _replayed(header: bytes) -> Replayed | Unread:

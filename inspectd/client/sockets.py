@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 import zmq
@@ -17,6 +17,8 @@ from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.client.locked_out import Refused, locked_out, words
 from inspectd.errors import InputError, UnavailableError
 from inspectd.key_files import read_pair, read_public
+
+_Answer = TypeVar("_Answer")
 
 _EXPECTED: Final = "expected ipc:///path/to/verdicts.sock or tcp://127.0.0.1:5571"
 
@@ -201,70 +203,94 @@ class LastingConnection:
 
 
 class Asker:
-    """Asks at one endpoint, for as long as a `with`.
+    """Asks one line. Belongs to the thread that made it.
 
-        with Asker(endpoint, "is this the sync socket of a running line?", keys, 5.0) as asker:
-            asker.send(request)
-            parts = asker.receive()
+        with Asker(endpoint, "sync", keys) as asker:
+            asker.send(request, timeout_seconds=5.0)
+            answer = asker.receive(decode)
 
     Args:
         endpoint: where.
-        hint: what to look at where nothing answers.
+        socket: which of the line's sockets that is, `sync` or `control`.
         keys: for TCP with keys.
-        timeout_seconds: longest wait for an answer.
         once_sent: what more to know where the request was sent, and no answer came.
+        clock: seconds on a clock that never goes back.
 
     Raises:
         InputError: the endpoint or a key file cannot be used.
     """
 
     def __init__(
-        self, endpoint: str, hint: str, keys: ClientKeys | None, timeout_seconds: float, once_sent: str = ""
+        self,
+        endpoint: str,
+        socket: str,
+        keys: ClientKeys | None = None,
+        *,
+        once_sent: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._endpoint, self._hint, self._seconds = endpoint, hint, timeout_seconds
-        self._once_sent = once_sent
-        self._until = 0.0
+        self._endpoint, self._hint = endpoint, f"is this the {socket} socket of a running line?"
+        self._once_sent, self._clock = once_sent, clock
+        self._seconds = self._until = 0.0
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = requester(self._context)
-        # A request that is kept for a line that is away goes where its connection is made anew.
+        # A request is not kept for a line that is away: it would go where the connection is made anew, and
+        # another part may be there when the line is back.
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._connection = LastingConnection(self._socket)
         try:
             self._connection.connect(endpoint, keys)
         except InputError:
-            self._context.destroy(linger=0)
+            self.close()
             raise
 
-    def send(self, request: bytes) -> None:
-        """Ask.
+    def send(self, request: bytes, timeout_seconds: float) -> None:
+        """Ask; each answer may take so long.
 
         Raises:
             UnavailableError: nothing takes it in time.
         """
-        self._until = time.monotonic() + self._seconds
-        if not self._connection.poll(self._left_ms(), zmq.POLLOUT, _ASKED_LOOK_MS):
+        self._seconds, self._until = timeout_seconds, self._clock() + timeout_seconds
+        is_there = self._connection.poll(self._left_ms(), zmq.POLLOUT, _ASKED_LOOK_MS)
+        if not is_there or self._clock() > self._until:
             raise self._no_answer(self._connection.problem or self._hint)
         try:
             self._socket.send(request, zmq.NOBLOCK)
         except zmq.Again:  # the connection went away in between
             raise self._no_answer(self._hint) from None
 
-    def receive(self) -> list[bytes]:
+    def receive(
+        self, decode: Callable[[list[bytes]], _Answer], is_meant: Callable[[_Answer], bool] = lambda _: True
+    ) -> _Answer:
         """The next answer.
 
+        Args:
+            decode: reads the parts of an answer.
+            is_meant: false: it answers a request that timed out, and is dropped.
+
         Raises:
-            UnavailableError: none comes in time.
+            UnavailableError: none comes in time, or not in this format.
         """
         # Without connecting anew: an answer would not find its way.
-        if not self._socket.poll(self._left_ms()):
-            raise self._no_answer(self._hint + self._once_sent)
-        self._until = time.monotonic() + self._seconds
-        locked_out.let_in(self._endpoint)
-        parts: list[bytes] = self._socket.recv_multipart()
-        return parts
+        while self._socket.poll(self._left_ms()):
+            locked_out.let_in(self._endpoint)
+            try:
+                answer = decode(self._socket.recv_multipart())
+            except (ValueError, RecursionError) as error:
+                raise UnavailableError(
+                    f"{self._endpoint}: answered with something else: {error}; is this line's inspectd older?"
+                ) from error
+            if is_meant(answer):
+                self._until = self._clock() + self._seconds
+                return answer
+        raise self._no_answer(self._hint + self._once_sent)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._context.destroy(linger=0)
 
     def _left_ms(self) -> int:
-        return max(0, round((self._until - time.monotonic()) * 1000))
+        return max(0, round((self._until - self._clock()) * 1000))
 
     def _no_answer(self, why: str) -> UnavailableError:
         return UnavailableError(f"{self._endpoint}: no answer within {self._seconds:g} s; {why}")
@@ -275,7 +301,7 @@ class Asker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._context.destroy(linger=0)
+        self.close()
 
 
 def _meant(endpoints: Collection[str], remote: str) -> Collection[str]:

@@ -60,9 +60,6 @@ def ask_snapshot(endpoint: str, keys: ClientKeys | None = None, timeout_seconds:
 
 
 def _asked(request: bytes, endpoint: str, keys: ClientKeys | None, timeout_seconds: float) -> sync.Answer:
-    with Asker(endpoint, "is this the sync socket of a running line?", keys, timeout_seconds) as asker:
-        asker.send(request)
-        try:
-            return sync.decode_answer(asker.receive()[0])
-        except ValueError as error:
-            raise UnavailableError(f"{endpoint}: answered with something else: {error}") from error
+    with Asker(endpoint, "sync", keys) as asker:
+        asker.send(request, timeout_seconds)
+        return asker.receive(lambda parts: sync.decode_answer(parts[0]))

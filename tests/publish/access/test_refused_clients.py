@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import zmq
@@ -18,9 +19,13 @@ from inspectd.client import (
     ClientKeys,
     LiveReader,
     PreviewReader,
+    RecipeAction,
+    RecipeRequest,
     TriggerSender,
     UnavailableError,
     VerdictReader,
+    ask_recipe,
+    replay,
 )
 from inspectd.client import locked_out as client_locked_out
 from inspectd.client import sockets as client_sockets
@@ -317,12 +322,38 @@ def test_a_line_whose_own_key_was_replaced_is_said_once_knocked_at_seldom_and_fo
     connection.close()
 
 
+def ask_golden(endpoint: str, keys: ClientKeys, seconds: float) -> None:
+    with GoldenAsker(endpoint, keys=keys) as asker:
+        asker.ask(GoldenAction.STATUS, timeout_seconds=seconds)
+
+
+def ask_recorded(endpoint: str, keys: ClientKeys, seconds: float) -> None:
+    list(replay(endpoint, keys=keys, timeout_seconds=seconds))
+
+
+def ask_for_recipe(endpoint: str, keys: ClientKeys, seconds: float) -> None:
+    ask_recipe(endpoint, RecipeRequest("1", RecipeAction.PREPARE, "a"), keys, seconds)
+
+
+ASKERS = pytest.mark.parametrize("ask", [ask_status, ask_recorded, ask_for_recipe, ask_golden])
+
+
+@ASKERS
 @pytest.mark.timeout(30)
-def test_who_asks_such_a_line_is_told_why_and_knocks_seldom(line):
+def test_who_asks_a_line_with_another_key_is_told_why_and_knocks_seldom(line, ask):
     host = Host(line)
     host.start(pair(line.keys_dir.parent / "other", "server").secret)
     with pytest.raises(UnavailableError, match="the line's key may be another than the one in") as raised:
-        ask_status(host.endpoint, keys_of(line, "reader"), 1.5)
+        ask(host.endpoint, keys_of(line, "reader"), 1.5)
     assert str(line.keys_dir / "server.key") in str(raised.value)
     host.turn()
     assert host.knocks <= 6
+
+
+@ASKERS
+def test_who_asks_a_line_that_refuses_the_key_is_told_so(line, ask):
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, at(line, "control"), keys_of(line, "stranger"), 0.5)
+        line.turn_until(asked.done)
+    with pytest.raises(UnavailableError, match="the line does not allow this program's key here"):
+        asked.result()
