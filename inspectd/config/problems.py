@@ -27,6 +27,14 @@ _OF_A_HOME: Final = re.compile(r"~[^/]*/|~\Z")
 """A path from somebody's home folder as shells write it; no text of another kind begins so."""
 _UNKNOWN_KEY: Final = ": unknown key"
 _KNOWN_KEYS: Final = ", expected one of "
+_ELSEWHERE: Final = {
+    "fps": ("framerate", "frame_rate", "rate", "hz"),
+    "source": ("url", "uri", "path", "file", "address"),
+    "folder": ("path", "dir", "directory", "source"),
+    "device": ("source", "serial", "address", "ip", "camera"),
+    "slots": ("buffers", "buffer_count"),
+}
+"""What other programs call a setting, where it is not written alike."""
 _UNNAMED: Final = {"name": "unnamed", "recipe": "unknown"}
 
 
@@ -111,7 +119,7 @@ def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> 
     prefix = f"{where}." if where else ""
     for key in table:
         if key not in kind.__struct_fields__:
-            near = difflib.get_close_matches(key, kind.__struct_fields__, n=1)
+            near = _near(key.lower().replace("-", "_"), kind.__struct_fields__)
             meant = f" (is {near[0]} meant?)" if near else ""
             known = ", ".join(kind.__struct_fields__)
             yield f"{prefix}{masked(key)}{_UNKNOWN_KEY}{meant}{_KNOWN_KEYS}{known}"
@@ -120,6 +128,12 @@ def _table_problems(table: dict[str, Any], kind: type[Settings], where: str) -> 
             yield from _problems(table[field.name], hints[field.name], prefix + field.name)
         elif field.required:
             yield f"{prefix}{field.name}: is missing, expected {_expected(hints[field.name])}"
+
+
+def _near(key: str, fields: tuple[str, ...]) -> list[str]:
+    """The settings that may be meant by an unknown key, the likeliest first."""
+    elsewhere = [field for field in fields if key in _ELSEWHERE.get(field, ())]
+    return elsewhere or difflib.get_close_matches(key, fields, n=1)
 
 
 def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
@@ -131,9 +145,17 @@ def _value_problem(value: Any, kind: Any, where: str) -> Iterator[str]:
             detail = detail.replace(repr(value), short(value)).replace(value, masked(value))
         if " matching regex " in detail:  # which says little to whoever writes a file
             detail = f"expected {_like(_unwrap(kind)[1])}"
-        yield f"{where}: got {short(value)}, {_in_words(detail)}"
+        yield f"{where}: got {short(value)}, {_in_words(detail)}{_what_it_is(value, kind)}"
     else:
         yield from _text_problems(value, where)
+
+
+def _what_it_is(value: Any, kind: Any) -> str:
+    """What a number that is none of those expected is, in few words: its key need not name the unit."""
+    inner, metas = _unwrap(kind)
+    if type(value) not in {int, float} or inner not in {int, float} or not any(m.description for m in metas):
+        return ""
+    return f" ({re.split('[.;] ', _expected(kind))[0]})"
 
 
 def _text_problems(value: Any, where: str) -> Iterator[str]:
@@ -164,7 +186,7 @@ def _in_words(detail: str) -> str:
         lambda names: " or ".join(_WORDS.get(name, name) for name in names[1].split(" | ")),
         expected,
     )
-    return expected[:1].lower() + expected[1:]
+    return _inside(expected)
 
 
 def _like(metas: tuple[Any, ...]) -> str:
@@ -196,8 +218,13 @@ def _expected(kind: Any) -> str:
     _, metas = _unwrap(kind)
     descriptions = [str(meta.description) for meta in metas if meta.description]
     if descriptions:
-        return descriptions[0][:1].lower() + descriptions[0][1:].rstrip(".")
+        return _inside(descriptions[0].rstrip("."))
     return "at least one"
+
+
+def _inside(sentence: str) -> str:
+    """A sentence inside another one; `TCP` stays as it is."""
+    return sentence if sentence[1:2].isupper() else sentence[:1].lower() + sentence[1:]
 
 
 def short(value: Any) -> str:

@@ -94,6 +94,33 @@ def test_what_was_expected_is_said_in_words_and_what_may_be_meant(tmp_path, line
     assert "`" not in problem
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("framerate = 5", "cameras[0].framerate: unknown key (is fps meant?), expected one of "),
+        ("FPS = 5", "cameras[0].FPS: unknown key (is fps meant?), expected one of "),
+        ('Path = "x"', "cameras[0].Path: unknown key (is folder meant?), expected one of "),
+        ("fps = 0", "cameras[0].fps: got 0, expected a number > 0.0 (frames per second)"),
+        (
+            "slots = 1",
+            "cameras[0].slots: got 1, expected a whole number >= 2 (frame slots in its shared-memory",
+        ),
+        (
+            "slots = 2.5",
+            "cameras[0].slots: got 2.5, expected a whole number (frame slots in its shared-memory",
+        ),
+        (
+            "[journal]\ndays = 0",
+            "journal.days: got 0, expected a number > 0.0 (remove verdicts older than this",
+        ),
+        ("[metrics]\nport = 70000", "metrics.port: got 70000, expected a whole number <= 65535 (TCP port)"),
+    ],
+)
+def test_a_setting_under_another_programs_name_and_what_a_number_counts_are_said(tmp_path, line, said):
+    (problem,) = problems(tmp_path, f"{MINIMAL}{line}\n")
+    assert problem.startswith(said)
+
+
 def test_a_threshold_of_text_is_told_apart_from_one_left_out(tmp_path):
     (problem,) = problems(tmp_path, MINIMAL.replace("[[recipes]]", '[[recipes]]\nthreshold = "high"', 1))
     assert problem == "recipes[0].threshold: got 'high', expected a number"
