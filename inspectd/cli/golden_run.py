@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from inspectd.cli.line_sockets import socket_of
+from inspectd.cli.numbers import patience
 from inspectd.cli.person import user_name
 from inspectd.client.golden import GoldenAsker
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
@@ -40,13 +41,12 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: an option is wrong, or the line refuses the check.
         UnavailableError: the line does not run here, or does not answer.
     """
-    if not 0 < arguments.timeout <= 3600:
-        raise InputError(f"--timeout: got {arguments.timeout:g}, expected seconds above 0, at most 3600")
+    timeout_seconds = patience("--timeout", arguments.timeout)
     who = who_asks(arguments.who)
     with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
         for number in (signal.SIGTERM, signal.SIGHUP):  # such as of a terminal that is closed
             signal.signal(number, _interrupt)
-        return GoldenDialog(asker, arguments.timeout).run(arguments.recipe)
+        return GoldenDialog(asker, timeout_seconds).run(arguments.recipe)
 
 
 def who_asks(given: str | None) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Final
 
 from inspectd import config
-from inspectd.errors import UnavailableError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file
 
 _CONNECT_SECONDS: Final = 1.0
+_USUAL_PORTS: Final = {"verdicts": 5571, "sync": 5573}
 _BY_SYSTEMD: Final = Path("/run/inspectd")
 """`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 
@@ -32,10 +33,18 @@ def endpoint_of(text: str, name: str) -> str:
     """An endpoint as it is; of a line's configuration file its socket `name` on this host.
 
     Raises:
+        InputError: it is neither.
         ConfigError: the file cannot be used.
         UnavailableError: no line runs by it here.
     """
-    return socket_of(Path(text), name) if "://" not in text and is_file(Path(text)) else text
+    if "://" in text:
+        return text
+    if not is_file(Path(text)):
+        raise InputError(
+            f"{text!r}: is no file here, expected ipc:///path/to/{name}.sock or "
+            f"tcp://127.0.0.1:{_USUAL_PORTS[name]}, or the configuration file of a line on this host"
+        )
+    return socket_of(Path(text), name)
 
 
 def socket_of(file: Path, name: str) -> str:

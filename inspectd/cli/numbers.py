@@ -34,6 +34,17 @@ def positive(text: str) -> float:
     return value
 
 
+def patience(option: str, seconds: float) -> float:
+    """The longest wait for something, as it was given.
+
+    Raises:
+        InputError: it is no time, or longer than an hour.
+    """
+    if not 0 < seconds <= 3600:
+        raise InputError(f"{option}: got {seconds:g}, expected seconds above 0, at most 3600")
+    return seconds
+
+
 def size(option: str, text: str, least: int = 16, most: int = 16_384) -> tuple[int, int]:
     """Height and width of `256` or `192x320`, each from `least` to `most` pixels.
 

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from inspectd.cli.line_sockets import runtime_places, socket_of
+from inspectd.cli.numbers import patience
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, version_named
 from inspectd.client import (
@@ -42,10 +43,11 @@ def main(arguments: argparse.Namespace) -> int:
     """Ask the running line; where none runs, `activate` and `rollback` record what the next start goes by.
 
     Raises:
-        InputError: there is no such recipe, or it cannot be used.
+        InputError: there is no such recipe, or it cannot be used, or an option is wrong.
         UnavailableError: the line does not answer, or what it records cannot be written.
         InspectdError: the line refuses.
     """
+    patience("--timeout", arguments.timeout)
     line = LineState(arguments.config)
     action = RecipeAction(arguments.recipe_command)
     name, version = _meant(line, arguments, action)

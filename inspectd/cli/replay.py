@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.cli.line_sockets import endpoint_of
+from inspectd.cli.numbers import patience
 from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Unread, Verdict, replay
 from inspectd.errors import ExitCode, InputError
 from inspectd.text import printable
@@ -62,9 +63,9 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError("expected both keys, --server-key and --client-key, or neither")
     if arguments.server_key:
         keys = ClientKeys(arguments.server_key, arguments.client_key)
-    code = ExitCode.OK
+    code, timeout_seconds = ExitCode.OK, patience("--timeout", arguments.timeout)
     endpoint = endpoint_of(arguments.endpoint, "sync")
-    for item in replay(endpoint, arguments.first, arguments.last, keys, arguments.timeout):
+    for item in replay(endpoint, arguments.first, arguments.last, keys, timeout_seconds):
         if isinstance(item, Truncated):
             print(f"truncated: what is kept begins at {item.oldest}", file=sys.stderr)
             code = ExitCode.FAILED

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.cli import output
-from inspectd.cli.line_sockets import socket_of
+from inspectd.cli.line_sockets import endpoint_of
+from inspectd.cli.numbers import patience
 from inspectd.cli.status_screen import WIDTH, screen
 from inspectd.client import ClientKeys, HealthStatus, ask_status
 from inspectd.errors import ExitCode, InputError
@@ -53,9 +54,8 @@ def main(arguments: argparse.Namespace) -> int:
     if bool(arguments.server_key) != bool(arguments.client_key):
         raise InputError("expected both keys, --server-key and --client-key, or neither")
     keys = ClientKeys(arguments.server_key, arguments.client_key) if arguments.server_key else None
-    if not 0 < arguments.timeout <= 3600:
-        raise InputError(f"--timeout: got {arguments.timeout:g}, expected seconds above 0, at most 3600")
-    status = ask_status(_endpoint(arguments.line), keys, arguments.timeout)
+    timeout_seconds = patience("--timeout", arguments.timeout)
+    status = ask_status(endpoint_of(arguments.line, "sync"), keys, timeout_seconds)
     if arguments.json:
         print(json_line(status))
     else:
@@ -63,8 +63,3 @@ def main(arguments: argparse.Namespace) -> int:
         for part in screen(status):
             console.print(part, no_wrap=True, overflow="ellipsis", width=WIDTH)
     return ExitCode.OK if status.health in _WELL else ExitCode.FAILED
-
-
-def _endpoint(line: str) -> str:
-    """The sync socket that was named, or that of a configuration's line."""
-    return line if "://" in line else socket_of(Path(line), "sync")

@@ -6,8 +6,12 @@ import argparse
 from datetime import UTC, datetime, time, timedelta
 
 
-def utc_ns(text: str) -> int:
+def utc_ns(text: str, *, also: str = "") -> int:
     """Nanoseconds since 1970 of an ISO 8601 time; without a zone it is this host's.
+
+    Args:
+        text: what was given.
+        also: what it could be besides, in words.
 
     Raises:
         argparse.ArgumentTypeError: it is none.
@@ -15,7 +19,9 @@ def utc_ns(text: str) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1e9)
     except (ValueError, OverflowError, OSError) as error:
-        raise argparse.ArgumentTypeError(f"got {text!r}, expected a time such as 2026-11-26T06:00") from error
+        raise argparse.ArgumentTypeError(
+            f"got {text!r}, expected a time such as 2026-11-26T06:00{also}"
+        ) from error
 
 
 def last_utc_ns(text: str) -> int:
@@ -25,9 +31,9 @@ def last_utc_ns(text: str) -> int:
         argparse.ArgumentTypeError: it is none.
     """
     try:
-        of_day = time.fromisoformat(text)
+        of_day = time.fromisoformat(text if ":" in text else "")  # it takes 2026 for 20:26
     except ValueError:
-        return utc_ns(text)
+        return utc_ns(text, also=", or a time of day such as 06:00")
     now = datetime.now(of_day.tzinfo).astimezone()
     at = datetime.combine(now.date(), of_day).astimezone()
     if at > now:

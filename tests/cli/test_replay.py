@@ -49,6 +49,7 @@ def test_bad_input_is_said_without_a_traceback(tmp_path: Path):
     for arguments, code, said in (
         (["ipc:///nowhere/sync.sock", "--timeout", "0.2"], 3, "no answer within 0.2 s"),
         (["sync.sock"], 2, "expected ipc:///path"),
+        (["ipc:///nowhere/sync.sock", "--timeout", "nan"], 2, "--timeout: got nan, expected seconds above 0"),
         (["ipc:///x/sync.sock", "--from", "17"], 2, "expected EPOCH:SEQ"),
         (["tcp://127.0.0.1:1", "--server-key", tmp_path / "no.key"], 2, "both keys"),
         (

@@ -14,7 +14,7 @@ import zmq
 from rich.console import Console
 from support.daemon import camera_table, settings
 
-from inspectd import wire
+from inspectd import cli, wire
 from inspectd.cli.live_view import LineView, plain_line, score_bar
 from inspectd.client import LineTracker
 from inspectd.wire import Evaluation, Reason, Verdict
@@ -112,6 +112,19 @@ def _read_until(terminal: int, wanted: str) -> str:
     while wanted not in shown:
         shown += os.read(terminal, 65536).decode(errors="replace")
     return shown
+
+
+@pytest.mark.parametrize(
+    ("command", "socket"), [("watch", "verdicts"), ("replay", "sync"), ("status", "sync")]
+)
+def test_a_mistyped_file_is_not_taken_for_an_endpoint(
+    command: str, socket: str, tmp_path: Path, capsys
+) -> None:
+    file = str(tmp_path / "typo.toml")
+    assert cli.main([command, file]) == 2
+    said = capsys.readouterr().err
+    assert f"{file!r}: is no file here, expected ipc:///path/to/{socket}.sock or tcp://127.0.0.1:557" in said
+    assert "or the configuration file of a line on this host" in said
 
 
 @pytest.mark.parametrize("wrong", ["127.0.0.1:5571", "http://localhost:80", "tcp://nowhere"])

@@ -67,6 +67,14 @@ def test_programs_get_the_records_as_they_are(folder, path, capsys):
     assert json.loads(capsys.readouterr().out)["last_sha256"] == records[-1]["sha256"]
 
 
+@pytest.mark.parametrize("since", ["yesterday", "2026", "25:00", "2026-11-31"])
+def test_a_time_that_is_none_is_refused_and_not_taken_for_another(folder, path, capsys, since):
+    with pytest.raises(SystemExit, match="2"):
+        audit(folder, "--since", since)
+    expected = "expected a time such as 2026-11-26T06:00, or a time of day such as 06:00"
+    assert f"argument --since: got {since!r}, {expected}" in capsys.readouterr().err
+
+
 def test_the_first_wrong_line_is_named_and_those_before_it_are_shown(folder, path, capsys):
     path.write_text(path.read_text().replace("anna", "otto"))
     assert audit(folder) == 1

@@ -144,6 +144,7 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(folder, recipe):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("activate", "cells", "--timeout", "nan"), "--timeout: got nan, expected seconds above 0"),
         (("show", "glass"), "has no recipe 'glass', expected one of: cells"),
         (("show", "cells@2"), "is not there; versions of cells: 1"),
         (("show", "cells@x"), "got 'cells@x', expected ID or ID@VERSION such as cells@3"),
