@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
@@ -10,7 +11,7 @@ from typing import Self
 import zmq
 
 from inspectd.client.decode import Message, decode
-from inspectd.client.sockets import ClientKeys, LastingConnection, subscriber
+from inspectd.client.sockets import LOOK_MS, ClientKeys, LastingConnection, subscriber
 from inspectd.client.tracker import LineTracker
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
@@ -53,14 +54,18 @@ class LiveReader:
         """Messages that are not in this format; `last_problem` is what was wrong with the last."""
         self.last_problem = ""
         self._clock = clock
+        self._ready: deque[Message] = deque()
         self._context = zmq.Context()
-        self._socket = subscriber(self._context, queue_messages)
-        for topic in topics:
-            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
-        self._connection = LastingConnection(self._socket)
+        self._poller = zmq.Poller()
+        self._connections: list[LastingConnection] = []
         try:
             for endpoint in endpoints:
-                self._connection.connect(endpoint, keys)
+                socket = subscriber(self._context, queue_messages)
+                for topic in topics:
+                    socket.setsockopt(zmq.SUBSCRIBE, topic)
+                self._poller.register(socket, zmq.POLLIN)
+                self._connections.append(LastingConnection(socket, clock))
+                self._connections[-1].connect(endpoint, keys)
         except InputError:
             self.close()
             raise
@@ -68,11 +73,17 @@ class LiveReader:
     def receive(self, timeout_seconds: float) -> Message | None:
         """The next message, or None when none came in time; duplicates and foreign messages are skipped."""
         deadline = self._clock() + timeout_seconds
-        while self._connection.poll(max(0, round((deadline - self._clock()) * 1000))):
-            message = self._read(self._socket.recv_multipart())
-            if message is not None:
-                return message
-        return None
+        while not self._ready:
+            for connection in self._connections:
+                connection.keep()
+            left_ms = max(0, round((deadline - self._clock()) * 1000))
+            found = self._poller.poll(min(left_ms, LOOK_MS))
+            if not found and left_ms <= LOOK_MS:
+                return None
+            for socket, _ in found:  # one of each in turn: none keeps another one waiting
+                message = self._read(socket.recv_multipart())
+                self._ready += [message] if message is not None else []
+        return self._ready.popleft()
 
     def line(self, plant: str, line: str) -> LineTracker:
         """Record of what was received of that line."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -89,13 +88,16 @@ def connect(socket: Any, endpoint: str, keys: ClientKeys | None = None) -> None:
 
 
 class LastingConnection:
-    """A socket's connections, made anew where ZeroMQ has given up, as it does for good and without a word.
+    """A socket's one connection, made anew where ZeroMQ has given up, as it does for good and without a word.
 
     It does when a line refuses a key, and when a line has no keys and the client has, or the other way round.
     Both may be over a second later: the list of keys was being written, or a key is allowed again.
 
     Where a hand-shake is broken off, ZeroMQ knocks again many times a second, and says nothing either. A line
     whose own key was replaced does that: it is knocked at seldom then, until it lets this program in.
+
+    One alone: ZeroMQ names what it was given first as it was given, and by its address from then on, which
+    may be that of several host names.
 
     Args:
         socket: the socket; one that is made here with `subscriber` or `requester`.
@@ -109,56 +111,47 @@ class LastingConnection:
         self._events = socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_HOW)
         )
-        self._server_keys: dict[str, Path | None] = {}
-        """Of each endpoint."""
-        self._to_connect: set[str] = set()
+        self._endpoint = ""
+        self._server_key: Path | None = None
+        self._is_given_up = False
         self._connected_at = 0.0
-        self._broken_off: dict[str, int] = {}
-        """Hand-shakes in a row, by endpoint."""
-        self._seldom: set[str] = set()
+        self._broken_off = 0
+        """Hand-shakes in a row."""
+        self._is_seldom = False
         self.problem = ""
         """Why there is no connection though something is there, in words; empty: there is, or nothing is."""
 
     def connect(self, endpoint: str, keys: ClientKeys | None = None) -> None:
-        """As the function of this name.
+        """As the function of this name; once.
 
         Raises:
             InputError: the endpoint cannot be one, or a key file cannot be used.
         """
-        if endpoint in locked_out.problems():  # whoever asks every few seconds does not knock anew each time
-            self._seldom.add(endpoint)
-        self._knock_again(endpoint)
+        # Whoever asks every few seconds does not knock anew each time.
+        self._is_seldom = endpoint in locked_out.problems()
+        self._knock_again()
         connect(self._socket, endpoint, keys)
-        self._server_keys[endpoint] = keys.server_key if keys is not None else None
+        self._endpoint, self._server_key = endpoint, keys.server_key if keys is not None else None
         self._connected_at = self._clock()
 
     def keep(self) -> None:
         """Connect anew where ZeroMQ gave up; never waits. To be called every `LOOK_MS`, or before a send."""
         # Until the socket is asked something, what it was disconnected from is knocked at as before.
         self._socket.getsockopt(zmq.EVENTS)
-        anew: set[str] = set()
-        seen: list[tuple[str, int]] = []
+        seen: list[int] = []
         while self._events.poll(0):
-            told = parse_monitor_message(self._events.recv_multipart())
-            remote = told["endpoint"].decode(errors="replace")
-            seen += [(endpoint, told["event"]) for endpoint in _meant(self._server_keys, remote)]
-        newest = dict(seen)
-        for endpoint, event in seen:
+            seen.append(parse_monitor_message(self._events.recv_multipart())["event"])
+        is_anew = False
+        for event in seen:
             # One that ended and has come back meanwhile is not cut: what is sent would go with it.
-            if event != zmq.EVENT_DISCONNECTED or newest[endpoint] == event:
-                anew |= {endpoint} if self._must_connect_anew(endpoint, event) else set()
-        if self._clock() - self._connected_at >= _ANEW_SECONDS:
-            anew |= self._to_connect
-        if not anew:
-            return
-        # All of them first, or what was given up would still be there when the same is connected again.
-        for endpoint in anew:
-            self._socket.disconnect(endpoint)
-        for endpoint in anew:
-            self._knock_again(endpoint)
-            self._socket.connect(endpoint)
-        self._to_connect -= anew
-        self._connected_at = self._clock()
+            if event != zmq.EVENT_DISCONNECTED or seen[-1] == event:
+                is_anew = self._must_connect_anew(event) or is_anew
+        if is_anew or (self._is_given_up and self._clock() - self._connected_at >= _ANEW_SECONDS):
+            self._socket.disconnect(self._endpoint)
+            self._knock_again()
+            self._socket.connect(self._endpoint)
+            self._is_given_up = False
+            self._connected_at = self._clock()
 
     def poll(self, milliseconds: int, events: int = zmq.POLLIN, look_ms: int = LOOK_MS) -> int:
         """As the socket's own, and connects anew meanwhile where ZeroMQ has given up."""
@@ -174,32 +167,32 @@ class LastingConnection:
         self._events.close(linger=0)
         self._socket.close(linger=0)
 
-    def _must_connect_anew(self, endpoint: str, event: int) -> bool:
+    def _must_connect_anew(self, event: int) -> bool:
         """Take in what happened; whether it is connected anew at once, as it now knocks otherwise."""
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            locked_out.let_in(endpoint)
-            self._broken_off.pop(endpoint, None)
+            locked_out.let_in(self._endpoint)
+            self._broken_off = 0
             self.problem = ""
         elif event == zmq.EVENT_DISCONNECTED:
             # It knocks seldom while it is let in, too: only now nothing can be lost by connecting anew.
-            if endpoint in self._seldom and not self._broken_off.get(endpoint):
-                self._seldom.discard(endpoint)
+            if self._is_seldom and not self._broken_off:
+                self._is_seldom = False
                 return True
         else:
-            how, server_key = _HOW[event], self._server_keys[endpoint]
-            locked_out.refused(endpoint, how, server_key, self._clock())
-            self.problem = ": ".join(words(how, server_key))
-            self._broken_off[endpoint] = self._broken_off.get(endpoint, 0) + 1
+            how = _HOW[event]
+            locked_out.refused(self._endpoint, how, self._server_key, self._clock())
+            self.problem = ": ".join(words(how, self._server_key))
+            self._broken_off += 1
             if how is not Refused.BROKEN_OFF:
-                self._to_connect.add(endpoint)
-            elif self._broken_off[endpoint] >= _BROKEN_OFF_IN_A_ROW and endpoint not in self._seldom:
-                self._seldom.add(endpoint)
+                self._is_given_up = True
+            elif self._broken_off >= _BROKEN_OFF_IN_A_ROW and not self._is_seldom:
+                self._is_seldom = True
                 return True
         return False
 
-    def _knock_again(self, endpoint: str) -> None:
+    def _knock_again(self) -> None:
         """Set how often, for the connection that is made next."""
-        self._socket.setsockopt(zmq.RECONNECT_IVL, _SELDOM_MS if endpoint in self._seldom else _RECONNECT_MS)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, _SELDOM_MS if self._is_seldom else _RECONNECT_MS)
 
 
 class Asker:
@@ -302,39 +295,6 @@ class Asker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _meant(endpoints: Collection[str], remote: str) -> Collection[str]:
-    """The endpoints, as they were given, that can be the one that ZeroMQ names; several where it is not sure.
-
-    ZeroMQ names an endpoint as it was given until its first connection ends, and by the host's address from
-    then on. So of host names with one port all are meant once; connected anew, each is named as it was given.
-    """
-    if remote in endpoints:
-        return [remote]
-    return [endpoint for endpoint in endpoints if _may_be(endpoint, remote)] or endpoints
-
-
-def _may_be(endpoint: str, remote: str) -> bool:
-    """Whether an endpoint can be the one with this address.
-
-    A host's name can be any host with that port: to look it up could take long.
-    """
-    (host, _, port), (remote_host, _, remote_port) = endpoint.rpartition(":"), remote.rpartition(":")
-    if port != remote_port:
-        return False
-    address = _address(host)
-    return address is None or address == _address(remote_host)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """What `tcp://[2001:db8::1]` or `tcp://192.0.2.1` names; None: it is no address."""
-    try:
-        address = ipaddress.ip_address(host.removeprefix("tcp://").strip("[]"))
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
 
 
 def sync_endpoint(verdicts: str, sync: str | None) -> str:
