@@ -125,8 +125,6 @@ class GoldenChecks:
         self._problems: list[str] = []
         self._is_recording = False
         """The end of the last check is on its way to the disk."""
-        self._is_outdated = False
-        """What it was shown to is no longer so: by the time it is recorded, a pass of it proves nothing."""
         self._showing: _Showing | None = None
         self._claimed: set[tuple[str, int, int]] = (
             set()
@@ -181,7 +179,8 @@ class GoldenChecks:
         if self._check is not None and self._outcome is None:
             self._check.end()
             self._conclude(self._check, "another recipe was put in force")
-        self._is_outdated |= self._config.golden.at_changeover
+        if self._config.golden.at_changeover:
+            self._recorder.outdate("another recipe was put in force before it was on the disk")
         self._schedule.change_over(self._standing.subjects(), self._clock(), time.time_ns())
         self._tell_of_none()
         self.turn(self._clock())
@@ -201,7 +200,8 @@ class GoldenChecks:
             if self._outcome is None:
                 self._check.end()
                 self._conclude(self._check, "a camera was changed")
-            self._is_outdated |= self._config.golden.at_changeover
+            if self._config.golden.at_changeover:
+                self._recorder.outdate("a camera was changed before it was on the disk")
         self._schedule.outdate_all_but(spared, self._clock())
         self.turn(self._clock())
 
@@ -460,7 +460,7 @@ class GoldenChecks:
             self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why,
             is_default=subject.is_default,
         )  # fmt: skip
-        self._is_recording, self._is_outdated = True, False
+        self._is_recording = True
         self._recorder.write(
             result, f"check {check.name}: {outcome}",
             partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
@@ -470,15 +470,16 @@ class GoldenChecks:
             self._publish(self._record(check, outcome=outcome))
             self.turn(self._clock())
 
-    def _on_recorded(self, check: GoldenCheck, result: CheckResult, audit: Callable[[], None]) -> None:
-        audit()
+    def _on_recorded(self, check: GoldenCheck, result: CheckResult, audit: Callable[..., None]) -> None:
+        is_void = result.outcome is GoldenOutcome.PASSED and self._recorder.void_by
+        audit(problem=f"counts for nothing: {self._recorder.void_by}" if is_void else "")
         self._last[result.recipe_sha256] = result
         self._on_ended(check, result.outcome)
 
     def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:
         self._is_recording = False
         self._metrics.golden_check(outcome)
-        if outcome is GoldenOutcome.PASSED and not self._is_outdated:
+        if outcome is GoldenOutcome.PASSED and not self._recorder.void_by:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
             self._failures.pop(check.subject.sha256, None)
         if outcome is not GoldenOutcome.FAILED:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,20 +10,21 @@ from typing import Final
 
 from inspectd.alarms import EmitEvent
 from inspectd.errors import InspectdError
-from inspectd.golden.results import CheckDue, CheckResult, append_line
-from inspectd.recipes.clerk import DiskClerk
+from inspectd.golden.results import CheckDue, CheckResult, CheckVoid, append_line
+from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.wire.golden import GoldenOutcome
 
 _AGAIN_NS: Final = 5_000_000_000
 
-Line = CheckResult | CheckDue
+Line = CheckResult | CheckDue | CheckVoid
 
 
 class GoldenRecorder:
     """The writer of a line's `golden.jsonl`.
 
-    A failure, and that a check is due, are written sooner or later, or the next start would judge parts that
-    this one holds. A pass that cannot be written at once counts for nothing, and so needs no writing.
+    A failure, that a check is due and that a pass is void are written sooner or later, or the next start
+    would judge parts that this one holds. A pass that cannot be written at once counts for nothing, and so
+    needs no writing.
 
     Args:
         file: the record.
@@ -39,6 +41,10 @@ class GoldenRecorder:
         self._owed: dict[tuple[type[Line], str], Line] = {}  # by kind and the subject's sha256
         self._again_ns: int | None = None
         self._is_made = file.exists()
+        self._passing: CheckResult | None = None
+        """A pass that is on its way to the disk: no check begins before it is there."""
+        self.void_by = ""
+        """Why the last pass counts for nothing although it is, or will be, on the disk; empty: it counts."""
 
     def write(
         self, line: Line, what: str, done: Callable[[], None], failed: Callable[[InspectdError], None]
@@ -51,7 +57,14 @@ class GoldenRecorder:
             done: it is on the disk.
             failed: it is not; an event has said so.
         """
+        if isinstance(line, CheckResult) and line.outcome is GoldenOutcome.PASSED:
+            self._passing, self.void_by = line, ""
         self._ask(line, partial(self._on_written, line, done), partial(self._on_failed, line, what, failed))
+
+    def outdate(self, why: str) -> None:
+        """What was checked is no longer as it was: a pass that is on its way to the disk proves nothing."""
+        if self._passing is not None:
+            self.void_by = self.void_by or why
 
     def turn(self, now_ns: int) -> None:
         """Try again what the disk did not take."""
@@ -65,15 +78,28 @@ class GoldenRecorder:
 
     def _on_written(self, line: Line, done: Callable[[], None], _: None) -> None:
         self._is_made = True
-        if isinstance(line, CheckResult) and line.outcome is GoldenOutcome.PASSED:
-            self._owed = {key: each for key, each in self._owed.items() if key[1] != line.recipe_sha256}
+        if self._passing is not None and line is self._passing:
+            self._end_pass(self._passing)
         done()
+
+    def _end_pass(self, line: CheckResult) -> None:
+        """A pass is on the disk: it overrules what is owed of its recipe, or else is overruled itself."""
+        self._passing = None
+        if self.void_by:
+            void = CheckVoid(
+                time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by
+            )
+            self.write(void, f"check {line.check}: its pass counts for nothing", nothing, nothing)
+        else:
+            self._owed = {key: each for key, each in self._owed.items() if key[1] != line.recipe_sha256}
 
     def _on_failed(
         self, line: Line, what: str, failed: Callable[[InspectdError], None], error: InspectdError
     ) -> None:
         self._emit("alarm", "golden_not_recorded", detail=f"{what}: {error}")
-        if isinstance(line, CheckDue) or line.outcome is GoldenOutcome.FAILED:
+        if line is self._passing:
+            self._passing = None
+        if not isinstance(line, CheckResult) or line.outcome is GoldenOutcome.FAILED:
             self._owed.setdefault((type(line), line.recipe_sha256), line)
             self._on_owed_failed(error)
         failed(error)

@@ -83,7 +83,7 @@ class LineAudit:
             old: state of its recipe when it began.
             why: in words; empty: it has passed.
             is_default: as its `GoldenSubject` has it; None: not known.
-            problem: why `golden.jsonl` does not have it; empty: it has.
+            problem: why it counts for nothing, as where `golden.jsonl` does not have it; empty: it counts.
         """
         entry = check_entry(result, door, old, why, is_default=is_default)
         work = partial(append_record, self._path, entry, problem or DONE)

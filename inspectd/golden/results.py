@@ -61,11 +61,26 @@ class CheckDue(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_due/
     recipe_sha256: str
 
 
+class CheckVoid(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_void/1"):
+    """A check that passed counts for nothing: what it was shown to had changed before it was on the disk.
+
+    It was abandoned, then, and so was what passed of the recipe between its line and this one.
+    """
+
+    utc_ns: _UtcNs
+    check: str
+    """Its name."""
+    recipe: str
+    recipe_version: int | None
+    recipe_sha256: str
+    why: str
+
+
 class GoldenLines(msgspec.Struct, frozen=True):
     """What was read of a file."""
 
     lines: list[CheckResult | CheckDue]
-    """The oldest first."""
+    """The oldest first; a pass that is void is abandoned here."""
     unreadable: int
     """Lines that are not in this format; each was passed by."""
     unbelieved: int
@@ -81,10 +96,10 @@ class GoldenLines(msgspec.Struct, frozen=True):
 
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CheckResult | CheckDue)
+_decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CheckResult | CheckDue | CheckVoid)
 
 
-def append_line(path: Path, line: CheckResult | CheckDue, *, may_make: bool = True) -> None:
+def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid, *, may_make: bool = True) -> None:
     """Write a line at the end of the file, and wait until it is on the disk.
 
     Args:
@@ -132,9 +147,13 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
             file.seek(left_out)
             if left_out:  # to the beginning of a line
                 left_out += len(file.readline(_LONGEST_LINE))
-            found, unreadable, unbelieved = [], 0, 0
+            found: list[CheckResult | CheckDue] = []
+            unreadable, unbelieved = 0, 0
             while data := file.readline(_LONGEST_LINE):
                 line = _decoded(data) if data.endswith(b"\n") else None
+                if isinstance(line, CheckVoid):
+                    _abandon(found, line)
+                    continue
                 if line is not None:
                     found.append(line)
                     continue
@@ -203,9 +222,22 @@ def _follow(past: dict[str, GoldenPast], lines: Iterable[CheckResult | CheckDue]
     return past
 
 
-def _decoded(data: bytes) -> CheckResult | CheckDue | None:
+def _abandon(found: list[CheckResult | CheckDue], void: CheckVoid) -> None:
+    """Have the passes that a line says are void say so themselves."""
+    for at in range(len(found) - 1, -1, -1):
+        line = found[at]
+        if not isinstance(line, CheckResult) or line.recipe_sha256 != void.recipe_sha256:
+            continue
+        if line.outcome is GoldenOutcome.PASSED:
+            problems = [*line.problems, f"passed, but counts for nothing: {void.why}"]
+            found[at] = msgspec.structs.replace(line, outcome=GoldenOutcome.ABANDONED, problems=problems)
+        if line.check == void.check:
+            return
+
+
+def _decoded(data: bytes) -> CheckResult | CheckDue | CheckVoid | None:
     try:
-        line: CheckResult | CheckDue = _decoder.decode(data)
+        line: CheckResult | CheckDue | CheckVoid = _decoder.decode(data)
     except (ValueError, RecursionError):
         return None
     return line

@@ -22,6 +22,7 @@ from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
 from inspectd.line_audit import LineAudit
 from inspectd.metrics import Metrics
+from inspectd.recipes import audit
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
@@ -39,7 +40,14 @@ class CheckedLine:
     """The checks of a line of one camera, without the line."""
 
     def __init__(
-        self, state: Path, *, at_start: bool = True, proves: str = "cell", judges: str = "cell", **camera: Any
+        self,
+        state: Path,
+        *,
+        at_start: bool = True,
+        proves: str = "cell",
+        judges: str = "cell",
+        grace_minutes: int = 0,
+        **camera: Any,
     ) -> None:
         config = self.config = Config(
             line=LineSettings(state_dir=str(state)),
@@ -47,7 +55,7 @@ class CheckedLine:
             cameras=(ImagesCamera(name="top", recipe=judges, folder="x", mode="triggered", **camera),),
             golden=GoldenSettings(
                 parts=(GoldenPart(name="good", recipe=proves, expect="pass", cameras=("top",)),),
-                grace_minutes=0,
+                grace_minutes=grace_minutes,
                 at_start=at_start,
             ),
         )
@@ -78,6 +86,12 @@ class CheckedLine:
             assert select.select([self.clerk], [], [], 10)[0], "the clerk does not answer"
             self.clerk.take_answers()
 
+    def settle(self) -> None:
+        """Wait until the clerk has done what it was given."""
+        written: list[object] = []
+        self.clerk.ask(bool, written.append, written.append)
+        self.until(lambda: written)
+
     def asks(self, action: GoldenAction) -> object:
         answers = []
         self.checks.take(GoldenRequest("kim", action), "kim", "local", answers.append)
@@ -106,9 +120,7 @@ class CheckedLine:
 @pytest.fixture
 def line(tmp_path):
     line = CheckedLine(tmp_path / "state")
-    written: list[object] = []
-    line.clerk.ask(bool, written.append, written.append)
-    line.until(lambda: written)  # that a check is due
+    line.settle()  # that a check is due is written
     yield line
     line.clerk.close()
 
@@ -136,6 +148,36 @@ def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_re
     assert line.status == (PASSED, "golden_overdue")
     assert line.shows("T2", Evaluation.PASS) is None
     line.until(lambda: line.status == (PASSED, None))
+
+
+@pytest.mark.parametrize("held_by", ["golden_overdue", "golden_failed"])
+@pytest.mark.parametrize("change", ["camera", "recipe"])
+def test_a_restart_keeps_what_a_pass_that_counts_for_nothing_has_not_lifted(tmp_path, held_by, change):
+    line = CheckedLine(tmp_path, grace_minutes=15)
+    if held_by == "golden_failed":
+        assert line.shows("T1", Evaluation.FAIL) is None
+    line.now_ns += 16 * 60 * 10**9
+    line.checks.turn(line.now_ns)
+    line.settle()
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T2", Evaluation.PASS) is None
+    if change == "camera":
+        line.checks.change_cameras(line.config.cameras, {})
+    else:
+        stored = LineRecipe(id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={})
+        for recipe in (stored, line.book.in_force):
+            line.book.put_in_force(recipe, line.now_ns)
+            line.checks.change_over()
+    disk_answers.set()
+    line.until(lambda: line.status == (PASSED, held_by))
+    conditions = line.checks.conditions()
+    line.clerk.close()
+    again = CheckedLine(tmp_path, grace_minutes=15, exposure_us=900.0 if change == "camera" else None)
+    assert (again.status[1], again.checks.conditions()) == (held_by, conditions)
+    again.clerk.close()
+    *_, record = audit.read(tmp_path / "audit.jsonl")
+    assert record.result.startswith("counts for nothing: ")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 from support.disks import fill, needs_root, tmpfs
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.golden.results import CheckDue, CheckResult, append_line, past_of, read_lines
+from inspectd.golden.results import CheckDue, CheckResult, CheckVoid, append_line, past_of, read_lines
 from inspectd.golden.schedule import GoldenPast
 from inspectd.wire import Evaluation
 from inspectd.wire.golden import GoldenAgreement, GoldenOutcome, GoldenShowing, GoldenView
@@ -131,6 +131,25 @@ def test_a_file_that_is_no_file_is_an_error_for_people(tmp_path: Path) -> None:
 )
 def test_the_past_of_a_schedule_is_what_was_recorded(lines, past) -> None:
     assert past_of(lines)[SHA] == past
+
+
+@pytest.mark.parametrize(
+    "before", [[], [result(20)], [result(20), result(30, FAILED), due(40)], [due(40), result(50, ABANDONED)]]
+)
+def test_a_pass_that_is_void_changes_nothing(tmp_path, before) -> None:
+    path = tmp_path / "golden.jsonl"
+    other = result(60, sha256="c" * 64)
+    names = ("c2", "c3")  # that the first one is void was not on the disk yet when the second one was
+    passes = [msgspec.structs.replace(result(60), check=name) for name in names]
+    void = CheckVoid(90, "c2", "a", 3, SHA, "a camera was changed")
+    for line in [*before, *passes, other, void]:
+        append_line(path, line)
+    read = read_lines(path)
+    assert past_of(read.lines).get(SHA) == past_of(before).get(SHA)
+    assert past_of(read.lines)["c" * 64] == GoldenPast(60)
+    assert read.checks[-2].problems == ["passed, but counts for nothing: a camera was changed"]
+    append_line(path, result(100))
+    assert past_of(read_lines(path).lines)[SHA] == GoldenPast(100)
 
 
 @pytest.mark.parametrize("damage", [b"?\n", b'{"schema":"golden_ch'])
