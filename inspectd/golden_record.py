@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,9 @@ class GoldenRecorder:
     A failure, that a check is due and that a pass is void are written sooner or later, or the next start
     would judge parts that this one holds. A pass that cannot be written at once counts for nothing, and so
     needs no writing.
+
+    The lines of a recipe stand in the order of what was decided. While a pass of it is on its way to the
+    disk, what else there is to write of it waits: once the pass counts, it has overruled that.
 
     Args:
         file: the record.
@@ -51,12 +54,17 @@ class GoldenRecorder:
     ) -> None:
         """Write a line; `done` or `failed` is called from the loop, then or later.
 
+        Neither is called where it waits for a pass of the same recipe.
+
         Args:
             line: to write.
             what: it says, for people.
             done: it is on the disk.
             failed: it is not; an event has said so.
         """
+        if self._is_waiting(line):
+            self._owed.setdefault((type(line), line.recipe_sha256), line)
+            return
         if isinstance(line, CheckResult) and line.outcome is GoldenOutcome.PASSED:
             self._passing, self.void_by = line, ""
         self._ask(line, partial(self._on_written, line, done), partial(self._on_failed, line, what, failed))
@@ -70,8 +78,14 @@ class GoldenRecorder:
         """Try again what the disk did not take."""
         if self._again_ns is not None and now_ns >= self._again_ns:
             self._again_ns = None
-            for key, line in self._owed.items():
-                self._ask(line, partial(self._on_owed_written, key), self._on_owed_failed)
+            self._ask_owed([key for key, line in self._owed.items() if not self._is_waiting(line)])
+
+    def _is_waiting(self, line: Line) -> bool:
+        return self._passing is not None and line.recipe_sha256 == self._passing.recipe_sha256
+
+    def _ask_owed(self, keys: Iterable[tuple[type[Line], str]]) -> None:
+        for key in keys:
+            self._ask(self._owed[key], partial(self._on_owed_written, key), self._on_owed_failed)
 
     def _ask(self, line: Line, done: Callable[[None], None], failed: Callable[[InspectdError], None]) -> None:
         self._clerk.ask(partial(append_line, self._file, line, may_make=not self._is_made), done, failed)
@@ -85,13 +99,16 @@ class GoldenRecorder:
     def _end_pass(self, line: CheckResult) -> None:
         """A pass is on the disk: it overrules what is owed of its recipe, or else is overruled itself."""
         self._passing = None
+        waiting = [key for key in self._owed if key[1] == line.recipe_sha256]
         if self.void_by:
             void = CheckVoid(
                 time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by
             )
             self.write(void, f"check {line.check}: its pass counts for nothing", nothing, nothing)
+            self._ask_owed(waiting)
         else:
-            self._owed = {key: each for key, each in self._owed.items() if key[1] != line.recipe_sha256}
+            for key in waiting:
+                del self._owed[key]
 
     def _on_failed(
         self, line: Line, what: str, failed: Callable[[InspectdError], None], error: InspectdError
@@ -99,6 +116,8 @@ class GoldenRecorder:
         self._emit("alarm", "golden_not_recorded", detail=f"{what}: {error}")
         if line is self._passing:
             self._passing = None
+            if self._owed:  # what waited is tried with what the disk did not take before
+                self._on_owed_failed(error)
         if not isinstance(line, CheckResult) or line.outcome is GoldenOutcome.FAILED:
             self._owed.setdefault((type(line), line.recipe_sha256), line)
             self._on_owed_failed(error)

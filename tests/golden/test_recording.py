@@ -1,5 +1,6 @@
 """What a check proves counts once it is on the disk, whatever the disk does meanwhile, and in order."""
 
+import json
 import select
 import threading
 from pathlib import Path
@@ -148,6 +149,23 @@ def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_re
     assert line.status == (PASSED, "golden_overdue")
     assert line.shows("T2", Evaluation.PASS) is None
     line.until(lambda: line.status == (PASSED, None))
+
+
+def test_what_became_due_or_overdue_while_a_pass_was_on_its_way_is_not_recorded_behind_it(tmp_path):
+    line = CheckedLine(tmp_path, grace_minutes=15)
+    line.settle()
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.now_ns += 16 * 60 * 10**9
+    line.checks.turn(line.now_ns)
+    assert line.status == (None, "golden_overdue")
+    disk_answers.set()
+    line.until(lambda: line.status == (PASSED, None))
+    line.clerk.close()
+    again = CheckedLine(tmp_path, grace_minutes=15, at_start=False)
+    assert (again.status[1], again.checks.conditions()) == (None, [])
+    again.clerk.close()
 
 
 @pytest.mark.parametrize("held_by", ["golden_overdue", "golden_failed"])
@@ -332,6 +350,53 @@ def test_a_pass_overrules_a_failure_that_was_not_recorded(tmp_path):
     write(passed)  # after what would be tried again
     assert read_lines(file).lines == [passed, passed]
     clerk.close()
+
+
+@pytest.mark.parametrize(
+    ("fate", "recorded"),
+    [
+        ("counts", ["passed"]),
+        ("is void", ["passed", "golden_void/1", "failed", "golden_due/1"]),
+        ("fails", ["failed", "golden_due/1"]),
+    ],
+)
+def test_what_waits_for_a_pass_of_its_recipe_follows_unless_that_counts(tmp_path, fate, recorded):
+    now, told = [0], []
+    clerk = DiskClerk()
+    file = tmp_path / "golden.jsonl"
+    recorder = GoldenRecorder(file, clerk, lambda *_, **__: None, lambda: now[0])
+
+    def write(line: CheckResult | CheckDue) -> None:
+        recorder.write(line, "it", lambda: told.append(line), lambda _: told.append(line))
+
+    def until_told(*lines: object) -> None:
+        while told != list(lines):
+            assert select.select([clerk], [], [], 10)[0]
+            clerk.take_answers()
+
+    failed, passed = (CheckResult(9, 9, "c", "", "a", None, SHA, each, [], []) for each in (FAILED, PASSED))
+    file.mkdir()
+    write(failed)
+    until_told(failed)
+    disk_answers = threading.Event()
+    clerk.ask(disk_answers.wait, bool, bool)
+    write(passed)
+    write(CheckDue(9, "a", None, SHA))
+    if fate == "is void":
+        recorder.outdate("a camera was changed")
+    if fate != "fails":
+        file.rmdir()
+    now[0] += 5 * 10**9
+    recorder.turn(now[0])  # the failure would be tried again
+    disk_answers.set()
+    until_told(failed, passed)
+    if fate == "fails":
+        file.rmdir()
+    now[0] += 5 * 10**9
+    recorder.turn(now[0])
+    clerk.close()
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line.get("outcome", line["schema"]) for line in lines] == recorded
 
 
 def test_checks_that_nobody_shows_a_part_in_are_no_lines_and_wait_for_no_disk(line):
