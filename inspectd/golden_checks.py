@@ -181,7 +181,9 @@ class GoldenChecks:
             self._conclude(self._check, "another recipe was put in force")
         if self._config.golden.at_changeover:
             self._recorder.outdate("another recipe was put in force before it was on the disk")
-        self._schedule.change_over(self._standing.subjects(), self._clock(), time.time_ns())
+        subjects = self._standing.subjects()
+        for change in self._schedule.change_over(subjects, self._clock(), time.time_ns()):
+            self._tell(change)
         self._tell_of_none()
         self.turn(self._clock())
 

@@ -126,15 +126,20 @@ class GoldenSchedule:
             if self._settings.at_start:
                 self._become_due(course, now_ns)
 
-    def change_over(self, subjects: Iterable[GoldenSubject], now_ns: int, utc_ns: int) -> None:
-        """From now on these are in force; what is due of the others stays due for when they come back."""
-        self.turn(now_ns, utc_ns)  # what became due until now did so while it was in force
+    def change_over(self, subjects: Iterable[GoldenSubject], now_ns: int, utc_ns: int) -> list[GoldenChange]:
+        """From now on these are in force; what is due of the others stays due for when they come back.
+
+        Returns:
+            as `turn`: what became so until now did so while the others were in force.
+        """
+        changes = self.turn(now_ns, utc_ns)
         known = set(self._courses)
         for course in self._put_in_force(subjects, now_ns):
             if course.subject.sha256 not in known:
                 self._remember(course, now_ns, utc_ns)
             if self._settings.at_changeover:
                 self._become_due(course, now_ns)
+        return changes
 
     def outdate_all_but(self, others: Iterable[GoldenSubject], now_ns: int) -> None:
         """What all but these have passed was before a change, as of their pictures: it proves nothing now."""

@@ -34,6 +34,9 @@ from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenOutcome, GoldenR
 
 SHA = "a" * 64
 SHA_OF = {"cell": SHA, "other": "b" * 64}
+STORED = LineRecipe(
+    id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={"cell@1": 1}
+)
 PASSED, FAILED, ABANDONED = GoldenOutcome
 
 
@@ -48,6 +51,7 @@ class CheckedLine:
         proves: str = "cell",
         judges: str = "cell",
         grace_minutes: int = 0,
+        interval_hours: int = 0,
         **camera: Any,
     ) -> None:
         config = self.config = Config(
@@ -57,6 +61,7 @@ class CheckedLine:
             golden=GoldenSettings(
                 parts=(GoldenPart(name="good", recipe=proves, expect="pass", cameras=("top",)),),
                 grace_minutes=grace_minutes,
+                interval_hours=interval_hours,
                 at_start=at_start,
             ),
         )
@@ -183,8 +188,7 @@ def test_a_restart_keeps_what_a_pass_that_counts_for_nothing_has_not_lifted(tmp_
     if change == "camera":
         line.checks.change_cameras(line.config.cameras, {})
     else:
-        stored = LineRecipe(id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={})
-        for recipe in (stored, line.book.in_force):
+        for recipe in (STORED, line.book.in_force):
             line.book.put_in_force(recipe, line.now_ns)
             line.checks.change_over()
     disk_answers.set()
@@ -198,25 +202,36 @@ def test_a_restart_keeps_what_a_pass_that_counts_for_nothing_has_not_lifted(tmp_
     assert record.result.startswith("counts for nothing: ")
 
 
+def test_what_became_due_just_before_another_recipe_is_put_in_force_is_told_and_recorded(tmp_path):
+    line = CheckedLine(tmp_path, grace_minutes=15, interval_hours=1)
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.until(lambda: line.status == (PASSED, None))
+    line.events.clear()
+    line.now_ns += 3600 * 10**9
+    line.book.put_in_force(STORED, line.now_ns)
+    line.checks.change_over()
+    line.clerk.close()
+    assert line.events == ["golden_due", "golden_due"]  # of what leaves, and of what is new
+    due = [each for each in read_lines(line.file).lines[-2:] if isinstance(each, CheckDue)]
+    assert [each.recipe_sha256 for each in due] == [SHA, "c" * 64]
+
+
 @pytest.mark.parametrize(
     ("shown", "reason"), [(Evaluation.PASS, "within_threshold"), (Evaluation.FAIL, "golden_failed")]
 )
 def test_parts_under_way_are_held_by_what_their_recipe_has_shown_also_once_it_is_no_longer_prepared(
     line, shown, reason
 ):
-    stored = LineRecipe(
-        id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={"cell@1": 1}
-    )
     from_file = line.book.in_force
-    line.book.add(stored)
-    for recipe in (stored, from_file, from_file):
+    line.book.add(STORED)
+    for recipe in (STORED, from_file, from_file):
         line.book.put_in_force(recipe, line.now_ns)
         line.checks.change_over()
-        if recipe is stored:
+        if recipe is STORED:
             assert line.shows("T1", shown, "cell@1") is None
             line.until(lambda: line.status[0] is not None)
         line.now_ns += 11 * 10**9  # it is none any more that was in force a moment ago
-    line.book.remove(stored)
+    line.book.remove(STORED)
     assert line.judged(Trigger("T2"), Evaluation.PASS, "cell@1") == reason
 
 
@@ -235,10 +250,7 @@ def test_a_pass_counts_after_a_restart_for_the_pictures_that_it_was_shown_alone(
 
 
 def test_a_failure_is_told_with_its_own_problems_whatever_was_checked_since(line, tmp_path):
-    stored = LineRecipe(
-        id="cell", version=1, sha256="c" * 64, places={"top": "cell@1"}, deadlines_ns={"cell@1": 1}
-    )
-    line.book.put_in_force(stored, line.now_ns)
+    line.book.put_in_force(STORED, line.now_ns)
     line.checks.change_over()
     assert line.shows("T1", Evaluation.FAIL, "cell@1") is None
     line.until(lambda: line.status[0] is FAILED)
@@ -246,7 +258,7 @@ def test_a_failure_is_told_with_its_own_problems_whatever_was_checked_since(line
     again = CheckedLine(tmp_path / "state", at_start=False)
     assert again.shows("T2", Evaluation.PASS) is None
     again.until(lambda: again.status[0] is PASSED)
-    again.book.put_in_force(stored, again.now_ns)
+    again.book.put_in_force(STORED, again.now_ns)
     again.checks.change_over()
     again.clerk.close()
     told = [each.details["golden_failed"] for each in (line, again)]

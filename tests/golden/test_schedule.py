@@ -260,7 +260,11 @@ def test_changes_are_told_once_each() -> None:
         line.after(minutes)
         seen += [c.state for c in line.schedule.turn(line.now_ns, line.utc_ns)]
         assert line.schedule.turn(line.now_ns, line.utc_ns) == []
-    assert seen == [PASSED, DUE, OVERDUE]
+    line.passes()
+    line.after(60)
+    told = [(c.subject, c.state) for c in line.schedule.change_over([B], line.now_ns, line.utc_ns)]
+    told += [(c.subject, c.state) for c in line.schedule.turn(line.now_ns, line.utc_ns)]
+    assert (seen, told) == ([PASSED, DUE, OVERDUE], [(A, DUE), (B, DUE)])
 
 
 def test_a_clock_that_is_set_back_puts_nothing_off_and_one_set_forward_leaps_over_nothing() -> None:
@@ -350,8 +354,8 @@ class AnyLife(RuleBasedStateMachine):
         self.is_restarted = True
         self.record()
 
-    def record(self) -> None:
-        for change in self.schedule.turn(self.now_ns, self.utc_ns):
+    def record(self, changes=()) -> None:
+        for change in [*changes, *self.schedule.turn(self.now_ns, self.utc_ns)]:
             if change.state in {DUE, OVERDUE}:
                 self.lines.append(CheckDue(max(0, change.due_utc_ns), "a", None, A.sha256))
 
@@ -373,9 +377,8 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule()
     def change_over_and_back(self) -> None:
-        self.schedule.change_over([B], self.now_ns, self.utc_ns)
-        self.schedule.change_over([A], self.now_ns, self.utc_ns)
-        self.record()
+        self.record(self.schedule.change_over([B], self.now_ns, self.utc_ns))
+        self.record(self.schedule.change_over([A], self.now_ns, self.utc_ns))
 
     @rule()
     def fail(self) -> None:
