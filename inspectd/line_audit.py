@@ -245,9 +245,10 @@ def _outdated(
         record = recorded.get(digest_of(check))
         if put is None:
             return False
-        if record is None or record.door == _START:  # when it was recorded says nothing of when it passed
-            return put.utc_ns >= check.utc_ns
-        return put.seq > record.seq
+        if record is not None and put.seq > record.seq:
+            return True
+        # It passed before it was recorded, but how long before, one that is made up for does not say.
+        return (record is None or record.door == _START) and put.utc_ns >= check.utc_ns
 
     return {
         sha256

@@ -121,8 +121,12 @@ def test_a_pass_counts_where_it_was_recorded_after_what_put_its_recipe_in_force_
     assert counts(ahead)
     put_in_force(log, cells)
     assert not counts(ahead)
-    append_record(log, check_entry(msgspec.structs.replace(ahead, who="ann"), "start", "", ""))
+    made_up = msgspec.structs.replace(ahead, who="ann")
+    append_record(log, check_entry(made_up, "start", "", ""))
     assert not counts(ahead)
+    assert counts(made_up)
+    put_in_force(log, cells)
+    assert not counts(made_up)  # whatever its clock said: it was recorded before
 
 
 def test_what_judged_last_that_nobody_can_know_is_another_than_now(files):
