@@ -123,7 +123,7 @@ class GoldenChecks:
         """The door by which the check was begun, and the state of its recipe then."""
         self._outcome: GoldenOutcome | None = None
         self._problems: list[str] = []
-        self._is_recording = False
+        self.is_recording = False
         """The end of the last check is on its way to the disk."""
         self._showing: _Showing | None = None
         self._claimed: set[tuple[str, int, int]] = (
@@ -379,7 +379,7 @@ class GoldenChecks:
             return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
         places = [place for place, key in self._book.in_force.places.items() if title_of(key)[0] == recipe]
         judged = [place for place in places if place in self._triggered] or places
-        if self._is_recording and self._check is not None:  # or what it proves could come after what fails
+        if self.is_recording and self._check is not None:  # or what it proves could come after what fails
             return (
                 GoldenRefusalReason.BUSY,
                 f"the end of check {self._check.name} is being recorded; try again",
@@ -462,7 +462,7 @@ class GoldenChecks:
             self._audit.record_check, result, door=door, old=old, why="; ".join(check.problems) or why,
             is_default=subject.is_default,
         )  # fmt: skip
-        self._is_recording = True
+        self.is_recording = True
         self._recorder.write(
             result, f"check {check.name}: {outcome}",
             partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
@@ -479,7 +479,7 @@ class GoldenChecks:
         self._on_ended(check, result.outcome)
 
     def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:
-        self._is_recording = False
+        self.is_recording = False
         self._metrics.golden_check(outcome)
         if outcome is GoldenOutcome.PASSED and not self._recorder.void_by:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
@@ -492,7 +492,7 @@ class GoldenChecks:
         self, outcome: GoldenOutcome, audit: Callable[..., None], error: InspectdError
     ) -> None:
         audit(problem=f"not in {FILE_NAME}: {error}")
-        self._is_recording = False
+        self.is_recording = False
         if outcome is GoldenOutcome.PASSED:  # it changes nothing, then
             self._outcome, self._problems = GoldenOutcome.ABANDONED, [f"passed, but not recorded: {error}"]
 
@@ -534,7 +534,7 @@ class GoldenChecks:
             return GoldenAck(request.request, request.action, recipes, triggered=self._triggered)
         return GoldenAck(
             request.request, request.action, recipes, check.name, check.subject.recipe,
-            None if self._is_recording and self._outcome is GoldenOutcome.PASSED else self._outcome,
+            None if self.is_recording and self._outcome is GoldenOutcome.PASSED else self._outcome,
             self._problems, [] if self._outcome else check.to_show, len(check.showings),
             check.showings[-1] if check.showings else None, self._triggered, check.who,
         )  # fmt: skip

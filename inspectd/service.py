@@ -308,7 +308,8 @@ class Service:
 
     def _is_drained(self) -> bool:
         capturing = any(self._supervisor.running(camera.name) for camera in self._cameras.values())
-        return not capturing and self._batching.idle and not self._changeover.owes_answer
+        is_quiet = not capturing and self._batching.idle and not self._changeover.owes_answer
+        return is_quiet and not self._golden.is_recording
 
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""

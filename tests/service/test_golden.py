@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from support.changeovers import add_recipe, ask, prepare
@@ -139,6 +143,41 @@ def test_no_part_passes_until_a_check_has_passed_and_none_after_one_failed(
     assert "golden.jsonl has no record of it" in daemon.reader.event("golden_not_recorded").detail
     assert judged(plant(daemon), 1) == ("undecidable", "golden_failed")
     assert daemon.stop() == 0
+
+
+@contextmanager
+def unwritable_for_now(path: Path) -> Iterator[None]:
+    """Who opens the file for writing waits, as for a slow disk, until this ends."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    with path.open("rb") as file:
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        yield
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    signal.signal(signal.SIGIO, before)
+
+
+def test_a_check_that_passes_just_before_a_stop_counts_and_is_in_the_audit_file(start_daemon, plant, folders):
+    long = "[line]\ndrain_seconds = 20\n"
+    daemon = line(
+        lambda whole, *more: start_daemon(whole.replace("[line]\n", long), *more),
+        folders,
+        golden(part("good-1", "pass", "g")),
+    )
+    line_plant = plant(daemon)
+    record, log = (daemon.folder / "state" / name for name in ("golden.jsonl", "audit.jsonl"))
+    daemon.until(lambda: log.exists() and list(audit.read(log)))  # and before it that the check is due
+    with unwritable_for_now(record):
+        line_plant.trigger(1, golden="good-1")
+        line_plant.part(1)
+        daemon.process.send_signal(signal.SIGTERM)
+        stopped_at = time.monotonic() + 1  # without waiting for the disk
+        while time.monotonic() < stopped_at and not daemon.reader.event("stopped"):
+            daemon.reader.read()
+    assert daemon.process.wait(20) == 0
+    daemon.reader.read_to_the_end()
+    assert daemon.reader.event("golden_passed")
+    _, passed = audit.read(log)
+    assert (passed.action, passed.door, passed.result) == ("golden", "local", "done")
 
 
 def test_a_camera_that_a_reload_changes_makes_a_check_due(start_daemon, plant, folders, tmp_path):
