@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from support.changeovers import add_recipe
 
@@ -154,6 +155,19 @@ def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_re
     assert line.status == (PASSED, "golden_overdue")
     assert line.shows("T2", Evaluation.PASS) is None
     line.until(lambda: line.status == (PASSED, None))
+
+
+def test_a_pass_on_its_way_counts_where_a_reload_leaves_its_recipe_alone(line, monkeypatch):
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T1", Evaluation.PASS) is None
+    monkeypatch.setitem(SHA_OF, "other", "d" * 64)
+    reloaded = msgspec.structs.replace(line.book.in_force, sha256="e" * 64)
+    line.book.put_in_force(reloaded, line.now_ns)
+    line.checks.change_over()
+    disk_answers.set()
+    line.until(lambda: line.status[0] is not None)
+    assert line.status == (PASSED, None)
 
 
 def test_what_became_due_or_overdue_while_a_pass_was_on_its_way_is_not_recorded_behind_it(tmp_path):
