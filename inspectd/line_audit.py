@@ -1,12 +1,15 @@
 """What the line itself has to say in its audit file: golden checks that ended, and what it judges by.
 
-Both are facts whether or not they are recorded, so what cannot be written is told, and made up for at the
-next start. The clerk reads and writes: nothing here waits for the disk.
+Both are facts whether or not they are recorded, so what cannot be written is told. Of checks the next start
+makes up for it by `golden.jsonl`. What judged nothing else tells a later start, so that is tried again until
+the disk takes it, in its order, and as the line ends. The clerk reads and writes: nothing here waits for it.
 """
 
 from __future__ import annotations
 
 import re
+import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from itertools import islice
@@ -38,6 +41,8 @@ _MOST_RECORDS: Final = 10_000
 """Looked through from the newest on for what is recorded already."""
 _MOST_CHECKS: Final = 100
 """Made up for at a start."""
+_AGAIN_NS: Final = 10_000_000_000
+"""What judges is tried again so often: each time reads some records."""
 _LINE: Final = re.compile(r"line of golden\.jsonl ([0-9a-f]{64})")
 _OF_CAMERA: Final = ", as a camera has it"
 _OF_TRIGGER: Final = ", where a trigger names it"
@@ -57,13 +62,24 @@ _START: Final = "start"
 class LineAudit:
     """Has the clerk write the line's own records; tells and counts what could not be written."""
 
-    def __init__(self, path: Path, clerk: DiskClerk, metrics: Metrics, emit: EmitEvent) -> None:
-        """Write into the audit file `path`."""
+    def __init__(
+        self,
+        path: Path,
+        clerk: DiskClerk,
+        metrics: Metrics,
+        emit: EmitEvent,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Write into the audit file `path`; `clock`: monotonic, in nanoseconds."""
         self._path = path
         self._clerk = clerk
         self._metrics = metrics
         self._emit = emit
+        self._clock = clock
         self._is_made = path.exists()
+        self._owed: deque[Callable[[], object]] = deque()
+        """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
+        self._again_ns: int | None = None
 
     def record_check(
         self,
@@ -86,6 +102,8 @@ class LineAudit:
             problem: why it counts for nothing, as where `golden.jsonl` does not have it; empty: it counts.
         """
         entry = check_entry(result, door, old, why, is_default=is_default)
+        if self._owed:  # or the check would seem to have ended before
+            self._write_owed()
         work = partial(append_record, self._path, entry, problem or DONE)
         self._ask(work, f"check {result.check} of {result.recipe}: {result.outcome}")
 
@@ -104,7 +122,33 @@ class LineAudit:
             others: names of the file's recipes of which nothing more is known now.
         """
         work = partial(record_changed_judgements, self._path, list(judged), set(others))
-        self._ask(work, "thresholds and banks")
+        self._owed.append(work)
+        self._clerk.ask(self._take_owed, nothing, partial(self._on_owed_failed, is_told=False))
+
+    def turn(self, now_ns: int) -> None:
+        """Try again what the disk did not take."""
+        if self._again_ns is not None and now_ns >= self._again_ns:
+            self._write_owed()
+
+    def close(self) -> None:
+        """The line ends, and its clerk next: try once more what the disk did not take."""
+        if self._owed:
+            self._write_owed()
+
+    def _write_owed(self) -> None:
+        self._again_ns = None
+        self._clerk.ask(self._take_owed, nothing, self._on_owed_failed)
+
+    def _take_owed(self) -> None:
+        """In the clerk's thread: write all that is owed, the oldest first."""
+        while self._owed:
+            self._write(self._owed[0])
+            self._owed.popleft()
+
+    def _on_owed_failed(self, error: InspectdError, *, is_told: bool = True) -> None:
+        self._again_ns = self._clock() + _AGAIN_NS
+        if not is_told:
+            self._on_failed("thresholds and banks", error)
 
     def _ask(self, work: Callable[[], object], what: str) -> None:
         self._clerk.ask(partial(self._write, work), nothing, partial(self._on_failed, what))

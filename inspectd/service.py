@@ -218,13 +218,14 @@ class Service:
         self._previews = PreviewStage(config, self, release=self._shadow.holds.release)
         self._evidence = EvidenceStage(config, plant.evidence, release=self._previews.holds.release)
         self._clerk = DiskClerk()
-        self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit)
+        self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit, clock)
         self._golden = GoldenChecks(
             config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk, audit=self._audit,
             publish=self._publishing.publish_golden, emit=plant.emit, metrics=self._metrics,
             epoch=lambda: self._publishing.epoch, clock=clock,
         )  # fmt: skip
         stack.callback(self._clerk.close)
+        stack.callback(self._audit.close)
         self._loader = RecipeLoader(
             config.scoring.max_recipes, self._book, self._scoring, self._batching,
             supervisor=self._supervisor, on_banks_changed=self.on_banks_changed,
@@ -340,6 +341,7 @@ class Service:
         self._previews.tick(now_ns)
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
+        self._audit.turn(now_ns)
         if self._bus.uncertain_door is not None:
             self._bus.look()  # whether or not a frame waits
         if self._is_reload_asked:

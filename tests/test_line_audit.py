@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,9 +12,17 @@ import pytest
 from inspectd import line_audit
 from inspectd.golden.results import CheckResult, GoldenLines, append_line, digest_of
 from inspectd.golden.schedule import GoldenPast, GoldenSubject
-from inspectd.line_audit import check_entry, past_by_audit, record_changed_judgements, record_missing_checks
+from inspectd.line_audit import (
+    LineAudit,
+    check_entry,
+    past_by_audit,
+    record_changed_judgements,
+    record_missing_checks,
+)
+from inspectd.metrics import Metrics
 from inspectd.recipes import audit
 from inspectd.recipes.audit import AuditAction, AuditEntry, append_record
+from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
 
@@ -274,3 +284,48 @@ def test_another_threshold_bank_or_setting_is_recorded_once(files):
     assert (first.why, second.why[:17]) == ("the first record of it", "found by the line")
     assert first.new == f"threshold 2.5, bank {'ab' * 32}, recipe {'11' * 32}, as a camera has it"
     assert (second.old, second.new[:14]) == (first.new, "threshold 2.75")
+
+
+@pytest.mark.parametrize("is_at_the_end", [False, True])
+def test_what_judged_is_recorded_in_its_order_once_the_disk_takes_it(tmp_path, is_at_the_end):
+    log, away = tmp_path / "state" / "audit.jsonl", tmp_path / "away"
+    record_changed_judgements(log, [("11" * 32, BANK, True)])  # by the run before
+    now, told, answers, clerk = [0], [], [], DiskClerk()
+    line = LineAudit(
+        log, clerk, Metrics("line", ["top"], 100.0), lambda *_, **__: told.append("event"), lambda: now[0]
+    )
+
+    def settled(do: Callable[[], object]) -> None:
+        do()
+        clerk.ask(lambda: None, lambda _: answers.append("answer"), answers.append)
+        while not answers:
+            assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+            clerk.take_answers()
+        answers.clear()
+
+    log.parent.rename(away)
+    for sha256 in ("22" * 32, "11" * 32):  # another bank, and the first one again
+        settled(lambda sha256=sha256: line.record_judged([(sha256, BANK, True)]))
+    now[0] = 10 * 10**9
+    settled(lambda: line.turn(now[0]))
+    assert told == ["event"] * 2  # and none of what is tried again
+    away.rename(log.parent)
+    settled(lambda: line.turn(19 * 10**9))
+    assert len(list(audit.read(log))) == 1
+    settled(line.close if is_at_the_end else lambda: line.turn(20 * 10**9))
+    clerk.close()
+    recipes = [record.new.partition("recipe ")[2][:64] for record in audit.read(log)]
+    assert recipes == ["11" * 32, "22" * 32, "11" * 32]
+
+
+def test_what_judged_is_recorded_before_a_check_that_comes_after_it(tmp_path):
+    log, away, clerk = tmp_path / "state" / "audit.jsonl", tmp_path / "away", DiskClerk()
+    log.parent.mkdir()
+    line = LineAudit(log, clerk, Metrics("line", ["top"], 100.0), lambda *_, **__: None)
+    log.parent.rename(away)
+    line.record_judged([("11" * 32, BANK, True)])
+    assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+    away.rename(log.parent)
+    line.record_check(check(1), door="local", old="due", why="")
+    clerk.close()
+    assert [record.action for record in audit.read(log)] == [AuditAction.THRESHOLD, AuditAction.GOLDEN]

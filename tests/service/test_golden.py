@@ -298,3 +298,16 @@ def test_a_changeover_to_a_recipe_without_golden_parts_is_told(start_daemon, pla
     line_plant.trigger(1, cameras=["g"])
     assert line_plant.part(1).evaluation == "pass"
     assert daemon.stop() == 0
+
+
+def test_what_judged_is_recorded_as_the_line_ends_where_another_process_had_the_audit_file_at_the_start(
+    start_daemon, folders, tmp_path
+):
+    log = tmp_path / "state" / "audit.jsonl"
+    log.parent.mkdir()
+    with log.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        daemon = line(start_daemon, folders, "", environment={"STATE_DIRECTORY": str(log.parent)})
+        daemon.until(lambda: daemon.reader.event("audit_failed"))
+    assert daemon.stop() == 0
+    assert [(record.action, record.object) for record in audit.read(log)] == [("threshold", "cell")]
