@@ -220,14 +220,16 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
     """What a schedule goes on from: `golden.jsonl`, and what the audit file knows of checks that it lacks.
 
     A check that failed by the audit file holds although `golden.jsonl` was lost, cut or replaced by an older
-    copy. Where an altered record hides what comes before it, no pass counts that no later record confirms.
+    copy. A pass that the audit file says is not in it does not count where it is found there all the same, as
+    the disk failed under it. Where an altered record hides what comes before it, no pass counts that no later
+    record confirms.
 
     Raises:
         UnavailableError: the audit file cannot be read now.
     """
-    digests = {digest_of(check): check for check in golden.checks}
     newest: dict[str, tuple[str, str, int]] = {}
     recorded: dict[str, AuditRecord] = {}
+    refused: set[str] = set()
     records, is_whole = [], True
     try:
         for record in islice(newest_first(audit), _MOST_RECORDS):
@@ -237,8 +239,12 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
             if found is not None and (found[1] == GoldenOutcome.FAILED or record.result == DONE):
                 recorded.setdefault(found[3], record)
                 newest.setdefault(found[2], (found[1], found[3], record.utc_ns))
+            elif found is not None:
+                refused.add(found[3])
     except InputError:
         is_whole = False  # `make_up_for` comes upon it too, and tells
+    golden = _without(golden, refused - recorded.keys())
+    digests = {digest_of(check): check for check in golden.checks}
     later = {
         check.recipe_sha256: check.utc_ns
         for digest, check in digests.items()
@@ -260,6 +266,18 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
     said = {recipe: _judgement(record) for recipe, record in _last_of_recipes(telling).items()}
     judged = {recipe: found for recipe, found in said.items() if found is not None}
     return OfAudit(past, lost, _outdated(audit, records, golden, recorded), judged)
+
+
+def _without(golden: GoldenLines, refused: Collection[str]) -> GoldenLines:
+    """The file as it would be read without these lines."""
+    kept = [digest_of(line) not in refused for line in golden.lines] if refused else []
+    if all(kept):
+        return golden
+    return msgspec.structs.replace(
+        golden,
+        lines=[line for line, is_kept in zip(golden.lines, kept, strict=True) if is_kept],
+        unbelieved=sum(kept[: golden.unbelieved]),
+    )
 
 
 def _outdated(

@@ -93,6 +93,20 @@ def test_a_pass_of_a_clock_that_was_ahead_is_not_after_the_check_that_failed(fil
     assert lost(log, ahead) == {"cd" * 32}
 
 
+def test_a_pass_that_the_audit_file_says_is_not_in_the_file_counts_no_more_where_it_is_found_there(files):
+    log, _ = files
+    failed, passed, again = check(1, GoldenOutcome.FAILED), check(2), check(3)
+    append_record(log, check_entry(failed, "local", "due", ""))
+    append_record(log, check_entry(passed, "local", "failed", ""), "not in golden.jsonl: Input/output error")
+    for lines, past in (
+        ([failed, passed], GoldenPast(is_failed=True)),
+        ([failed, passed, again], GoldenPast(3)),
+    ):
+        for unbelieved in (0, 1):
+            assert past_by_audit(log, GoldenLines(lines, 0, unbelieved, 0)).past == {"cd" * 32: past}
+    assert lost(log, passed) == {"cd" * 32}
+
+
 def test_no_pass_counts_that_an_altered_record_may_hide_a_failure_of(files):
     log, _ = files
     for who in ("kim", "ann"):

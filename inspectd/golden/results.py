@@ -1,6 +1,8 @@
 """The record of golden parts, `golden.jsonl` in the state directory: a line for each check and each due one.
 
 A line is on the disk before it is counted on. What a crash left of a line was not counted on: it is cut off.
+It is a line by its line break, which is written once the rest is on the disk: a disk that fails as it is
+flushed, and then takes nothing back, leaves no line that nobody counted on.
 """
 
 from __future__ import annotations
@@ -109,9 +111,9 @@ def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid, *, may_mak
             the next start would not find the line.
 
     Raises:
-        UnavailableError: it cannot be written; the file is as it was.
+        UnavailableError: it cannot be written and is no line of the file; or the disk failed so late that
+            nobody can know whether it is, which is said.
     """
-    data = _encoder.encode(line) + b"\n"
     try:
         is_new = not path.exists()
         if is_new and not may_make:
@@ -121,17 +123,38 @@ def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid, *, may_mak
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:  # what a buffer holds would be written after the failure
             end = _cut_torn(file)
+            is_whole = False
             try:
-                while data:
-                    data = data[file.write(data) :]
-                os.fsync(file.fileno())
-            except OSError:
-                os.ftruncate(file.fileno(), end)
+                for data in (_encoder.encode(line), b"\n"):
+                    rest = data
+                    while rest:
+                        rest = rest[file.write(rest) :]
+                    is_whole = data == b"\n"
+                    os.fsync(file.fileno())
+            except OSError as error:
+                _take_back(file, end, path, error, is_whole=is_whole)
                 raise
         if is_new:
             sync_folder(path.parent)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _take_back(file: FileIO, end: int, path: Path, why: OSError, *, is_whole: bool) -> None:
+    """Take out what was written behind `end` before `why`; what `is_whole` is a line until it is out.
+
+    Raises:
+        UnavailableError: nobody can know whether it is a line of the file.
+    """
+    try:
+        os.ftruncate(file.fileno(), end)
+        os.fsync(file.fileno())
+    except OSError as error:
+        if is_whole:
+            raise UnavailableError(
+                f"{path}: cannot be written: {why.strerror or why}; nor can it be taken back "
+                f"({error.strerror or error}), so it may count at the next start: look into the file then"
+            ) from error
 
 
 def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:

@@ -1,6 +1,8 @@
 """The record of checks on the disk: nothing of it is lost, and nothing half-written is believed."""
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -104,6 +106,35 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         ballast.unlink()
         append_line(path, due(1))
         assert read_lines(path).lines[-1] == due(1)
+
+
+def fails(number: int) -> Callable[..., None]:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.mark.parametrize("flushed", [0, 1])
+def test_of_a_disk_that_takes_nothing_back_no_line_is_left_that_nobody_was_told_of(
+    tmp_path, monkeypatch, flushed
+):
+    path, flush, flushes = tmp_path / "golden.jsonl", os.fsync, []
+    append_line(path, result(20, FAILED))
+
+    def fsync(descriptor: int) -> None:
+        flushes.append(descriptor)
+        (flush if len(flushes) <= flushed else fails(errno.EIO))(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", fsync)
+        patched.setattr(os, "ftruncate", fails(errno.EROFS))
+        with pytest.raises(UnavailableError, match=r"cannot be written: Input/output error") as caught:
+            append_line(path, result(30))
+    is_told = "so it may count at the next start" in str(caught.value)
+    assert is_told == bool(flushed) == (result(30) in read_lines(path).lines)
+    append_line(path, due(40))
+    assert read_lines(path).lines[-1] == due(40)
 
 
 def test_a_file_that_is_no_file_is_an_error_for_people(tmp_path: Path) -> None:

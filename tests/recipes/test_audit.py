@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -9,7 +10,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -221,6 +222,29 @@ def test_a_full_disk_leaves_the_file_as_it_was_and_the_next_record_follows(path,
             assert path.read_bytes() == whole
         assert log.append(AuditAction.KEY, who="x", door="y").seq == 3
     assert audit.verify(path).records == 3
+
+
+def test_a_record_that_a_disk_does_not_take_back_is_not_said_to_have_changed_nothing(path, monkeypatch):
+    write(path, 1)
+
+    def fails(number: int) -> Callable[..., None]:
+        def refuse(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return refuse
+
+    with AuditLog(path) as log:
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", fails(errno.EIO))
+            patched.setattr(os, "ftruncate", fails(errno.EROFS))
+            with pytest.raises(
+                UnavailableError,
+                match=r"written: Input/output error; nor .*Read-only.* it may be there all the same",
+            ) as caught:
+                log.append(AuditAction.KEY, who="x", door="y")
+        assert "nothing was changed" not in str(caught.value)
+        assert log.append(AuditAction.KEY, who="z", door="y").seq == 2
+    assert [record.who for record in audit.read(path)] == ["anna", "z"]
 
 
 def test_a_file_that_others_change_or_take_away_gets_no_record(path, tmp_path):

@@ -122,8 +122,9 @@ class AuditLog:
                 in force before still is.
 
         Raises:
-            UnavailableError: it cannot be written, and the file is as it was before; or it cannot be noted
-                that it counts; or somebody else changed or replaced the file.
+            UnavailableError: it cannot be written, and the file is as it was before, or nobody can know
+                whether it is, which is said; or it cannot be noted that it counts; or somebody else changed
+                or replaced the file.
         """
         line, record = new_line(
             self.last, self._clock_ns(), action, {
@@ -268,14 +269,28 @@ class AuditLog:
             )
 
     def _write(self, line: bytes) -> None:
-        """All of it onto the disk, or nothing."""
+        """All of it onto the disk, or nothing.
+
+        Raises:
+            OSError: it cannot be written, and nothing of it is there.
+            UnavailableError: it cannot be written, and nobody can know whether it is there.
+        """
+        done = 0
         try:
-            done = 0
             while done < len(line):
                 done += os.pwrite(self._fd, line[done:], self._length_bytes + done)
             os.fsync(self._fd)
-        except OSError:
+        except OSError as why:
             self._has_rest = True
-            os.ftruncate(self._fd, self._length_bytes)
-            self._has_rest = False
+            try:
+                os.ftruncate(self._fd, self._length_bytes)
+                self._has_rest = False
+                os.fsync(self._fd)
+            except OSError as error:
+                if done == len(line):
+                    raise UnavailableError(
+                        f"{self._path}: a record cannot be written: {why.strerror or why}; nor can it be "
+                        f"taken back ({error.strerror or error}), so it may be there all the same: look with "
+                        "`inspectd audit` once the disk is mended"
+                    ) from error
             raise
