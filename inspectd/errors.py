@@ -1,13 +1,23 @@
 """Errors for people, in a few kinds, each with its exit code.
 
 A right that is missing ends with 3 whatever it was missing for: what is there may be as it should be, and
-whoever gives the right has nothing else to mend. It shows by the system's error that one was raised from.
+whoever gives the right has nothing else to mend. So does a disk that fails, or a lack of memory or of
+descriptors: it may be over in a moment, and with 2 no service is tried again. Both show by the system's error
+that one was raised from.
 """
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+_FOR_NOW: Final = {
+    errno.EIO, errno.EREMOTEIO, errno.EUCLEAN, errno.EBADMSG,  # the disk, or what lies on it, is damaged
+    errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ENODEV,  # a server of files is gone, or a disk is
+    errno.ENOMEM, errno.EMFILE, errno.ENFILE,
+}  # fmt: skip
+"""What the system says where nothing is wrong with the path, nor with what should be there."""
 
 
 class ExitCode(IntEnum):
@@ -19,20 +29,20 @@ class ExitCode(IntEnum):
     BAD_INPUT = 2
     """A file, an option or a bank is wrong; the message names it and what was expected."""
     UNAVAILABLE = 3
-    """A resource is unavailable: port in use, directory not writable, device missing or its memory full; or a
-    right is missing, as to read a file or to listen on a port below 1024."""
+    """A resource is unavailable: port in use, directory not writable, device missing or its memory full, disk
+    that fails; or a right is missing, as to read a file or to listen on a port below 1024."""
 
 
 class InspectdError(Exception):
     """Base of every error that is shown to a person as one message, without a traceback."""
 
     kind_code: ClassVar[ExitCode] = ExitCode.FAILED
-    """Exit code of this kind, where no right is missing."""
+    """Exit code of this kind, where no right is missing and no disk fails."""
 
     @property
     def exit_code(self) -> ExitCode:
         """With which the program ends that shows it."""
-        return ExitCode.UNAVAILABLE if _is_of_missing_rights(self) else self.kind_code
+        return ExitCode.UNAVAILABLE if _is_of_the_machine(self) else self.kind_code
 
 
 class InputError(InspectdError):
@@ -80,8 +90,11 @@ def error_of(code: int, text: str) -> InspectdError:
     return next(kinds, InspectdError)(text)
 
 
-def _is_of_missing_rights(error: BaseException | None) -> bool:
-    """Whether it was raised from the system's word that this user may not do something."""
+def _is_of_the_machine(error: BaseException | None) -> bool:
+    """Whether it was raised from the system's word that this user may not do something, or that it fails."""
     while error is not None and not isinstance(error, PermissionError):
+        # Of kinds of other modules, such as TLS's, the number means something else.
+        if type(error) is OSError and error.errno in _FOR_NOW:
+            return True
         error = error.__cause__
     return error is not None

@@ -366,7 +366,7 @@ def record_missing_checks(audit: Path, golden: Path) -> None:
     """Record the newest checks of `golden.jsonl` up to the first one that is recorded.
 
     Raises:
-        InputError: a file cannot be read, or a record was altered.
+        InputError: `golden` is no regular file, or a record was altered.
         UnavailableError: a file cannot be read or written now.
     """
     known = {

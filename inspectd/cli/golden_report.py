@@ -31,7 +31,8 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         ConfigError: the configuration file cannot be used.
-        InputError: the record cannot be read, or has no check.
+        InputError: the record is no file, or has no check.
+        UnavailableError: it cannot be read now.
         UnavailableError: the page cannot be written.
     """
     settings = config.load(arguments.config)

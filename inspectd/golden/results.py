@@ -17,7 +17,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import UnavailableError
 from inspectd.files import open_regular, sync_folder
 from inspectd.golden.schedule import GoldenPast
 from inspectd.wire.golden import GoldenOutcome, GoldenShowing
@@ -161,7 +161,8 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
     """Read the file, or of a very long one its end; a file that is not there has no lines.
 
     Raises:
-        InputError: it cannot be read, or is no regular file.
+        InputError: it is no regular file.
+        UnavailableError: it cannot be read now.
     """
     try:
         with open_regular(path) as file:
@@ -185,7 +186,7 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
     except FileNotFoundError:
         return GoldenLines([], 0, 0, 0)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror or error}") from error
     return GoldenLines(found, unreadable, unbelieved, left_out)
 
 
@@ -198,7 +199,8 @@ def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
     """The last checks of the file, the newest first, each with the SHA-256 of its line as it stands there.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: it is no regular file.
+        UnavailableError: it cannot be read now.
     """
     try:
         with open_regular(path) as file:
@@ -208,7 +210,7 @@ def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror or error}") from error
     checks = [
         (hashlib.sha256(data[:-1]).hexdigest(), line)
         for data in read

@@ -1,8 +1,11 @@
-"""A right that is missing ends every command with 3, whatever it is missing for."""
+"""A right that is missing, or a disk that fails, ends every command with 3, whatever it is for."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,3 +110,32 @@ def test_a_right_that_is_missing_ends_every_command_with_3(place: Path) -> None:
         place,
     )
     assert {command: said for command, (code, said) in found.items() if code != ExitCode.UNAVAILABLE} == {}
+
+
+FAILS = Path("/proc/self/mem")
+"""A regular file whose first bytes cannot be read: Input/output error."""
+
+
+def test_a_disk_that_fails_ends_a_start_with_3(tmp_path: Path) -> None:
+    text = settings("stub.bank", camera_table("cam", tmp_path))
+    parts = '[[golden.parts]]\nname = "a"\nrecipe = "cell"\nexpect = "pass"\ncameras = ["cam"]\n'
+    (tmp_path / "golden.jsonl").symlink_to("golden.jsonl")
+    (tmp_path / "golden.toml").write_text(text + parts)
+    (tmp_path / "keys.toml").write_text(f'{text}[security]\nkeys_dir = "{tmp_path}"\n')
+    (tmp_path / "server.key_secret").symlink_to(FAILS)
+    commands = [
+        f"run {FAILS}",
+        f"run {tmp_path}/golden.toml",
+        f"run {tmp_path}/keys.toml",
+        f"page --config {FAILS}",
+        f"forward --config {FAILS}",
+        f"gateway modbus --config {FAILS}",
+        f"teach list --config {FAILS}",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", _CODES, json.dumps([command.split() for command in commands])],
+        env={**os.environ, "STATE_DIRECTORY": str(tmp_path), "RUNTIME_DIRECTORY": str(tmp_path / "run")},
+        capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    for command, (code, said) in json.loads(done.stdout).items():
+        assert (code, "cannot be read" in said) == (ExitCode.UNAVAILABLE, True), (command, said)
