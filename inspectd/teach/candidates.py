@@ -21,7 +21,7 @@ from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.image_lists import ImageList, read_list
-from inspectd.teach.place import TeachPlace
+from inspectd.teach.place import LONG_WORK_SECONDS, TeachPlace
 from inspectd.teach.roles import Person
 from inspectd.teach.sealed import read_sealed, seal_of, write_sealed
 
@@ -138,13 +138,14 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, bank: BankFile, pers
 
     What counts is a file that has its record. Whatever ends this in between leaves what was there: of a new
     candidate a file that no record names, of one that is built again the file of before, whose record stays.
+    A command that is at work is waited for: the build took longer.
 
     Raises:
         InputError: the audit file was altered.
-        UnavailableError: it cannot be written, or another command is at work.
+        UnavailableError: it cannot be written, or another command is at work for minutes.
     """
     what, path = candidate_object(candidate.bank_sha256), _facts(place, candidate.bank_sha256)
-    with _written(place, bank) as written, place.alone():
+    with _written(place, bank) as written, place.alone(LONG_WORK_SECONDS):
         path.parent.mkdir(mode=0o755, exist_ok=True)
         written.replace(path.with_name(BANK))
         is_known = any(

@@ -25,7 +25,7 @@ from inspectd.bank.progress import Progress
 from inspectd.errors import BankError, InputError
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.kept_parts import digest_of
-from inspectd.teach.place import TeachPlace
+from inspectd.teach.place import LONG_WORK_SECONDS, TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
@@ -152,7 +152,7 @@ def adopt(
             files[digest] = (place.images.keep_file(image), image.name.encode(errors="replace").decode())
         progress("images", done, len(images))
     found = list_of(bank, files)
-    with place.alone():
+    with place.alone(LONG_WORK_SECONDS):
         keep_list(place, found)
         place.record(f"bank {bank.sha256}", f"kept {len(found.images)} images", person)
     return found

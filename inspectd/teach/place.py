@@ -30,6 +30,9 @@ from inspectd.wire import Verdict
 
 _TICKS_NS: Final = 50_000_000
 """Longer than a tick of any file system's clock."""
+LONG_WORK_SECONDS: Final = 300.0
+"""So long what took minutes to compute waits to be kept: for an answer, or an approval that copies a bank."""
+_LOOK_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,11 @@ class TeachPlace:
         return ImageStore(self.root / "shown")
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, wait_seconds: float = 0.0) -> Iterator[None]:
         """Let no other command change cases or signatures meanwhile.
+
+        Args:
+            wait_seconds: longest wait for one that does: who was asked for an answer is told at once instead.
 
         Raises:
             UnavailableError: one does, or the folder cannot be written.
@@ -76,7 +82,7 @@ class TeachPlace:
         except OSError as error:
             raise UnavailableError(f"{self.root}: cannot be used: {error.strerror or error}") from error
         try:
-            _lock(descriptor, self.root)
+            _lock(descriptor, self.root, wait_seconds)
             yield
         finally:
             os.close(descriptor)
@@ -126,8 +132,16 @@ def _kept(audit: Path, _state: tuple[int, ...]) -> tuple[AuditRecord, ...]:
     return _verified(audit)
 
 
-def _lock(descriptor: int, root: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UnavailableError(f"{root}: another command is at work; try again") from error
+def _lock(descriptor: int, root: Path, wait_seconds: float) -> None:
+    until = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() >= until:
+                raise UnavailableError(f"{root}: another command is at work; try again") from error
+        except OSError as error:
+            raise UnavailableError(f"{root}: cannot be used: {error.strerror or error}") from error
+        else:
+            return
+        time.sleep(_LOOK_SECONDS)

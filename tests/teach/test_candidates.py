@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import ItemsView
+from contextlib import ExitStack
 from pathlib import Path
+from threading import Timer
 
 import cv2
 import msgspec
@@ -220,6 +222,18 @@ def test_while_a_candidates_bank_is_written_people_answer_and_nobody_removes_it(
     assert looked
     assert list(folder.parent.iterdir()) == [folder]
     assert find_candidate(line.place, bank.sha256) == (candidate, folder)
+
+
+def test_a_build_that_is_done_waits_for_the_answer_that_somebody_gives(adopted: TaughtLine) -> None:
+    line = adopted
+    teach(line, [GOOD[0]])
+    candidate, folder = find_candidate(line.place, build(line).bank_sha256)
+    bank, records = read_bank(folder / BANK), len(line.place.records())
+    answer = ExitStack()
+    answer.enter_context(line.place.alone())
+    Timer(0.3, answer.close).start()
+    keep_candidate(line.place, candidate, bank, ENGINEER)
+    assert len(line.place.records()) == records + 1
 
 
 def test_what_is_known_later_needs_another_report(adopted: TaughtLine) -> None:
