@@ -238,7 +238,9 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
             # A pass that was not on the disk did not count.
             if found is not None and (found[1] == GoldenOutcome.FAILED or record.result == DONE):
                 recorded.setdefault(found[3], record)
-                newest.setdefault(found[2], (found[1], found[3], record.utc_ns))
+                # A pass that was made up for may have come before a failure that was recorded at once.
+                if found[1] == GoldenOutcome.FAILED or record.door != _START:
+                    newest.setdefault(found[2], (found[1], found[3], record.utc_ns))
             elif found is not None:
                 refused.add(found[3])
     except InputError:
@@ -248,7 +250,8 @@ def past_by_audit(audit: Path, golden: GoldenLines) -> OfAudit:
     later = {
         check.recipe_sha256: check.utc_ns
         for digest, check in digests.items()
-        if check.outcome is GoldenOutcome.PASSED and digest not in recorded
+        if check.outcome is GoldenOutcome.PASSED
+        and (digest not in recorded or recorded[digest].door == _START)
     }
     past = past_of(golden.lines, golden.unbelieved)
     if not is_whole:
@@ -363,22 +366,25 @@ def _is_alike(old: str | None, new: str | None) -> bool:
 
 
 def record_missing_checks(audit: Path, golden: Path) -> None:
-    """Record the newest checks of `golden.jsonl` up to the first one that is recorded.
+    """Record those of the newest checks of `golden.jsonl` that are not, also between others that are.
 
     Raises:
         InputError: `golden` is no regular file, or a record was altered.
         UnavailableError: a file cannot be read or written now.
     """
+    records = list(islice(newest_first(audit), _MOST_RECORDS))
     known = {
         found[1]
-        for record in islice(newest_first(audit), _MOST_RECORDS)
+        for record in records
         if record.action is AuditAction.GOLDEN and (found := _LINE.search(record.new or ""))
     }
-    missing = []
-    for digest, result in newest_checks(golden, _MOST_CHECKS):
-        if digest in known:
-            break
-        missing.append(result)
+    # What is older may have a record that lies too far back.
+    since_ns = records[-1].utc_ns if len(records) == _MOST_RECORDS else 0
+    missing = [
+        result
+        for digest, result in newest_checks(golden, _MOST_CHECKS)
+        if result.utc_ns >= since_ns and not known & {digest, digest_of(result)}
+    ]
     for result in reversed(missing):
         why = "; ".join(["recorded at the next start", *result.problems])
         append_record(audit, check_entry(result, _START, None, why))

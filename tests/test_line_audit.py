@@ -62,6 +62,21 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
     assert late.why == "recorded at the next start; crack-1 on side: pass"
 
 
+def test_a_check_between_others_that_are_recorded_is_made_up_for_too(files, monkeypatch):
+    log, golden = files
+    for number in range(1, 4):
+        result = check(number, GoldenOutcome.FAILED if number == 2 else GoldenOutcome.PASSED)
+        append_line(golden, result)
+        if number != 2:
+            append_record(log, check_entry(result, "local", "due", ""))
+    for _ in range(2):
+        record_missing_checks(log, golden)
+        assert [record.new.rpartition("-")[2] for record in audit.read(log)] == ["1", "3", "2"]
+    monkeypatch.setattr(line_audit, "_MOST_RECORDS", 2)  # nobody knows whether the first one is recorded
+    record_missing_checks(log, golden)
+    assert len(list(audit.read(log))) == 3
+
+
 def lost(log: Path, *checks: CheckResult) -> set[str]:
     return past_by_audit(log, GoldenLines(list(checks), 0, 0, 0)).lost
 
@@ -105,6 +120,16 @@ def test_a_pass_that_the_audit_file_says_is_not_in_the_file_counts_no_more_where
         for unbelieved in (0, 1):
             assert past_by_audit(log, GoldenLines(lines, 0, unbelieved, 0)).past == {"cd" * 32: past}
     assert lost(log, passed) == {"cd" * 32}
+
+
+def test_a_pass_that_was_made_up_for_later_hides_no_failure_that_only_the_audit_file_has(files):
+    log, _ = files
+    before, after = check(1), msgspec.structs.replace(check(3), utc_ns=2**62)
+    append_record(log, check_entry(check(2, GoldenOutcome.FAILED), "local", "due", ""))
+    for made_up in (before, after):
+        append_record(log, check_entry(made_up, "start", None, "recorded at the next start"))
+    assert lost(log, before) == {"cd" * 32}
+    assert lost(log, before, after) == set()
 
 
 def test_no_pass_counts_that_an_altered_record_may_hide_a_failure_of(files):
