@@ -11,9 +11,10 @@ from inspectd import config
 from inspectd.cli.recipe_common import state_place
 from inspectd.errors import UnavailableError
 from inspectd.ipc.runtime_dir import RuntimeDir
-from inspectd.ipc.state_hold import StateHold
+from inspectd.ipc.state_hold import HoldUnknownError, StateHold
 
 _RUNS: Final = "(a running line holds its cameras: stop it first)"
+_UNSEEN: Final = "(so this user cannot see whether the line runs: do this as the line's user, or as root)"
 
 
 @contextlib.contextmanager
@@ -26,7 +27,7 @@ def stopped_line(settings: config.Config, file: Path, *, needed: bool) -> Iterat
         needed: make the directory where it is not there.
 
     Raises:
-        UnavailableError: the line runs.
+        UnavailableError: the line runs, or this user cannot see whether it does.
     """
     runtime = settings.runtime_path
     with contextlib.ExitStack() as stack:
@@ -34,6 +35,8 @@ def stopped_line(settings: config.Config, file: Path, *, needed: bool) -> Iterat
             if needed or runtime.exists():
                 stack.enter_context(RuntimeDir(runtime))
             stack.enter_context(_state_of(settings, file))
+        except HoldUnknownError as error:
+            raise UnavailableError(f"{error} {_UNSEEN}") from error
         except UnavailableError as error:
             raise UnavailableError(f"{error} {_RUNS}") from error
         yield runtime

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import logging
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from inspectd.errors import UnavailableError
+from inspectd.log import event
 
 FILE: Final = ".hold"
+_FLAGS: Final = os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+
+_log: Final = logging.getLogger(__name__)
+
+
+class HoldUnknownError(UnavailableError):
+    """Nobody can see whether a folder is held."""
 
 
 class StateHold:
@@ -18,7 +28,7 @@ class StateHold:
 
     The runtime directory is no proof alone: it may be swept away under a line that runs, as cleaners of
     temporary files do, and whoever makes it anew has it. A folder in which no file can be had, as it is
-    read-only or full, is held by nobody: the line runs without one, and says so.
+    read-only or full, is held by nobody: the line runs without one, and its log says so (`state_not_held`).
     """
 
     def __init__(self, path: Path, refusal: str, *, is_made: bool = True) -> None:
@@ -27,7 +37,8 @@ class StateHold:
         Args:
             path: of the folder.
             refusal: says in words that another one holds it.
-            is_made: make the folder and the file where they are not there; else nobody holds them.
+            is_made: make the folder and the file where they are not there; else nobody holds them, and what
+                cannot be seen is refused.
         """
         self._path = path
         self._refusal = refusal
@@ -38,6 +49,7 @@ class StateHold:
         """Lock it.
 
         Raises:
+            HoldUnknownError: whether another one holds it cannot be seen, and the file is not to be made.
             UnavailableError: another one holds it.
         """
         try:
@@ -46,21 +58,32 @@ class StateHold:
         except BlockingIOError as error:
             self._close()
             raise UnavailableError(self._refusal) from error
-        except OSError:
+        except OSError as error:
             self._close()
+            file, why = self._path / FILE, error.strerror or error
+            if self._is_made:
+                detail = f"{file}: cannot be locked: {why}; nothing keeps a second process from {self._path}"
+                event(_log, logging.WARNING, "state_not_held", detail=detail)
+            elif not isinstance(error, FileNotFoundError | NotADirectoryError):
+                raise HoldUnknownError(f"{file}: cannot be locked: {why}") from error
 
     def _open(self) -> int:
-        """Open the file to read, which is enough to lock it: another user may have made it."""
-        flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+        file = self._path / FILE
         try:
-            return os.open(self._path / FILE, flags)
+            return _opened(file)
         except FileNotFoundError:
             if not self._is_made:
                 raise
         self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(self._path / FILE, flags | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644)
+        except FileExistsError:  # another user made it just now
+            return _opened(file)
         try:
             os.fchmod(descriptor, 0o644)  # whatever the umask: what root's command made the line has to open
+            if os.geteuid() == 0:
+                folder = self._path.stat()
+                os.fchown(descriptor, folder.st_uid, folder.st_gid)
         except OSError:
             os.close(descriptor)
             raise
@@ -76,3 +99,13 @@ class StateHold:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
+
+
+def _opened(file: Path) -> int:
+    """Open it to write, which a lock over NFS needs, or else to read: another user may have made it."""
+    try:
+        return os.open(file, os.O_RDWR | _FLAGS)
+    except OSError as error:
+        if error.errno not in {errno.EACCES, errno.EROFS}:
+            raise
+        return os.open(file, os.O_RDONLY | _FLAGS)

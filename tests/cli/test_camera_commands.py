@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 import threading
 from typing import NamedTuple
@@ -14,6 +15,7 @@ import pytest
 from support.disks import needs_root, tmpfs
 from support.gentl_camera import GentlCamera
 from support.mjpeg_camera import MjpegCamera, stamped
+from support.ordinary import run_without_rights
 from support.pictures import noise, write_images
 from support.ports import free_port
 from support.rtsp_refusal import RtspRefusal
@@ -147,6 +149,28 @@ def test_a_line_whose_sockets_were_removed_keeps_its_cameras_too(camera, configu
             done = camera(*words, "--config", file)
             assert done.returncode == 3
             assert f"another inspectd uses {state} (a running line holds its cameras" in done.stderr
+
+
+_PROBE = """
+import sys
+from inspectd.cli import main
+
+sys.stderr = sys.stdout
+print(main(["camera", "probe", "cam", "--config", sys.argv[1]]))
+"""
+
+
+@needs_root
+def test_who_cannot_see_whether_the_line_runs_is_told_so(configured, tmp_path, monkeypatch):
+    state = tmp_path / "state"
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    file = configured("http://127.0.0.1:9/")
+    with StateHold(state, ""):
+        state.chmod(0o700)
+        os.chown(state, 65534, 65534)
+        said = run_without_rights(_PROBE, file)
+    assert "cannot be locked: Permission denied (so this user cannot see whether the line runs: do " in said
+    assert said.endswith("3\n")
 
 
 def test_only_whole_frames_are_recorded_and_the_others_are_counted(camera, configured, tmp_path):
