@@ -41,7 +41,7 @@ class MeantAsker:
         self._emit = emit
         self._clock = clock
         self._again_ns: int | None = None
-        self._is_told = False
+        self._told: set[str] = set()
 
     @property
     def is_waiting(self) -> bool:
@@ -73,9 +73,12 @@ class MeantAsker:
             self._tell(error, "")
 
     def _tell(self, problem: InspectdError, yet: str) -> None:
-        """Once: who waits for a recipe to be prepared is not to take it for the answer."""
-        if not self._is_told:
-            self._is_told = True
+        """Once, and once more where it was promised to ask again and nobody does any longer.
+
+        Not each time: who waits for a recipe to be prepared is not to take it for the answer.
+        """
+        if yet not in self._told:
+            self._told.add(yet)
             what = f"which version of each recipe was in force last is not known{yet}"
             detail = f"{what}, so name versions, or put the version in force once: {problem}"
             self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])

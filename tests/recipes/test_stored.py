@@ -244,6 +244,38 @@ def test_a_disk_that_does_not_say_at_the_start_what_an_id_means_is_asked_again(
     clerk.close()
 
 
+def test_that_nobody_asks_any_more_what_an_id_means_is_told_who_was_promised_it(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    add_recipe(state, "a", 1, {"cam": 0.7})
+    for _ in range(2):
+        records.record(ASKED, records.file, records.read("a", 1))
+    audit, away = state / "audit.jsonl", state / "away"
+    audit.rename(away)
+    audit.symlink_to(audit)  # nothing can be opened there
+    told, now, clerk = [], [0], DiskClerk()
+    anew = RecipeRecords(config.load(tmp_path / "line.toml"), state)
+    asker = MeantAsker(
+        RecipeBook(records.file), anew, clerk, lambda *_, detail="", **__: told.append(detail), lambda: now[0]
+    )
+
+    def answered() -> None:
+        assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+        clerk.take_answers()
+
+    asker.ask()
+    answered()
+    audit.unlink()
+    audit.write_bytes(away.read_bytes().replace(b"file@0", b"filo@0", 1))  # that record was altered
+    now[0] = 60 * 10**9
+    asker.ask_again(now[0])
+    answered()
+    assert not asker.is_waiting
+    clerk.close()
+    assert ["asked again" in detail for detail in told] == [True, False]
+
+
 def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_path: Path) -> None:
     store = tmp_path / "state" / "recipes"
     a, b = records.read("a", 1), records.read("b", 1)
