@@ -95,7 +95,7 @@ class TeachJobs:
 
         Raises:
             InputError: another one is under way.
-            UnavailableError: it cannot be written that it began.
+            UnavailableError: it cannot be written that it began, or no thread can be had to follow it.
             InspectdError: the process cannot be started.
         """
         with self._lock:
@@ -121,10 +121,19 @@ class TeachJobs:
                 self._end("failed", f"its process cannot be started: {error.strerror or error}")
                 raise InspectdError(f"{self._command[0]}: cannot be started: {error}") from error
             # It ends with the desk: it waits for the end of its standard input.
-            self._follower = threading.Thread(
-                target=self._follow, args=(self._child, order, work), name="job"
-            )
-            self._follower.start()
+            follower = threading.Thread(target=self._follow, args=(self._child, order, work), name="job")
+            try:
+                follower.start()
+            except RuntimeError as error:
+                _kill(self._child)
+                self._child.communicate()
+                shutil.rmtree(work, ignore_errors=True)
+                self._end("failed", f"nothing can follow its process: {error}")
+                raise UnavailableError(
+                    f"{about}: cannot be begun: {error}; the desk's machine is at its limit of threads or "
+                    "memory, try again later"
+                ) from error
+            self._follower = follower
             return self._current()
 
     def cancel(self, began_ms: int) -> None:

@@ -37,6 +37,7 @@ from inspectd.teach.desk_messages import (
 )
 from inspectd.teach.desk_server import DeskServer
 from inspectd.teach.jobs import JobOrder, TeachJobs
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.wire import Evaluation
 
 GOOD = cells(defective=False)[40:]
@@ -166,6 +167,22 @@ def test_a_job_is_gone_when_it_is_cancelled(tmp_path: Path) -> None:
     assert child is not None
     jobs.cancel(0)
     assert child.poll() is not None
+
+
+def test_a_job_that_no_thread_can_follow_is_over_and_the_next_one_begins(tmp_path: Path) -> None:
+    jobs = TeachJobs(tmp_path, [sys.executable, "-c", SLOW], lambda: 0)
+    order = JobOrder("build", "eva", "engineer", "page", "")
+    before = threading.stack_size(2**47)  # more than a process has room for
+    try:
+        with pytest.raises(UnavailableError, match="cells, top: cannot be begun: can't start new thread"):
+            jobs.begin(order, "cells, top")
+    finally:
+        threading.stack_size(before)
+    assert (jobs.job.state, list((tmp_path / "job").iterdir())) == ("failed", [])
+    with pytest.raises(TeachRefusedError, match="nothing is under way"):
+        jobs.cancel(0)
+    assert jobs.begin(order, "cells, top").state == "running"
+    jobs.close()
 
 
 def test_a_job_leaves_no_temporary_files_however_it_ends(tmp_path: Path) -> None:
