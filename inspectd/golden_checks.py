@@ -86,8 +86,8 @@ class GoldenChecks:
         clock: monotonic, in nanoseconds.
 
     Raises:
-        InputError: the record of earlier checks cannot be read.
-        UnavailableError: the audit file cannot be read now.
+        InputError: the record of earlier checks is no file.
+        UnavailableError: it or the audit file cannot be read now.
     """
 
     def __init__(

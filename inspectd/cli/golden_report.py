@@ -32,8 +32,7 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: the configuration file cannot be used.
         InputError: the record is no file, or has no check.
-        UnavailableError: it cannot be read now.
-        UnavailableError: the page cannot be written.
+        UnavailableError: it cannot be read now, or the page cannot be written.
     """
     settings = config.load(arguments.config)
     path = settings.state_path / FILE_NAME
