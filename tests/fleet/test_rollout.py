@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -11,16 +12,17 @@ from typing import Any
 
 import msgspec
 import pytest
+from nats.js import api
 from support.agents import PLANT, Signers, know_banks, line_settings, make_recipe, publish, report, tell
 from support.daemon import camera_table, settings
 from support.nats_cluster import NatsCluster
 from support.orders import an_order
 
-from inspectd.fleet.agent.order import Band, Wave, decode_signed
+from inspectd.fleet.agent.order import Band, SignedOrder, Wave, canonical, decode_signed
 from inspectd.fleet.agent.publisher import desired
-from inspectd.fleet.agent.report import AgentState, FleetReport
+from inspectd.fleet.agent.report import AgentState, FleetReport, encode
 from inspectd.fleet.agent.rollout import Rollout, Seen, Step, decide, what_runs_where
-from inspectd.fleet.servers import Servers
+from inspectd.fleet.servers import NotThereError, Servers
 
 ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
 MINUTE_NS = 60 * 10**9
@@ -97,6 +99,45 @@ def test_a_line_that_is_not_well_stops_it(line: Seen, words: str) -> None:
 def test_a_share_of_few_verdicts_stops_nothing() -> None:
     few = says(verdicts={"fail": 20}, reject_share=1.0)
     assert decided(few, says())[0] is Step.WAIT
+
+
+class Answers:
+    """Servers of the plant, of which some lag: what each says of a line's reports, in turn."""
+
+    def __init__(self, signed: SignedOrder, report: FleetReport) -> None:
+        self.js, self.numbers = self, iter(())
+        self._signed, self._report = msgspec.json.encode(signed), encode(report)
+
+    async def asked(self, answer: Any) -> Any:
+        return await answer
+
+    async def get_last_msg(self, stream: str, subject: str, *, direct: bool = False) -> api.RawStreamMsg:
+        if stream.startswith("R+"):
+            return api.RawStreamMsg(seq=next(self.numbers), data=self._report)
+        if subject.startswith("fleet1.test.desired."):
+            return api.RawStreamMsg(seq=1, data=self._signed)
+        raise NotThereError(subject)
+
+
+def test_what_servers_that_lag_still_have_of_a_dead_line_is_no_sign_of_life() -> None:
+    signed = SignedOrder(canonical(msgspec.structs.replace(ORDER, waves=(Wave(lines=("a",)),))))
+    report = says(minutes=61, offered_sha256=signed.sha256).report
+    minutes = [0.0]
+
+    def looks(*numbers: int) -> list[str]:
+        """What is decided, at looks a minute apart, while the servers have reports of these numbers."""
+        servers, mine = Answers(signed, report), Rollout(signed, lambda: 60 * minutes[0])
+        servers.numbers, found = iter(numbers), []
+        for _ in numbers:
+            found.append(asyncio.run(mine.look(servers)))  # type: ignore[arg-type]
+            minutes[0] += 1
+        return [decision.text for decision in found]
+
+    for one, other, third in ((10, 9, 9), (9, 10, 9), (8, 9, 10)):
+        said = looks(*[one, other, third] * 3)
+        assert {text for text in said if "nothing for" not in text} == {"wave 1 of 1: a was not heard of yet"}
+        assert "a: has said nothing for" in said[-1]
+    assert looks(7, 8, 9, 10)[-1] == "every line runs it, and was watched"
 
 
 def rollout(cluster: NatsCluster, order: Path, *more: str) -> subprocess.Popen[str]:

@@ -29,6 +29,9 @@ from inspectd.fleet.servers import NotThereError, Servers
 
 _MINUTE_NS: Final = 60e9
 _MINUTE_SECONDS: Final = 60.0
+_SERVERS: Final = 3
+"""Any of them answers, and one that lags has older reports: those of a dead line can seem to be newer, but
+less often than there are servers."""
 
 
 class Step(StrEnum):
@@ -56,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
         is_told: the order is what it was told last.
         told_other: it was told something else since, of this serial number or a higher one.
         report: the last one; None: there is none.
-        silent_seconds: so long no other came, as far as this program saw.
+        silent_seconds: so long no newer one came, as far as this program saw.
         is_heard: it came since this program looks, and since the line was told: an older one may be the last
             word of a line that is dead since.
         told_number: of what it was told last, in the stream; 0: nothing.
@@ -68,6 +71,22 @@ class Seen(msgspec.Struct, frozen=True):
     silent_seconds: float
     is_heard: bool = True
     told_number: int = 0
+
+
+class _Heard(msgspec.Struct, frozen=True):
+    """What a line said last, as far as this program saw.
+
+    Attributes:
+        number: of its newest report, in the stream; 0: there is none.
+        report: that report.
+        at: when it was first seen, or the line told, by this program's clock.
+        newer: so many came, each newer than all before, since this program looks or the line was told.
+    """
+
+    number: int
+    report: FleetReport | None
+    at: float
+    newer: int = 0
 
 
 class RolloutRecord(
@@ -196,7 +215,7 @@ class Rollout:
         """What is known of each line, by the last look."""
         self._signed, self._clock = signed, clock
         self._names = PlantNames(self.order.plant)
-        self._heard: dict[str, tuple[int, float, bool]] = {}
+        self._heard: dict[str, _Heard] = {}
 
     async def stopped(self, servers: Servers) -> str | None:
         """Why it was stopped before; None: it was not.
@@ -249,19 +268,28 @@ class Rollout:
         """
         for line in lines:
             after = self.seen[line].told_number if line in self.seen else 0
-            self._heard.pop(line, None)
             if not await desire(servers, self._names, line, self._signed, after=after):
                 return
+            if (heard := self._heard.get(line)) is not None:
+                self._heard[line] = msgspec.structs.replace(heard, at=self._clock(), newer=0)
 
     async def _see(self, servers: Servers, line: str) -> Seen:
         number, data = await desired(servers, self._names, line) or (0, None)
         is_told, told_other = _told(data, self._signed, self.order.serial)
         found = await report_of(servers, LineNames(self.order.plant, line))
-        sequence, now = found[0] if found else 0, self._clock()
-        if self._heard.setdefault(line, (sequence, now, False))[0] != sequence:
-            self._heard[line] = sequence, now, True
-        _, heard_at, is_heard = self._heard[line]
-        return Seen(is_told, told_other, found[1] if found else None, now - heard_at, is_heard, number)
+        heard = self._newest(line, *(found or (0, None)))
+        return Seen(
+            is_told, told_other, heard.report, self._clock() - heard.at, heard.newer >= _SERVERS, number
+        )
+
+    def _newest(self, line: str, number: int, report: FleetReport | None) -> _Heard:
+        """What the line said last: a server that lags gives what was before, which is no sign of life."""
+        heard = self._heard.get(line)
+        if heard is None:
+            self._heard[line] = _Heard(number, report, self._clock())
+        elif number > heard.number:
+            self._heard[line] = _Heard(number, report, self._clock(), heard.newer + 1)
+        return self._heard[line]
 
 
 def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str]:
