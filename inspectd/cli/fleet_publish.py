@@ -109,9 +109,19 @@ async def _publish(door: ServersDoor, arguments: argparse.Namespace, order: Flee
 async def _desire(door: ServersDoor, signed: SignedOrder, order: FleetOrder, lines: list[str]) -> int:
     if others := [line for line in lines if line not in order.lines]:
         raise InputError(f"--line: {', '.join(others)}: not in the order, expected {', '.join(order.lines)}")
+    names = PlantNames(order.plant)
     async with door.connect() as servers:
-        for line in lines:
-            await publisher.desire(servers, PlantNames(order.plant), line, signed)
+        seen = {line: await publisher.desired(servers, names, line) or (0, None) for line in lines}
+        for line, (_, data) in seen.items():  # before any is told
+            _, other = publisher.told(data, signed, order.serial)
+            if other is not None:
+                raise InputError(
+                    f"{line}: was told order {other} by somebody else, and this one is {order.serial}: no "
+                    "line was told it; to go back, sign a new order with a higher serial number"
+                )
+        for line, (number, _) in seen.items():
+            if not await publisher.desire(servers, names, line, signed, after=number):
+                raise UnavailableError(f"{line}: was told something else meanwhile; say it again to see what")
             print(f"{line}: told order {order.serial}, {order.recipe}")
     return ExitCode.OK
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from support.agents import MadeRecipe, Signers, make_recipe, publish, tell
+from support.agents import MadeRecipe, Signers, make_recipe, publish, servers_file, tell
 from support.nats_cluster import NatsCluster
 
 from inspectd import cli
@@ -21,12 +21,7 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """What `inspectd fleet archives` says by a user's key, after its exit code."""
 
     def run(cluster: NatsCluster, user: str, *more: str) -> tuple[int, str]:
-        link = cluster.settings(user)
-        file = tmp_path / f"{user}.toml"
-        file.write_text(
-            f'[servers]\naddresses = {[*link.addresses]}\nca_file = "{link.ca_file}"\n'
-            f'seed_file = "{link.seed_file}"\n'
-        )
+        file = servers_file(cluster, user, tmp_path)
         capsys.readouterr()
         code = cli.main(["fleet", "archives", "--plant", "test", "--config", str(file), *more])
         words = capsys.readouterr()

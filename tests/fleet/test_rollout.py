@@ -13,7 +13,17 @@ from typing import Any
 import msgspec
 import pytest
 from nats.js import api
-from support.agents import PLANT, Signers, know_banks, line_settings, make_recipe, publish, report, tell
+from support.agents import (
+    PLANT,
+    Signers,
+    know_banks,
+    line_settings,
+    make_recipe,
+    publish,
+    report,
+    servers_file,
+    tell,
+)
 from support.daemon import camera_table, settings
 from support.nats_cluster import NatsCluster
 from support.orders import an_order
@@ -142,12 +152,7 @@ def test_what_servers_that_lag_still_have_of_a_dead_line_is_no_sign_of_life() ->
 
 def rollout(cluster: NatsCluster, order: Path, *more: str) -> subprocess.Popen[str]:
     """`inspectd fleet rollout` as a process."""
-    link = cluster.settings("publisher")
-    file = order.parent / "publish.toml"
-    file.write_text(
-        f'[servers]\naddresses = {[*link.addresses]}\nca_file = "{link.ca_file}"\n'
-        f'seed_file = "{link.seed_file}"\n'
-    )
+    file = servers_file(cluster, "publisher", order.parent)
     command = [sys.executable, "-m", "inspectd", "fleet", "rollout", str(order), "--config", str(file)]
     return subprocess.Popen(
         [*command, "--every", "0.5", *more], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

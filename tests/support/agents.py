@@ -139,6 +139,16 @@ def report(cluster: NatsCluster, line: str) -> FleetReport | None:
     return found[1] if found else None
 
 
+def servers_file(cluster: NatsCluster, user: str, folder: Path) -> Path:
+    """A file by which a user's commands reach the servers."""
+    link, file = cluster.settings(user), folder / f"{user}.toml"
+    file.write_text(
+        f'[servers]\naddresses = {[*link.addresses]}\nca_file = "{link.ca_file}"\n'
+        f'seed_file = "{link.seed_file}"\n'
+    )
+    return file
+
+
 class AgentProcess(ForwarderProcess):
     """An agent that runs until it is stopped."""
 

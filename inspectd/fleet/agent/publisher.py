@@ -13,7 +13,16 @@ from nats.js import api
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
-from inspectd.fleet.agent.order import CHUNK_BYTES, MOST_BYTES, MOST_CHUNKS, OrderedRecipe, SignedOrder
+from inspectd.fleet.agent.order import (
+    CHUNK_BYTES,
+    MOST_BYTES,
+    MOST_CHUNKS,
+    OrderedRecipe,
+    RefusedOrderError,
+    SignedOrder,
+    decode_order,
+    decode_signed,
+)
 from inspectd.fleet.agent.report import FleetReport
 from inspectd.fleet.agent.report import decode as decode_report
 from inspectd.fleet.names import LineNames, PlantNames
@@ -150,9 +159,7 @@ async def publish_chunks(
     return len(missing), total - len(missing)
 
 
-async def desire(
-    servers: Servers, names: PlantNames, line: str, signed: SignedOrder, *, after: int | None = None
-) -> bool:
+async def desire(servers: Servers, names: PlantNames, line: str, signed: SignedOrder, *, after: int) -> bool:
     """Tell a line what it should run. Who may, signs nothing: the line looks at the signatures.
 
     Args:
@@ -160,7 +167,7 @@ async def desire(
         names: of the plant.
         line: the line.
         signed: the order.
-        after: the number of what it was told last, as it was seen, 0 for nothing; None: whatever it was told.
+        after: the number of what it was told last, as it was seen, 0 for nothing.
 
     Returns:
         Whether it was told; it is not where something came after what was seen.
@@ -168,10 +175,11 @@ async def desire(
     Raises:
         ServersError: the servers do not take it.
     """
-    headers = None if after is None else {_AFTER: str(after)}
     body = msgspec.json.encode(signed)
     try:
-        await servers.asked(servers.js.publish(names.desired(line), body, timeout=10, headers=headers))
+        await servers.asked(
+            servers.js.publish(names.desired(line), body, timeout=10, headers={_AFTER: str(after)})
+        )
     except ServersError as error:
         if _OTHER_CAME not in str(error):
             raise
@@ -180,18 +188,39 @@ async def desire(
 
 
 async def desired(servers: Servers, names: PlantNames, line: str) -> tuple[int, bytes] | None:
-    """What a line was told last, and its number in the stream; None: nothing yet.
+    """What a line was told last, by the stream's leader, and its number in the stream; None: nothing yet.
 
     Raises:
         ServersError: the servers do not answer.
     """
     try:
-        found = await servers.asked(
-            servers.js.get_last_msg(names.desired_stream, names.desired(line), direct=True)
-        )
+        found = await servers.asked(servers.js.get_last_msg(names.desired_stream, names.desired(line)))
     except NotThereError:
         return None
     return found.seq or 0, found.data or b""
+
+
+def told(data: bytes | None, signed: SignedOrder, serial: int) -> tuple[bool, int | None]:
+    """What an entry for a line says.
+
+    Args:
+        data: the entry; None: the line was told nothing yet.
+        signed: an order that it may be told.
+        serial: of that order.
+
+    Returns:
+        Whether it is that order; and the serial number of another one, as high or higher, that it is.
+    """
+    if data is None:
+        return False, None
+    try:
+        other = decode_signed(data)
+        if other.text == signed.text:
+            return True, None
+        their = decode_order(other.text).serial
+    except RefusedOrderError:
+        return False, None
+    return False, their if their >= serial else None
 
 
 async def report_of(servers: Servers, names: LineNames) -> tuple[int, FleetReport] | None:

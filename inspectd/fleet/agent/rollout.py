@@ -17,12 +17,10 @@ import msgspec
 from inspectd.fleet.agent.order import (
     Band,
     FleetOrder,
-    RefusedOrderError,
     SignedOrder,
     decode_order,
-    decode_signed,
 )
-from inspectd.fleet.agent.publisher import desire, desired, report_of
+from inspectd.fleet.agent.publisher import desire, desired, report_of, told
 from inspectd.fleet.agent.report import AgentState, FleetReport
 from inspectd.fleet.names import LineNames, PlantNames
 from inspectd.fleet.servers import NotThereError, Servers
@@ -275,7 +273,7 @@ class Rollout:
 
     async def _see(self, servers: Servers, line: str) -> Seen:
         number, data = await desired(servers, self._names, line) or (0, None)
-        is_told, told_other = _told(data, self._signed, self.order.serial)
+        is_told, told_other = told(data, self._signed, self.order.serial)
         found = await report_of(servers, LineNames(self.order.plant, line))
         heard = self._newest(line, *(found or (0, None)))
         return Seen(
@@ -312,17 +310,3 @@ def what_runs_where(order: FleetOrder, seen: Mapping[str, Seen]) -> Iterator[str
             "names the archive of before, and `inspectd fleet desire` it; lines that still have that version "
             "fetch nothing. Or on one line, at once: `inspectd recipe rollback`"
         )
-
-
-def _told(data: bytes | None, signed: SignedOrder, serial: int) -> tuple[bool, int | None]:
-    """Whether a line was told this order; the serial number of another one that it was told instead."""
-    if data is None:
-        return False, None
-    try:
-        other = decode_signed(data)
-        if other.text == signed.text:
-            return True, None
-        their = decode_order(other.text).serial
-    except RefusedOrderError:
-        return False, None
-    return False, their if their >= serial else None
