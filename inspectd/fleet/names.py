@@ -125,9 +125,9 @@ class PlantNames(msgspec.Struct, frozen=True):
         """The subject of what a line should run."""
         return f"{self.base}.desired.{line}"
 
-    def rollout(self, serial: int) -> str:
-        """The subject of how the rollout of an order stands."""
-        return f"{self.base}.rollout.{serial}"
+    def rollout(self, sha256: str) -> str:
+        """The subject of how the rollout of the order of that digest stands."""
+        return f"{self.base}.rollout.{sha256}"
 
 
 def message_id(position: Position, *, is_repair: bool = False) -> str:

@@ -31,7 +31,7 @@ from support.orders import an_order
 from inspectd.fleet.agent.order import Band, SignedOrder, Wave, canonical, decode_signed
 from inspectd.fleet.agent.publisher import desired
 from inspectd.fleet.agent.report import AgentState, FleetReport, encode
-from inspectd.fleet.agent.rollout import Rollout, Seen, Step, decide, what_runs_where
+from inspectd.fleet.agent.rollout import Rollout, RolloutRecord, Seen, Step, decide, what_runs_where
 from inspectd.fleet.servers import NotThereError, Servers
 
 ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
@@ -230,6 +230,38 @@ def test_one_of_two_rollouts_that_stops_stops_both(two_lines, signers: Signers, 
     said, _ = running.communicate(timeout=60)
     assert running.returncode == 1, said
     assert "STOPPED: l1: was silent to another" in said
+
+
+@pytest.mark.system
+def test_what_was_stopped_stays_so_whatever_order_has_the_same_serial_number(
+    start_cluster, signers: Signers
+) -> None:
+    cluster = start_cluster(("l1", "l2"))
+    cluster.make_fleet_streams()
+    of_one, of_other = (
+        Rollout(signers.order(an_order().recipe, 7, line), time.monotonic) for line in ("l1", "l2")
+    )
+    order = signers.order(an_order().recipe, 8, "l1")
+    before = Rollout(order, time.monotonic)
+
+    def stops(mine: Rollout, *, is_stopped: bool = True) -> None:
+        why = f"{mine.order.lines[0]}: refuses"
+        cluster.as_user("publisher", lambda servers: mine.record(servers, is_stopped=is_stopped, why=why))
+
+    def why_stopped(mine: Rollout) -> str | None:
+        return cluster.as_user("publisher", mine.stopped)
+
+    stops(of_one)
+    assert (why_stopped(of_one), why_stopped(of_other)) == ("l1: refuses", None)
+    for _ in range(21):  # more than are kept of each
+        stops(of_other)
+    stops(of_other, is_stopped=False)
+    assert (why_stopped(of_one), why_stopped(of_other)) == ("l1: refuses", None)
+    old = msgspec.json.encode(RolloutRecord(order.sha256, is_stopped=True, why="by an earlier version"))
+    cluster.as_user("publisher", lambda servers: servers.js.publish(PLANT.rollout("8"), old))
+    assert why_stopped(before) == "by an earlier version"
+    stops(before, is_stopped=False)
+    assert why_stopped(before) is None
 
 
 @pytest.mark.system

@@ -221,13 +221,20 @@ class Rollout:
         Raises:
             ServersError: the servers do not answer.
         """
-        subject = self._names.rollout(self.order.serial)
+        # Under the serial number lies what an earlier version recorded: of the last order of the plant that
+        # has it, because each line has its own.
+        for name in (self._signed.sha256, str(self.order.serial)):
+            subject = self._names.rollout(name)
+            try:
+                found = await servers.asked(servers.js.get_last_msg(self._names.desired_stream, subject))
+            except NotThereError:
+                continue
+            return self._why_stopped(found.data or b"")
+        return None
+
+    def _why_stopped(self, data: bytes) -> str | None:
         try:
-            found = await servers.asked(servers.js.get_last_msg(self._names.desired_stream, subject))
-        except NotThereError:
-            return None
-        try:
-            record = msgspec.json.decode(found.data or b"", type=RolloutRecord)
+            record = msgspec.json.decode(data, type=RolloutRecord)
         except ValueError:
             return "something unreadable stands in its record"
         is_ours = record.order_sha256 == self._signed.sha256
@@ -240,7 +247,7 @@ class Rollout:
             ServersError: the servers do not take it.
         """
         record = RolloutRecord(self._signed.sha256, is_stopped, why[:1000])
-        subject = self._names.rollout(self.order.serial)
+        subject = self._names.rollout(self._signed.sha256)
         await servers.asked(servers.js.publish(subject, msgspec.json.encode(record)))
 
     async def look(self, servers: Servers) -> Decision:
