@@ -9,6 +9,7 @@ from support.daemon import camera_table, settings
 from support.hub_lines import publish as send
 from support.hub_lines import some
 
+from inspectd.fleet.forward import comparison as comparison_module
 from inspectd.fleet.forward.comparison import Comparison
 from inspectd.fleet.forward.line_side import distance
 from inspectd.fleet.servers import Servers
@@ -38,6 +39,27 @@ def test_verdicts_that_are_there_twice_hide_none_that_is_gone(
         return found
 
     assert cluster.as_user("line", compare) == [(2, 3), (2, 3)]
+
+
+def test_of_more_gaps_than_are_held_at_once_none_is_passed_over(
+    start_daemon, stub_bank, good_folder, cluster, monkeypatch
+) -> None:
+    monkeypatch.setattr(comparison_module, "_MOST_GAPS", 2)
+    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    daemon.until(lambda: len(daemon.reader.verdicts) > 12)
+    sockets = f"ipc://{daemon.runtime_dir}/verdicts.sock"
+    line = ForwardedLine(plant="test", name="other", verdicts=sockets)
+    items = sorted(daemon.reader.verdicts, key=lambda verdict: verdict.seq)[:13]
+    mine = Comparison(line, line.names)
+
+    async def compare(servers: Servers) -> tuple[list[int], int, int]:
+        await send(servers, line.names, [items[at] for at in (0, 2, 1, 4, 6, 8, 10, 12)])
+        await send(servers, line.names, [items[2]], is_repair=True)
+        found = [item.verdict.seq async for item in mine.missing(servers, await mine.spans(servers))]
+        return found, mine.gone, mine.doubles
+
+    seqs = [item.seq for item in items]
+    assert cluster.as_user("other", compare) == ([seqs[at] for at in (3, 5, 7, 9, 11)], 0, 1)
 
 
 def test_a_line_before_the_streams_last_epoch_is_behind_with_all_of_its_own(

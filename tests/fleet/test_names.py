@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from support.messages import verdict
 
-from inspectd.fleet.forward.comparison import gaps
 from inspectd.fleet.forward.extras import Allowance
 from inspectd.fleet.names import LineNames, message_id, position_of
 from inspectd.wire.sync import Position
@@ -58,11 +57,6 @@ def test_an_id_names_a_verdict_and_nothing_else_does() -> None:
         f"1:{'9' * 5000}",
     ):
         assert position_of(text) is None
-
-
-def test_gaps_are_what_lies_between() -> None:
-    assert [*gaps([1, 2, 5, 6, 8])] == [(3, 4), (7, 7)]
-    assert [*gaps([3, 1, 2])] == [*gaps([])] == [*gaps([4])] == []
 
 
 def test_heatmaps_beyond_the_bound_are_not_taken() -> None:

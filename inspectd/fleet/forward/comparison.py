@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -24,6 +25,8 @@ from inspectd.fleet.settings import ForwardedLine
 from inspectd.wire.sync import Position
 
 _AT_A_TIME: Final = 64
+_MOST_GAPS: Final = 100_000
+"""So many are held at once, of an epoch: some 20 MB."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,11 +54,65 @@ class _Searched(msgspec.Struct, frozen=True):
     doubles: int = 0
 
 
-def gaps(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """The first and last of each run of numbers that lies between numbers and is not among them."""
-    for before, after in pairwise(sorted(numbers)):
-        if after - before > 1:
-            yield before + 1, after - 1
+class Gaps:
+    """Which numbers between others were not read, of numbers that come in whatever order, also twice.
+
+    Holds the gaps alone. Of more than `most` it holds the first ones, and looks at no number behind them.
+
+    Args:
+        first: numbers below are not looked at.
+        last: likewise, above.
+        most: gaps that are held.
+    """
+
+    def __init__(self, first: int, last: int, most: int) -> None:
+        self.count = 0
+        """Numbers that were read, of all from `first` to `last`, each as often as it came."""
+        self.through = last
+        """The gaps up to here are held; where it is below the last, the next one begins right behind it."""
+        self._first, self._last, self._most = first, last, most
+        self._lowest: int | None = None
+        self._highest: int | None = None
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """The first and last number of each, in order."""
+        return zip(self._begins, self._ends, strict=True)
+
+    @property
+    def spanned(self) -> int:
+        """So many numbers lie from the lowest to the highest that was read, both included."""
+        if self._lowest is None or self._highest is None:
+            return 0
+        return self._highest - self._lowest + 1
+
+    def read(self, number: int) -> None:
+        """This number is there."""
+        if not self._first <= number <= self._last:
+            return
+        self.count += 1
+        if self._lowest is None or self._highest is None:
+            self._lowest = self._highest = number
+        elif number < self._lowest:
+            self._open(0, number + 1, self._lowest - 1)
+            self._lowest = number
+        elif number > self._highest:
+            self._open(len(self._begins), self._highest + 1, number - 1)
+            self._highest = number
+        elif (at := bisect_right(self._begins, number) - 1) >= 0 and number <= self._ends[at]:
+            begin, end = self._begins.pop(at), self._ends.pop(at)
+            self._open(at, number + 1, end)
+            self._open(at, begin, number - 1)
+
+    def _open(self, at: int, begin: int, end: int) -> None:
+        if begin > end or begin > self.through:
+            return
+        self._begins.insert(at, begin)
+        self._ends.insert(at, end)
+        if len(self._begins) > self._most:
+            self.through = self._begins.pop() - 1
+            self._ends.pop()
 
 
 class Comparison:
@@ -104,15 +161,21 @@ class Comparison:
         known = self._searched.get(span.epoch, _Searched())
         if span.missing == known.gone - known.doubles:
             return
-        seen = await self._numbers(servers, span)
-        twice = len(seen) - len(set(seen))
-        gone = 0
-        for first, last in gaps(seen):
-            found = 0
-            async for item in recorded(self._line, Position(span.epoch, first), Position(span.epoch, last)):
-                found += 1
-                yield item
-            gone += last - first + 1 - found
+        gone = lacking = 0
+        gaps = whole = await self._gaps(servers, span, 0)
+        while True:
+            for first, last in gaps:
+                found = 0
+                begin, end = Position(span.epoch, first), Position(span.epoch, last)
+                async for item in recorded(self._line, begin, end):
+                    found += 1
+                    yield item
+                lacking += last - first + 1
+                gone += last - first + 1 - found
+            if gaps.through >= span.last_seq:
+                break
+            gaps = await self._gaps(servers, span, gaps.through)  # the next ones
+        twice = whole.count - (whole.spanned - lacking)
         self._searched[span.epoch] = _Searched(gone, twice)
         log.event(
             _log, logging.WARNING, "epoch_searched", epoch=span.epoch, count=span.count,
@@ -158,18 +221,19 @@ class Comparison:
                 )
         return spans
 
-    async def _numbers(self, servers: Servers, span: EpochSpan) -> list[int]:
-        """The numbers of an epoch's verdicts that the stream's leader has, in the stream's order."""
+    async def _gaps(self, servers: Servers, span: EpochSpan, first: int) -> Gaps:
+        """Gaps in what the stream's leader has of an epoch, from one of its numbers on.
+
+        An epoch has millions of verdicts, so none of their numbers is kept.
+        """
         info = await servers.asked(servers.js.stream_info(self._names.stream))
-        found: list[int] = []
+        found = Gaps(first, span.last_seq, _MOST_GAPS)
         for begin in range(span.first_sequence, info.state.last_seq + 1, _AT_A_TIME):
             some = range(begin, min(begin + _AT_A_TIME, info.state.last_seq + 1))
             positions = await asyncio.gather(*(self._position(servers, sequence) for sequence in some))
-            found += [
-                position.seq
-                for position in positions
-                if position is not None and position.epoch == span.epoch and position.seq <= span.last_seq
-            ]
+            for position in positions:
+                if position is not None and position.epoch == span.epoch:
+                    found.read(position.seq)
         return found
 
     async def _position(self, servers: Servers, sequence: int) -> Position | None:
