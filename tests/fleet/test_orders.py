@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -143,15 +145,39 @@ def test_a_key_that_is_none_is_said(tmp_path, people) -> None:
         sign(SignedOrder(canonical(an_order())), "anna", wrong)
 
 
-def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(people, tmp_path) -> None:
-    first, second = (
-        msgspec.json.encode(signed_by(people, "anna", "otto", order=an_order(serial=serial)))
-        for serial in (7, 8)
-    )
-    signers = tuple(Signer(name=name, key=key) for name, key in trusted(people).items())
-    settings = AgentConfig(line=AgentLine(plant="test", name="line1"), signers=signers)
-    metrics = AgentMetrics(CollectorRegistry())
-    book = OrderBook(settings, StateFolder(str(tmp_path)), metrics, lambda: NOW_NS + 1)
+@pytest.fixture
+def make_book(people, tmp_path):
+    """Makes the book of line1's agent, whose folder is the test's."""
+
+    def make(clock_ns: Callable[[], int], registry: CollectorRegistry) -> OrderBook:
+        signers = tuple(Signer(name=name, key=key) for name, key in trusted(people).items())
+        settings = AgentConfig(line=AgentLine(plant="test", name="line1"), signers=signers)
+        return OrderBook(settings, StateFolder(str(tmp_path)), AgentMetrics(registry), clock_ns)
+
+    return make
+
+
+def entry(people, serial: int) -> bytes:
+    return msgspec.json.encode(signed_by(people, "anna", "otto", order=an_order(serial=serial)))
+
+
+def test_an_order_that_came_too_late_by_a_wrong_clock_is_accepted_once_it_is_right(people, make_book) -> None:
+    registry, now_ns = CollectorRegistry(), NOW_NS + 40 * 365 * 24 * HOUR_NS
+    book = make_book(lambda: now_ns, registry)
+    for _ in range(3):
+        assert not book.take(entry(people, 7))
+        assert "came after its time" in book.refusal
+    assert registry.get_sample_value("inspectd_fleet_refused_total", {"why": "too_late"}) == 1
+    now_ns = NOW_NS + 1
+    assert book.take(entry(people, 7))
+    assert (book.refusal, book.kept.serial) == ("", 7)
+
+
+def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
+    people, tmp_path, make_book
+) -> None:
+    first, second = entry(people, 7), entry(people, 8)
+    book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
     assert book.take(first)
     accepted = tmp_path / "accepted.json"
     accepted.unlink()

@@ -21,6 +21,7 @@ from inspectd.fleet.agent.metrics import AgentMetrics, Attempt
 from inspectd.fleet.agent.order import (
     FleetOrder,
     OrderedRecipe,
+    Refusal,
     RefusedOrderError,
     SignedOrder,
     decode_signed,
@@ -105,6 +106,8 @@ class OrderBook:
         """Why the newest entry cannot be accepted yet; empty: it was looked at."""
         self._settings, self._folder, self._metrics, self._clock_ns = settings, folder, metrics, clock_ns
         self._newest: bytes | None = None
+        self._late: bytes | None = None
+        """The newest entry, where it came too late by a clock that may be set: it is looked at again."""
         metrics.wanted(self.kept.serial)
         if self.kept.order is not None:
             try:
@@ -135,7 +138,13 @@ class OrderBook:
                 is_new = self.order is None
                 self.order, self.by = order, by
         except RefusedOrderError as error:
-            self._newest, self.not_kept = data, ""
+            self.not_kept = ""
+            if error.refusal is not Refusal.TOO_LATE:
+                self._newest, self._late = data, None
+            elif data != self._late:
+                self._newest, self._late = None, data
+            else:
+                return False
             self._refuse(sha256, error)
             return False
         except UnavailableError as error:
