@@ -34,23 +34,25 @@ def refuse_large(recipe: OrderedRecipe, max_mb: float) -> None:
         )
 
 
-def need_room(recipe: OrderedRecipe, folder: Path, min_free_mb: float, line_free_bytes: int | None) -> None:
+def need_room(recipe: OrderedRecipe, place: Path, min_free_mb: float, line_free_bytes: int | None) -> None:
     """Make sure that an archive finds room, here and in the line's store, and enough is left.
 
     Args:
         recipe: names the archive.
-        folder: where it is fetched to.
+        place: the file that it is fetched to; what it has already needs no more.
         min_free_mb: so much must stay free.
         line_free_bytes: on the disk of the line's journal, beside which its store lies; None: not known.
 
     Raises:
         UnavailableError: it does not.
     """
+    folder = place.parent
     try:
         free_bytes = shutil.disk_usage(folder).free
+        here_bytes = place.stat().st_size if place.exists() else 0
     except OSError as error:
         raise UnavailableError(f"{folder}: cannot be looked at: {error.strerror}") from error
-    needed = _COPIES * recipe.archive_bytes + min_free_mb * 1e6
+    needed = _COPIES * recipe.archive_bytes - min(here_bytes, recipe.archive_bytes) + min_free_mb * 1e6
     if free_bytes < needed:
         raise UnavailableError(
             f"{folder}: {free_bytes / 1e6:.0f} MB are free, and {needed / 1e6:.0f} are needed, of which "

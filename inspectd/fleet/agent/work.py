@@ -383,7 +383,7 @@ class OrderWork:
             raise ServersError("the plant's servers are away")
         self._outlook.now(AgentState.FETCHING, str(recipe))
         line_free_bytes = self._outlook.status.disk_free_bytes if self._outlook.status is not None else None
-        fetch.need_room(recipe, self._folder.path, self._settings.fleet.min_free_mb, line_free_bytes)
+        fetch.need_room(recipe, place, self._settings.fleet.min_free_mb, line_free_bytes)
         await fetch.fetch(self.servers, self._names, recipe, place, self._outlook.fetched)
         self._outlook.now(AgentState.IMPORTING, str(recipe))
         why = f"order {order.serial}, signed by {' and '.join(self._book.by)}: {order.why}"
