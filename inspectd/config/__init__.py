@@ -38,9 +38,19 @@ from inspectd.config.settings import (
 )
 from inspectd.config.sources import is_device, masked
 from inspectd.config.synthetic_camera import SyntheticCamera, SyntheticFault, SyntheticFaults
-from inspectd.config.values import Host, Name, PixelFormatName, PlaceName, Settings
+from inspectd.config.values import (
+    MOST_NAME,
+    MOST_PLACES,
+    Host,
+    Name,
+    PixelFormatName,
+    PlaceName,
+    Settings,
+)
 
 __all__ = [
+    "MOST_NAME",
+    "MOST_PLACES",
     "Batching",
     "Camera",
     "CameraBase",

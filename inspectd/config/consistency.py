@@ -15,6 +15,7 @@ from inspectd.config.problems import as_far_as_sound, short, sound
 from inspectd.config.region_problems import places_in, region_problems
 from inspectd.config.settings import Config, LineSettings, PublishSettings, Recipe, Security, Triggers
 from inspectd.config.sources import masked
+from inspectd.config.values import MOST_PLACES
 from inspectd.wire.sockets import TCP_SETTINGS
 
 _RUNTIME_DIR_LIMIT: Final = 84  # bytes; the kernel takes 107 for a socket's whole path
@@ -55,6 +56,7 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
         if isinstance(item, dict) and isinstance(item.get("name"), str)
         for place in places_in(item)
     }
+    problems += _place_problems(len(modes))
     problems += golden_problems(data.get("golden"), modes)
     problems += _device_problems(data.get("scoring"))
     security = data.get("security")
@@ -76,6 +78,13 @@ def cross_problems(data: dict[str, Any], base: Path) -> list[str]:
             f"expected at most {_RUNTIME_DIR_LIMIT} bytes"
         )
     return problems
+
+
+def _place_problems(count: int) -> list[str]:
+    if count <= MOST_PLACES:
+        return []
+    what = "places that are judged, each a camera or one of its regions"
+    return [f"cameras: have {count} {what}, expected at most {MOST_PLACES}; make two lines of them"]
 
 
 def _device_problems(scoring: object) -> Iterator[str]:

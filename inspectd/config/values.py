@@ -10,6 +10,12 @@ from msgspec import Meta
 _NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z"  # `$` would let a line break follow
 _NAME_WORDS: Final = "letters, digits, - and _, at most 63, a letter or digit first"
 
+MOST_NAME: Final = 63
+"""Characters of a name."""
+MOST_PLACES: Final = 256
+"""Of a line: what is judged by itself, and so the cameras, and the banks that judge at a time. Recipes,
+orders, what a line reports and what a page is asked to show have room for so many."""
+
 
 Name = Annotated[str, Meta(pattern=_NAME_PATTERN, examples=["side-2"], extra={"words": _NAME_WORDS})]
 Host = Annotated[

@@ -8,6 +8,7 @@ import msgspec
 from nats.js import api
 
 from inspectd.errors import InspectdError
+from inspectd.fleet.agent.report import MOST_REPORT_BYTES
 from inspectd.fleet.names import ID_HEADER, WRITER_HEADER, LineNames, position_of
 from inspectd.fleet.servers import NotThereError, Servers
 from inspectd.wire.sync import Position
@@ -18,7 +19,6 @@ _REPLICAS: Final = 3
 _MAX_FOREIGN: Final = 1000
 """Messages that are not the forwarder's, at the end of its stream, that are looked past."""
 _REPORTS: Final = 1_000
-_REPORT_BYTES: Final = 64_000
 _REPORTS_BYTES: Final = 8_000_000
 _DAY_SECONDS: Final = 86_400.0
 _IN_PASSING: Final = 200
@@ -96,7 +96,7 @@ def reports_config(names: LineNames) -> api.StreamConfig:
         num_replicas=_REPLICAS,
         max_msgs=_REPORTS,
         max_bytes=_REPORTS_BYTES,
-        max_msg_size=_REPORT_BYTES,
+        max_msg_size=MOST_REPORT_BYTES,
         allow_direct=True,
     )
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from inspectd import wire
-from inspectd.fleet.agent.report import Banks, Name, Number, Share, Words
+from inspectd.fleet.agent.report import MOST_REPORT_BYTES, Banks, Name, Number, Share, Words
 from inspectd.fleet.names import ID_HEADER, LineNames, message_id, position_of
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Position
@@ -90,7 +90,7 @@ def report_of(names: LineNames, body: bytes) -> LineReport | None:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
     is_its_own = (report.plant, report.line) == (names.plant, names.line)
-    return report if is_its_own and len(body) < 65_536 else None
+    return report if is_its_own and len(body) <= MOST_REPORT_BYTES else None
 
 
 def stored_text(text: str | None) -> Any:

@@ -18,6 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from inspectd import log
+from inspectd.config import MOST_NAME, MOST_PLACES
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import PeerMark
@@ -31,8 +32,8 @@ _HANDSHAKE_SECONDS: Final = 5.0
 _KEEP_ALIVE_SECONDS: Final = 15
 _END_SECONDS: Final = 2.0
 _MOST_HEAD_BYTES: Final = 16_384
-MOST_MESSAGE_BYTES: Final = 1024
-"""Of a message that a tab sends over its WebSocket."""
+MOST_MESSAGE_BYTES: Final = 1024 + MOST_PLACES * (MOST_NAME + len('"",'))
+"""Of a message that a tab sends over its WebSocket: names of all cameras that it shows, at most."""
 _MOST_CONNECTIONS: Final = 1000
 _PING_SECONDS: Final = 10.0
 

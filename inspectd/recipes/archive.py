@@ -18,10 +18,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, BinaryIO, Final, NamedTuple
 
+from inspectd.config import MOST_PLACES
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular, sync_folder
 from inspectd.recipes.staging import Source
-from inspectd.recipes.version import MANIFEST, MOST_BYTES, MOST_CAMERAS, RecipeVersion, decode, encode
+from inspectd.recipes.version import MANIFEST, MOST_BYTES, RecipeVersion, decode, encode
 
 _BLOCK_BYTES: Final = 1 << 20
 _BEGIN: Final = b"PK\x03\x04"
@@ -29,7 +30,7 @@ _END: Final = struct.Struct("<4s4H2LH")
 """The end of a ZIP file: signature, disks, entries, bytes of the list of entries and where it begins."""
 _END_64: Final = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR_64: Final = struct.Struct("<4sLQL")
-_MOST_ENTRIES: Final = MOST_CAMERAS + 1
+_MOST_ENTRIES: Final = MOST_PLACES + 1
 _MOST_LIST_BYTES: Final = 100_000
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from inspectd.config import CameraRecipeSettings, Name, PlaceName, Recipe, RecipeSettings
+from inspectd.config import MOST_PLACES, CameraRecipeSettings, Name, PlaceName, Recipe, RecipeSettings
 from inspectd.errors import InputError
 from inspectd.recipes.audit.records import FILE_ID
 from inspectd.recipes.canonical import SHA256, Digest, canonical_json, json_object, sealing_sha256
@@ -20,7 +20,6 @@ BANKS: Final = "banks"
 SCHEMA: Final = "inspectd-recipe/1"
 MOST_BYTES: Final = 1_000_000
 """Of a `recipe.json`."""
-MOST_CAMERAS: Final = 256
 
 VersionNumber = Annotated[int, Meta(ge=1, le=999_999_999)]
 RecipeNumber = Annotated[int, Meta(ge=1, le=999, description="Number by which a PLC names it, 1 to 999.")]
@@ -67,7 +66,7 @@ class RecipeVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Version it was made from; None: from none of this store."""
     origin: Digest | None = None
     """`sha256` of the version that was exported elsewhere and imported as this one; None: made here."""
-    cameras: Annotated[dict[PlaceName, CameraRecipe], Meta(min_length=1, max_length=MOST_CAMERAS)]
+    cameras: Annotated[dict[PlaceName, CameraRecipe], Meta(min_length=1, max_length=MOST_PLACES)]
     """By camera, or by region as `CAMERA/REGION`."""
     who: Who
     created_utc_ns: Annotated[int, Meta(ge=0, le=2**63 - 1)]

@@ -109,6 +109,19 @@ def test_what_does_not_fit_is_said(tmp_path, text, more, problem):
     assert found.startswith(problem)
 
 
+def test_a_line_has_only_so_many_places_as_everything_else_takes(tmp_path):
+    """A recipe, an order and a report hold a bank for each, and a tab of the page may show every camera."""
+    camera = '[[cameras]]\nkind = "images"\nname = "c{}"\nrecipe = "a"\nfolder = "pictures"\n'
+    regions = "".join(region(f"r{number}") for number in range(32))
+    most = "".join(camera.format(number) + regions for number in range(7))
+    assert sum(len(each.places) for each in load(tmp_path, regions + most).cameras) == 256
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, regions + most + camera.format("x"))
+    (found,) = caught.value.problems
+    assert found.startswith("cameras: have 257 places that are judged")
+    assert "expected at most 256" in found
+
+
 @pytest.mark.parametrize(
     "cameras",
     [

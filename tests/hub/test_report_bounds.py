@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
+from support.orders import an_order
 
+from inspectd.config import MOST_NAME, MOST_PLACES
 from inspectd.fleet.agent import report as of_agent
+from inspectd.fleet.agent.order import OrderedRecipe
 from inspectd.fleet.names import LineNames
+from inspectd.fleet.streams import reports_config
 from inspectd.hub.messages import report_of
 
 LINE = LineNames("test", "line")
@@ -31,6 +36,19 @@ def test_what_an_agent_sends_is_a_report() -> None:
     assert read() == (True, True)
     assert read(progress=None, version=None, refusal="r" * 500) == (True, True)
     assert read(state="of_a_later_version") == (True, False)
+
+
+def test_a_line_with_the_most_places_of_the_longest_names_can_say_what_it_runs() -> None:
+    name = "n" * MOST_NAME
+    banks = {f"{name}@999999999/{name}/{n:063}": "cd" * 32 for n in range(MOST_PLACES)}
+    ordered = msgspec.to_builtins(an_order().recipe) | {
+        "bank_sha256": {f"{name}/{n:063}": "cd" * 32 for n in range(MOST_PLACES)}
+    }
+    assert len(msgspec.convert(ordered, OrderedRecipe).bank_sha256) == MOST_PLACES
+    assert read(bank_sha256=banks) == (True, True)
+    longest = REPORT | {"bank_sha256": banks, "why": "\0" * 500, "refusal": "\0" * 500}
+    report = of_agent.encode(msgspec.convert(longest, of_agent.FleetReport))
+    assert len(report) <= reports_config(LINE).max_msg_size == of_agent.MOST_REPORT_BYTES
 
 
 @pytest.mark.parametrize(

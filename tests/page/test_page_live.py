@@ -20,6 +20,7 @@ from support.ports import free_ports
 from websockets.exceptions import InvalidStatus
 
 from inspectd.cli.daemon_process import DaemonProcess
+from inspectd.config import MOST_PLACES
 from inspectd.page.accounts.roles import Role
 from inspectd.publish.access import keys
 from inspectd.scoring.stub import Behaviour
@@ -108,6 +109,14 @@ def test_pictures_come_while_they_are_drawn_and_only_of_what_is_shown(page, tabs
     assert len(tab.pictures) <= got + 2
 
 
+def test_a_tab_may_show_all_cameras_that_a_line_can_have(page, tabs) -> None:
+    tab = tabs(page)
+    tab.send(t="show", cameras=["top", *(f"{number:063}" for number in range(MOST_PLACES - 1))])
+    tab.until(lambda: tab.pictures)
+    tab.send(t="show", cameras=["top"] * (MOST_PLACES + 1))
+    assert tab.close_code() == 4400
+
+
 def test_the_strip_has_what_did_not_pass(daemon, page, tabs) -> None:
     daemon.behave(Behaviour(fault="error"))
     tab = tabs(page)
@@ -145,7 +154,7 @@ def test_a_message_of_no_kind_ends_the_tab(page, tabs, message) -> None:
 
 def test_a_message_that_is_too_long_ends_the_tab(page, tabs) -> None:
     tab = tabs(page)
-    tab.socket.send("x" * 2000)
+    tab.socket.send("x" * 20_000)
     assert tab.close_code() == 1009
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.config import Name, PlaceName
+from inspectd.config import MOST_PLACES, Name, PlaceName
 
 CHUNK_BYTES: Final = 1 << 20
 MOST_CHUNKS: Final = 8_192
@@ -79,7 +79,7 @@ class OrderedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     id: Name
     version: Annotated[int, Meta(ge=1, le=999_999_999)]
     sha256: Digest
-    bank_sha256: Annotated[dict[PlaceName, Digest], Meta(min_length=1, max_length=1024)]
+    bank_sha256: Annotated[dict[PlaceName, Digest], Meta(min_length=1, max_length=MOST_PLACES)]
     archive_sha256: Digest
     archive_bytes: Annotated[int, Meta(ge=1, le=MOST_CHUNKS * CHUNK_BYTES)]
     chunk_sha256: Annotated[tuple[Digest, ...], Meta(min_length=1, max_length=MOST_CHUNKS)]

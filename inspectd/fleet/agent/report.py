@@ -8,7 +8,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from inspectd.config import MOST_PLACES
+
 _MOST_CHARACTERS: Final = 500
+MOST_REPORT_BYTES: Final = 100_000
+"""More than a line says that has the most places, of the longest names."""
 
 # Whoever has the key of a line's agent may send anything, which people are shown.
 Words = Annotated[str, Meta(max_length=_MOST_CHARACTERS)]
@@ -16,7 +20,7 @@ Name = Annotated[str, Meta(max_length=256)]
 Digest = Annotated[str, Meta(max_length=64)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-Banks = Annotated[dict[Name, Digest], Meta(max_length=256)]
+Banks = Annotated[dict[Name, Digest], Meta(max_length=MOST_PLACES)]
 
 
 class AgentState(StrEnum):

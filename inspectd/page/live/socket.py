@@ -17,6 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from inspectd import log
+from inspectd.config import MOST_NAME, MOST_PLACES
 from inspectd.errors import UnavailableError
 from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError
@@ -40,7 +41,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class _Show(msgspec.Struct, tag_field="t", tag="show", forbid_unknown_fields=True):
-    cameras: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64)]
+    cameras: Annotated[list[Annotated[str, Meta(max_length=MOST_NAME)]], Meta(max_length=MOST_PLACES)]
 
 
 class _Ack(msgspec.Struct, tag_field="t", tag="ack", forbid_unknown_fields=True):
