@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
 import sqlalchemy as sa
@@ -27,6 +27,7 @@ from inspectd.wire import Evaluation, Reason
 _BEHIND_MESSAGES: Final = 1000
 """So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
 _MOST_NAMES: Final = 500
+_BANKS_SHOWN: Final = 4
 _REPORT_SECONDS: Final = 300.0
 """An agent reports every minute (`fleet.report_seconds`): what it said longer ago may no longer be so."""
 
@@ -158,12 +159,11 @@ class FleetList:
         report = None if row.report is None else report_of(names, row.report.encode())
         if report is None:
             return None
-        bank = report.bank_sha256.get(report.recipe or "")
         is_young = now_ms - row.report_ms <= 1000 * _REPORT_SECONDS
         return {
             "recipe": report.recipe and printable(report.recipe),
             "version": None if report.version is None else str(report.version),
-            "bank": bank and printable(bank[:16]),
+            "bank": _banks(report.bank_sha256),
             "wanted": report.wanted_recipe and printable(report.wanted_recipe),
             "wanted_serial": None if report.wanted_serial is None else str(report.wanted_serial),
             "state": report.state,
@@ -193,6 +193,14 @@ class FleetList:
         is_read_now = reading.arrived is not None and self._clock() - reading.arrived <= self._silent_seconds
         is_of_now = now_ms - received_ms <= 1000 * self._silent_seconds
         return ("running" if is_read_now and is_of_now else "silent"), received_ms
+
+
+def _banks(by_recipe: Mapping[str, str]) -> str | None:
+    """The banks in force: one of each camera or region as a rule, each once; of many the first ones."""
+    banks = [*dict.fromkeys(by_recipe[recipe] for recipe in sorted(by_recipe))]
+    shown = ", ".join(printable(bank[:16]) for bank in banks[:_BANKS_SHOWN])
+    more = f" +{len(banks) - _BANKS_SHOWN}" if len(banks) > _BANKS_SHOWN else ""
+    return f"{shown}{more}" if banks else None
 
 
 def _newest_ms(row: Any, now_ms: int) -> int:

@@ -30,7 +30,7 @@ def report(cluster: NatsCluster, line: str) -> None:
     """Say what a line runs, as its agent does, after another's words in its stream."""
     said = {
         "schema": "fleet_report/1", "plant": "test", "line": line, "at_utc_ns": time.time_ns(),
-        "state": "refused", "why": "", "recipe": "seam", "version": 3, "bank_sha256": {"seam": "cd" * 32},
+        "state": "refused", "why": "", "recipe": "seam", "version": 3, "bank_sha256": {"seam@3": "cd" * 32},
         "wanted_serial": 7, "wanted_recipe": "seam2", "refusal": HOSTILE,
     }  # fmt: skip
     send_raw(cluster, line, f"i1.test.{line}.run", json.dumps(said).encode(), {})

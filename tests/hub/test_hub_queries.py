@@ -292,6 +292,29 @@ def test_the_last_report_of_an_agent_that_is_dead_is_not_shown_as_now(url) -> No
     questions.close()
 
 
+@pytest.mark.parametrize(
+    ("banks", "shown"),
+    [
+        ({}, None),
+        ({"cells@1": "ab" * 32}, "ab" * 8),
+        ({"cells@1/b": "cd" * 32, "cells@1/a": "ab" * 32, "cells@1/c": "cd" * 32}, f"{'ab' * 8}, {'cd' * 8}"),
+        ({"seam of the file": "ab" * 32}, "ab" * 8),
+        ({f"cells@1/{n}": f"{n}" * 64 for n in range(6)}, ", ".join(f"{n}" * 16 for n in range(4)) + " +2"),
+    ],
+)
+def test_the_banks_are_shown_that_a_line_says_are_in_force(url, banks, shown) -> None:
+    """By the line's recipes: `ID@VERSION`, of a camera or region too, or the file's own names."""
+    store = HubStore(url_of(url), "test")
+    store.prepare()
+    body = {"schema": "fleet_report/1", "plant": "test", "line": "a", "at_utc_ns": END_MS * 1_000_000,
+            "state": "running", "recipe": "cells", "version": 1, "bank_sha256": banks}  # fmt: skip
+    store.write_report(store.line(LineNames("test", "a")), 1, END_MS, json.dumps(body).encode())
+    store.close()
+    questions, told = HubQuestions(url_of(url)), FleetList(ReadingState(0), 60, lambda: 0.0, lambda: END_MS)
+    assert questions.answer(told.fleet)["lines"][0]["report"]["bank"] == shown
+    questions.close()
+
+
 def test_what_an_export_lacks_is_said_line_by_line(url) -> None:
     store, state = HubStore(url_of(url), "test"), ReadingState(0)
     store.prepare()
