@@ -1,4 +1,4 @@
-"""What a server says of itself is shown by `--check`, and not obeyed; a server that is not there is named."""
+"""What `--check` says and leaves: a server's name is shown and not obeyed; one that is not there is named."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from support.ports import free_port
 
 from inspectd import cli
+from inspectd.fleet.agent.signing import new_signer
 from inspectd.fleet.keys import new_key
 
 FORGED = "nats1\x1b[2J\nno problem\u202e"
@@ -69,3 +70,24 @@ def test_servers_that_are_not_there_are_named(settings: Path, capsys: pytest.Cap
     said = capsys.readouterr().err
     assert "the plant's servers: no connection to tls://127.0.0.1:" in said
     assert said.endswith(": Connection refused\n")
+
+
+def test_the_agents_check_leaves_its_folder_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever checks may be another user than the agent's, who could not use what that one made."""
+    seed, _ = new_key(tmp_path / "agent")
+    people = {name: new_signer(tmp_path / name)[1] for name in ("anna", "otto")}
+    (tmp_path / "state").mkdir()
+    (tmp_path / "line.toml").touch()
+    file = tmp_path / "fleet.toml"
+    file.write_text(
+        f'[line]\nplant = "test"\nname = "line"\nverdicts = "ipc://{tmp_path}/verdicts.sock"\n'
+        f'[servers]\naddresses = ["tls://127.0.0.1:{free_port()}"]\nseed_file = "{seed}"\n'
+        f'[fleet]\nline_file = "{tmp_path}/line.toml"\nstate_dir = "{tmp_path}/state"\nmin_free_mb = 1\n'
+        + "".join(f'[[signers]]\nname = "{name}"\nkey = "{key}"\n' for name, key in people.items())
+    )
+    before = sorted(tmp_path.rglob("*"))
+    assert cli.main(["fleet", "--config", str(file), "--check"]) == 1
+    assert f"{tmp_path}/state: no order was accepted last" in capsys.readouterr().out
+    assert sorted(tmp_path.rglob("*")) == before

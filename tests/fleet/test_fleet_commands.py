@@ -115,6 +115,7 @@ def test_what_cannot_be_published_is_said(fleet, tmp_path) -> None:
 
 def test_what_the_agent_remembers_is_whole_or_refused(tmp_path) -> None:
     folder = StateFolder(str(tmp_path))
+    folder.make()
     assert folder.read() == AcceptedOrder()
     folder.write(AcceptedOrder(7, is_done=True, version=3))
     assert folder.read().serial == 7

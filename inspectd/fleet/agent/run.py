@@ -92,6 +92,7 @@ class FleetAgent:
             f"inspectd-fleet {self._names.plant}/{self._names.line}", lambda _: metrics.denied(),
         )  # fmt: skip
         folder = StateFolder(settings.fleet.state_dir)
+        folder.make()
         self._changed, self._hint, self._new_order = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._outlook = Outlook(metrics, self._changed.set)
         self._book = OrderBook(settings, folder, metrics, clock_ns)

@@ -35,14 +35,13 @@ class AcceptedOrder(
 
 
 class StateFolder:
-    """The agent's own folder.
+    """The agent's own folder, which is not made yet.
 
     Args:
         given: of the settings; empty: systemd's.
 
     Raises:
         InputError: none is named.
-        UnavailableError: it cannot be made.
     """
 
     def __init__(self, given: str) -> None:
@@ -51,6 +50,13 @@ class StateFolder:
             raise InputError("fleet.state_dir: is empty, and systemd gives none; expected a folder")
         self.path = Path(place)
         self._file = self.path / _FILE
+
+    def make(self) -> None:
+        """Make what is not there of it.
+
+        Raises:
+            UnavailableError: that fails.
+        """
         try:
             (self.path / _FETCHED).mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
