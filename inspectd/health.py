@@ -38,6 +38,7 @@ _OF_REASON: Final = {
     Reason.STALE: "bad_frames",
     Reason.FORMAT: "wrong_format",
     Reason.MISSED_TRIGGER: "missed_triggers",
+    Reason.NO_PART: "empty_triggers",
     Reason.QUALITY_EXPOSURE: "quality_exposure",
     Reason.QUALITY_COLOUR: "quality_colour",
     Reason.QUALITY_SCENE: "quality_scene",

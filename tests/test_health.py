@@ -85,6 +85,7 @@ def drifting(cause: DriftCause) -> Drift:
         ({"recent": {"cam2": recent(Reason.BLACK, Reason.STALE)}}, ("bad_frames", "cam2")),
         ({"recent": {"cam2": recent(Reason.FORMAT)}}, ("wrong_format", "cam2")),
         ({"recent": {"cam2": recent(Reason.MISSED_TRIGGER)}}, ("missed_triggers", "cam2")),
+        ({"recent": {"cam2": recent(Reason.NO_PART)}}, ("empty_triggers", "cam2")),
         ({"refused": Counter({RefusalReason.NOT_READY: 3})}, ("triggers_refused", None)),
     ],
 )

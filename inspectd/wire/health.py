@@ -43,6 +43,7 @@ CONDITIONS: Final = {
     "bad_frames": HealthStatus.OUT_OF_SPECIFICATION,
     "wrong_format": HealthStatus.OUT_OF_SPECIFICATION,
     "missed_triggers": HealthStatus.OUT_OF_SPECIFICATION,
+    "empty_triggers": HealthStatus.OUT_OF_SPECIFICATION,
     "triggers_refused": HealthStatus.OUT_OF_SPECIFICATION,
     "quality_exposure": HealthStatus.OUT_OF_SPECIFICATION,
     "quality_colour": HealthStatus.OUT_OF_SPECIFICATION,
