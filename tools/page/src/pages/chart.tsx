@@ -25,6 +25,8 @@ export interface Mark {
 const COLOURS = ["--curve-0", "--curve-1", "--curve-2", "--curve-3", "--curve-4", "--curve-5"];
 const DASHES = [[], [8, 4], [2, 3], [10, 3, 2, 3], [14, 4], [4, 4]];
 const HEIGHT_PX = 220;
+/** Of a curve with fewer values each is a point as well. */
+const MOST_POINTS = 60;
 
 export function Chart(props: {
   label: string;
@@ -61,7 +63,7 @@ export function Chart(props: {
             stroke: colour(COLOURS[curve.look % COLOURS.length] ?? ""),
             dash: DASHES[curve.look % DASHES.length] ?? [],
             width: 2,
-            points: { show: curve.values.filter((value) => value !== null).length < 60 },
+            points: { show: curve.values.filter((value) => value !== null).length < MOST_POINTS, filter: (_: uPlot, _at: number, isShown: boolean) => (isShown ? null : alone(curve.values)) },
             spanGaps: false,
             value: (_: uPlot, value: number | null) => (value === null ? "–" : props.unit(value)),
             ...(curve.isStep ? { paths: uPlot.paths.stepped?.({ align: 1 }) as uPlot.Series.PathBuilder } : {}),
@@ -97,6 +99,11 @@ export function Chart(props: {
       <div ref={box} role="img" aria-label={props.label} style={`min-height: calc(${HEIGHT_PX}px + 1.9rem)`} />
     </figure>
   );
+}
+
+/** Values with no other beside them: a line goes from value to value, so that no line shows these. */
+function alone(values: Series): number[] {
+  return values.flatMap((value, at) => (value !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null ? [at] : []));
 }
 
 /** What draws, loaded by the first page that has charts. */

@@ -1,0 +1,68 @@
+"""What the pages show of a history that is there, of a line that is away by now."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.page_history import made
+from support.page_process import PageProcess
+
+from inspectd.client import Cursor, Position, Verdict
+from inspectd.page.history.schema import FILE
+from inspectd.page.history.store import Batch, HistoryStore
+
+pytestmark = pytest.mark.system
+
+NOW_MS = time.time_ns() // 1_000_000
+HOUR_MS = 3_600_000
+
+
+def verdicts(count: int, every_ms: int, **more: Any) -> list[Verdict]:
+    """As many of the page's line, the last of them a second ago."""
+    first = NOW_MS - 1000 - (count - 1) * every_ms
+    named = {"plant": "test", "line": "line", **more}
+    return [made(seq + 1, first + seq * every_ms, **named) for seq in range(count)]
+
+
+@pytest.fixture
+def page_of(tmp_path: Path) -> Iterator[Callable[..., PageProcess]]:
+    """Starts a page whose history has these verdicts."""
+    with ExitStack() as started:
+
+        def start(items: list[Verdict]) -> PageProcess:
+            folder = tmp_path / "page" / "store" / "history"
+            folder.mkdir(parents=True)
+            store = HistoryStore(folder / FILE)
+            last = items[-1]
+            store.write(Batch(items, Cursor("test", "line", Position(last.epoch, last.seq))))
+            store.close()
+            page = PageProcess(tmp_path / "page", tmp_path / "none")
+            started.callback(page.close)
+            return page
+
+        yield start
+
+
+COLOURED = """canvas => {
+  const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+  let found = 0;
+  for (let i = 0; i < data.length; i += 4) {
+    const of = data.slice(i, i + 3);
+    if (data[i + 3] > 200 && Math.max(...of) - Math.min(...of) > 60) found++;
+  }
+  return found;
+}"""
+"""Pixels that are neither grey nor clear: axes and their words are."""
+
+
+def test_trends_show_values_that_stand_alone(page_of, look) -> None:
+    page = page_of(verdicts(100, 180_000))  # a part every three minutes, of which a point stands for one
+    glass = look(page, path=f"/trends?from_ms={NOW_MS - 5 * HOUR_MS}&to_ms={NOW_MS}")
+    glass.sees("figure.chart canvas")
+    chart = glass.tab.locator("figure.chart", has_text="Time to the verdict")
+    assert chart.locator("canvas").evaluate(COLOURED) > 500
