@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from playwright.sync_api import Route, WebSocketRoute
 from support.changeovers import checked_line
 from support.daemon import Daemon
+from support.glass import Glass
 
 from inspectd.scoring.stub import Behaviour
 
@@ -23,6 +28,22 @@ BEFORE_COUNTS = """() => document.querySelector(".alarms").getBoundingClientRect
 @pytest.fixture(scope="module")
 def changing(start_shared_daemon, stub_bank, good_folder) -> Daemon:
     return checked_line(start_shared_daemon, stub_bank, good_folder, part="bad-1", expect="fail")
+
+
+def retold(glass: Glass, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """From now on the tab hears another state of the line than there is."""
+
+    def between(page_s: WebSocketRoute) -> None:
+        server = page_s.connect_to_server()
+
+        def passed_on(message: str | bytes) -> None:
+            told = json.loads(message) if isinstance(message, str) else {}
+            is_state = told.get("t") == "state"
+            page_s.send(json.dumps(told | change(told)) if is_state else message)
+
+        server.on_message(passed_on)
+
+    glass.tab.route_web_socket("**/live", between)
 
 
 def test_why_a_check_failed_stays_until_one_passes_and_is_said_in_the_page_s_language(its_page, look) -> None:
@@ -87,20 +108,23 @@ def test_while_nobody_knows_what_is_in_force_no_recipe_is_said_to_have_no_golden
     its_page, look
 ) -> None:
     glass = look(its_page, "operator")
-
-    def line_starts(page_s: WebSocketRoute) -> None:
-        server = page_s.connect_to_server()
-
-        def passed_on(message: str | bytes) -> None:
-            told = json.loads(message) if isinstance(message, str) else {}
-            is_state = told.get("t") == "state"
-            page_s.send(json.dumps(told | {"recipe": None, "golden": []}) if is_state else message)
-
-        server.on_message(passed_on)
-
-    glass.tab.route_web_socket("**/live", line_starts)
+    retold(glass, lambda told: {"recipe": None, "golden": []})
     glass.open("/golden").sees("main .hint", "is not known yet")
     assert "No recipe in force" not in glass.text("main")
+
+
+def test_when_a_check_is_due_is_said_with_its_day_and_with_the_parts_until_then(its_page, look) -> None:
+    due_ms = time.time_ns() // 1_000_000 + 5 * 86_400_000
+
+    def in_days(told: dict[str, Any]) -> dict[str, Any]:
+        due = {"state": "passed", "due_ms": due_ms, "due_parts": 3, "under_way": None}
+        return {"golden": [{**each, **due} for each in told["golden"]]}
+
+    glass = look(its_page, "operator")
+    retold(glass, in_days)
+    said = f"due at {datetime.fromtimestamp(due_ms / 1000, UTC):%Y-%m-%d %H:%M} or in 3 parts"
+    glass.open("/").sees(".facts p", said)
+    glass.open("/golden").sees("tbody td", said)
 
 
 def test_what_was_asked_for_is_under_way_until_it_shows_and_its_parts_are_found(

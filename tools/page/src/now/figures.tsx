@@ -6,7 +6,7 @@ import { serverNow } from "../clock";
 import { isLive, state, tick } from "../live";
 import { may } from "../session";
 import { t, word } from "../text";
-import { ageText, clockText, percent, shortText, timeText, whole } from "../time";
+import { ageText, clockText, minuteText, percent, shortText, timeText, whole } from "../time";
 import { Button, Confirm, Field, useAwaited } from "../ui";
 import type { Alarm, Counts, GoldenDue, LineState } from "../wire";
 
@@ -69,12 +69,20 @@ export function recipeName(name: string | null, names: string[]): string {
   return name === null || name === "file" ? names.filter((each) => !each.includes("@")).join(", ") || "–" : name.replace("@", " @ ");
 }
 
-/** When the next check with golden parts is due, in words. */
+/** How checks with golden parts stand, or when the next one is due, in words. */
 export function goldenWords(due: GoldenDue): string {
   if (due.under_way) return t("golden.under_way");
-  if (due.state !== "passed" || due.due_ms === null) return word("golden.state", due.state);
-  const left = due.due_ms - serverNow();
-  return left < 0 ? t("golden.state.due") : t("golden.due_in", { time: shortText(due.due_ms) });
+  if (due.state !== "passed") return word("golden.state", due.state);
+  if (due.due_ms !== null && due.due_ms < serverNow()) return t("golden.state.due");
+  return dueText(due) ?? word("golden.state", due.state);
+}
+
+/** When the next one is due: by time, by parts, or by what comes first; null: by neither. */
+export function dueText(due: GoldenDue): string | null {
+  const time = due.due_ms === null ? null : minuteText(due.due_ms, serverNow());
+  const n = due.due_parts === null ? null : whole(due.due_parts);
+  if (time === null) return n === null ? null : t("golden.due_parts", { n });
+  return n === null ? t("golden.due_in", { time }) : t("golden.due_both", { time, n });
 }
 
 function Counter({ title, counts }: { title: string; counts: Counts }) {

@@ -5,7 +5,7 @@ import { post, Refused, useLoaded, wordsOf } from "../api";
 import { serverNow } from "../clock";
 import { detailText } from "../details";
 import { events, isLive, state } from "../live";
-import { goldenWords } from "../now/figures";
+import { dueText, goldenWords } from "../now/figures";
 import { may } from "../session";
 import { t, word } from "../text";
 import { ageText, minuteText, number, timeText } from "../time";
@@ -72,8 +72,8 @@ export function Golden() {
                 {each.state === "failed" && <p>{t("golden.look_first")}</p>}
               </td>
               <td>
-                {each.due_ms === null ? (each.due_parts === null ? "–" : t("golden.due_parts", { n: each.due_parts })) : timeText(each.due_ms)}
-                {each.due_ms !== null && <small> {goldenWords(each)}</small>}
+                {dueText(each) ?? "–"}
+                {each.due_ms !== null && goldenWords(each) !== dueText(each) && <small> {goldenWords(each)}</small>}
               </td>
               <td>
                 {each.last ? word("golden.outcome", each.last) : "–"}
