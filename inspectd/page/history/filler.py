@@ -153,6 +153,8 @@ class HistoryFiller:
         self._said_too_old = 0
         self._stop = threading.Event()
         self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
+        self._noted: list[Event | GoldenRecord | DriftSample] = []
+        """What was heard and is not written yet: the line never says it again."""
         self._threads = [
             threading.Thread(target=self._fill_for_ever, name="history", daemon=True),
             threading.Thread(target=self._sample_for_ever, name="drift", daemon=True),
@@ -186,6 +188,8 @@ class HistoryFiller:
                 )
             except Exception as error:  # noqa: BLE001 - a thread that ended would look like a quiet line
                 _log.exception("history_failed")
+                self.state.dropped += len(self._noted)  # one of them may be what cannot be written
+                self._noted.clear()
                 self._failed("internal", f"{type(error).__name__}: {error}")
 
     def _begin_anew(self, why: str) -> None:
@@ -235,20 +239,22 @@ class HistoryFiller:
             alive_at = now if is_alive or items else alive_at
             if now > alive_at + self._silent_seconds:
                 return
-            noted = [self._heard.get_nowait() for _ in range(self._heard.qsize())]
-            if items or noted or now >= heard_at + _HEARD_SECONDS:
+            room = _MAX_WAITING - len(self._noted)
+            self._noted += [self._heard.get_nowait() for _ in range(min(room, self._heard.qsize()))]
+            if items or self._noted or now >= heard_at + _HEARD_SECONDS:
                 self._check_room()
                 added = store.write(
                     Batch(
                         items,
                         reader.cursor,
-                        [each for each in noted if isinstance(each, Event)],
-                        [each for each in noted if isinstance(each, GoldenRecord)],
-                        [each for each in noted if isinstance(each, DriftSample)],
+                        [each for each in self._noted if isinstance(each, Event)],
+                        [each for each in self._noted if isinstance(each, GoldenRecord)],
+                        [each for each in self._noted if isinstance(each, DriftSample)],
                         self._clock() if is_alive else None,
                     )
                 )
                 heard_at = now
+                self._noted.clear()
                 self._count(items, added, store)
                 self._count_too_old(items, added, order, self._now_ms(store))
                 self.state.unreadable = unreadable + reader.unreadable

@@ -19,6 +19,7 @@ from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError
 from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
 from inspectd.page.history.filters import Filter
 from inspectd.page.history.history import History
+from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.metrics import HistoryCollector
 from inspectd.page.history.schema import FILE, HistoryDamagedError
 from inspectd.page.history.store import Batch, HistoryStore
@@ -236,6 +237,43 @@ def test_a_file_of_another_version_is_none_of_ours(filled: Filled) -> None:
     filled.store._connection.execute("PRAGMA user_version = 99")
     with pytest.raises(HistoryDamagedError, match="version 99"):
         HistoryStore(filled.path)
+
+
+def test_what_was_heard_live_as_the_disk_ran_full_is_written_once_there_is_room(tmp_path: Path) -> None:
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    free = iter([10**12, 0])  # there is room as the file is opened, and none as the first turn is written
+    filler = HistoryFiller(
+        tmp_path / FILE, source, HistoryLimits(), free_bytes=lambda _: next(free, 10**12), retry_seconds=0.01
+    )
+
+    def written(count: int) -> None:
+        until = time.monotonic() + 20
+        while samples(tmp_path / FILE) != count:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+
+    for number in range(5):
+        filler._put(DriftSample(START_MS + number * 400_000, "top", "", {"light": 0.5}))
+    filler.start()
+    written(5)
+    assert (filler.state.failures, filler.state.dropped) == (1, 0)
+    filler._put(DriftSample(2**70, "top", "", {"light": 0.5}))  # no disk takes that
+    filler._put(DriftSample(START_MS - 400_000, "top", "", {"light": 0.5}))
+    until = time.monotonic() + 20
+    while not filler.state.dropped:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    filler._put(DriftSample(START_MS - 800_000, "top", "", {"light": 0.5}))
+    written(7 - filler.state.dropped + 1)
+    filler.close()
+
+
+def samples(path: Path) -> int:
+    try:
+        with sqlite3.connect(path) as connection:
+            return int(connection.execute("SELECT count(*) FROM drift").fetchone()[0])
+    except sqlite3.Error:  # it is being made
+        return 0
 
 
 def test_a_line_that_is_silent_is_connected_to_anew(tmp_path: Path) -> None:
