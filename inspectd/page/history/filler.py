@@ -151,6 +151,7 @@ class HistoryFiller:
         self._retry_seconds, self._silent_seconds = retry_seconds, silent_seconds
         self._age_clock = AgeClock(int(limits.days * 86_400e9 * _LEAP_SHARE))
         self._said_too_old = 0
+        self._said_counts_removed = False
         self._stop = threading.Event()
         self._heard: queue.Queue[Event | GoldenRecord | DriftSample] = queue.Queue(_MAX_WAITING)
         self._noted: list[Event | GoldenRecord | DriftSample] = []
@@ -321,8 +322,16 @@ class HistoryFiller:
         before = int(now - self._kept_ms)
         removed = store.prune(before, self._limits.max_bytes, _PRUNE_ROWS)
         store.give_back(_GIVE_BACK_PAGES)
-        self.state.used_bytes = store.used_bytes
-        return removed == _PRUNE_ROWS
+        self.state.used_bytes = used = store.used_bytes
+        if store.counts_removed and not self._said_counts_removed:
+            self._said_counts_removed = True
+            event(
+                _log, logging.WARNING, "history_counts_removed", path=str(self._path),
+                detail="counts of trends, and what was heard live, take more than half of the "
+                f"{self._limits.max_bytes / 1e6:g} MB that the history may take (store.max_mb): the oldest "
+                f"of them are removed, though younger than {self._limits.days:g} days",
+            )  # fmt: skip
+        return removed >= _PRUNE_ROWS or (removed > 0 and used > self._limits.max_bytes)
 
     def _believed_ms(self, store: HistoryStore, newest_ms: int) -> int:
         """The time that verdicts grow old by; the file keeps it while the clock does not show it."""

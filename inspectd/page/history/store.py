@@ -31,8 +31,16 @@ from inspectd.page.history.tallies import STEPS_MS, Tallies
 
 _MAX_VIEWS: Final = 20_000
 """Views whose recipe is remembered until their part comes."""
+_HEARD: Final = (("event", "ms"), ("golden", "ms"), ("mark", "ms"), ("heard", "to_ms"))
+"""Tables of changes and of what was heard live, and where the time of a row stands."""
 _MARK_PAUSE_MS: Final = 60_000
 """A line that changes recipes from part to part gets one mark a minute, not one a part."""
+_COUNTS_SHARE: Final = 0.5
+"""Of the room: counts, and what was heard live, that take more go before verdicts do."""
+_ROW_BYTES: Final = 130
+"""What a verdict takes beside its body: the row itself, and its places in the indexes."""
+_SAMPLED: Final = 100
+"""Verdicts whose bodies tell how long they are."""
 
 
 class Batch(msgspec.Struct):
@@ -89,6 +97,8 @@ class HistoryStore:
         self._notes = LiveNotes(self._connection)
         self._views: dict[tuple[int, int], str] = {}
         self._marked_ms: dict[tuple[str, str], int] = {}
+        self.counts_removed = 0
+        """Rows of counts, and of what was heard live, that had to go for room since it was opened."""
         with _naming():
             meta = dict(self._connection.execute("SELECT key, value FROM meta"))
             rows = self._connection.execute(
@@ -227,39 +237,35 @@ class HistoryStore:
     def prune(self, before_ms: int, max_bytes: int, most: int) -> int:
         """Remove at most so many of the oldest rows that are too old or too much; how many it were.
 
-        Counts by time are kept until `before_ms` even where their rows had to go for room.
+        Counts by time are kept until `before_ms` even where their rows had to go for room. But where they,
+        with what was heard live, take more than half of it, a few hours of them go in this step, and no
+        verdicts.
 
         Args:
             before_ms: older rows are too old.
             max_bytes: what the rows may take.
             most: rows to remove in this step.
         """
-        over = self.used_bytes > max_bytes
+        used = self.used_bytes
+        over = used > max_bytes
         removed = 0
         with self._transaction():
+            if over and used - self._verdict_bytes() > _COUNTS_SHARE * max_bytes:
+                removed = self._remove_oldest_counts(most)
+                self.counts_removed += removed
+                over = removed == 0
             oldest = self._connection.execute(
                 "SELECT id, decided_ms FROM verdict ORDER BY decided_ms, id LIMIT ?", (most,)
             ).fetchall()
             going = [row for row in oldest if over or row[1] < before_ms]
             if going:
                 self._connection.executemany("DELETE FROM verdict WHERE id = ?", [row[:1] for row in going])
-                removed = len(going)
+                removed += len(going)
                 # The oldest row that is left may be of the same millisecond: it is not complete.
                 self._complete_from_ms = max(self._complete_from_ms or 0, going[-1][1] + 1)
                 self._set_meta(complete_from_ms=self._complete_from_ms)
-            for table, column in (
-                ("event", "ms"), ("golden", "ms"), ("mark", "ms"), ("heard", "to_ms"), ("gap", "to_ms"),
-            ):  # fmt: skip
-                self._connection.execute(
-                    f"DELETE FROM {table} WHERE id IN "  # noqa: S608 - the names are those above
-                    f"(SELECT id FROM {table} WHERE {column} < ? LIMIT ?)",
-                    (before_ms, most),
-                )
-            self._connection.execute("DELETE FROM drift WHERE start_ms < ?", (before_ms,))
-            for step in STEPS_MS:
-                self._connection.execute(
-                    "DELETE FROM agg WHERE step_ms = ? AND start_ms < ?", (step, before_ms - step)
-                )
+            self._remove("gap", "to_ms", before_ms, most)
+            self._remove_counts(before_ms, most)
         return removed
 
     def give_back(self, pages: int) -> None:
@@ -279,6 +285,46 @@ class HistoryStore:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def _verdict_bytes(self) -> int:
+        """About what the verdicts take: those that are gone were the first to come."""
+        first, last, length = self._connection.execute(
+            "SELECT (SELECT min(id) FROM verdict), (SELECT max(id) FROM verdict), (SELECT avg(length(body) + "
+            "2 * coalesce(length(part_id), 0)) FROM (SELECT body, part_id FROM verdict ORDER BY id LIMIT ?))",
+            (_SAMPLED,),
+        ).fetchone()
+        return 0 if first is None else int((last - first + 1) * (length + _ROW_BYTES))
+
+    def _remove_oldest_counts(self, most: int) -> int:
+        """Remove the oldest few hours of counts and of what was heard live; how many rows it were."""
+        ends = [
+            self._connection.execute(
+                "SELECT min(start_ms) + ?1 FROM agg WHERE step_ms = ?1", (step,)
+            ).fetchone()[0]
+            for step in STEPS_MS
+        ] + [
+            self._connection.execute(f"SELECT min({column}) FROM {table}").fetchone()[0]  # noqa: S608 - this file's
+            for table, column in (("drift", "start_ms"), *_HEARD)
+        ]
+        known = [end for end in ends if end is not None]
+        return self._remove_counts(min(known) + STEPS_MS[-1], most) if known else 0
+
+    def _remove_counts(self, before_ms: int, most: int) -> int:
+        """Remove counts of older times, and what was heard live before; how many rows it were."""
+        removed = sum(self._remove(*each, before_ms, most) for each in _HEARD)
+        removed += self._connection.execute("DELETE FROM drift WHERE start_ms < ?", (before_ms,)).rowcount
+        for step in STEPS_MS:
+            removed += self._connection.execute(
+                "DELETE FROM agg WHERE step_ms = ? AND start_ms < ?", (step, before_ms - step)
+            ).rowcount
+        return removed
+
+    def _remove(self, table: str, column: str, before_ms: int, most: int) -> int:
+        return self._connection.execute(
+            f"DELETE FROM {table} WHERE id IN "  # noqa: S608 - the names are this file's
+            f"(SELECT id FROM {table} WHERE {column} < ? LIMIT ?)",
+            (before_ms, most),
+        ).rowcount
 
     def _insert(self, item: Numbered, tallies: Tallies) -> bool:
         """Add a verdict's row and count it; False if it was there already."""

@@ -72,6 +72,26 @@ def test_a_batch_that_fails_leaves_neither_rows_nor_cursor(filled: Filled) -> No
     again.close()
 
 
+def test_counts_that_take_most_of_the_room_go_before_verdicts_do_and_are_told(
+    filled: Filled, caplog: pytest.LogCaptureFixture
+) -> None:
+    for minute in range(0, 10_000, 500):
+        filled.write([made(seq + 1, START_MS + seq * 60_000) for seq in range(minute, minute + 500)])
+    limits = HistoryLimits(max_bytes=1_000_000)
+    filler = HistoryFiller(
+        filled.path, HistorySource("ipc://none", "ipc://none"), limits, clock=lambda: START_MS
+    )
+    while filler._prune(filled.store):
+        pass
+    kept, counted = filled.store._connection.execute(
+        "SELECT (SELECT min(decided_ms) FROM verdict), (SELECT min(start_ms) FROM agg WHERE step_ms = 60000)"
+    ).fetchone()
+    assert filled.store.used_bytes <= limits.max_bytes
+    assert count(filled) > 500
+    assert START_MS < counted < kept  # trends reach further back than the list all the same
+    assert [record.getMessage() for record in caplog.records] == ["history_counts_removed"]
+
+
 def test_a_verdict_that_comes_again_counts_once(filled: Filled) -> None:
     assert filled.store.write(Batch([made(1, START_MS), made(1, START_MS)], cursor(1))) == 1
     assert filled.store.write(Batch([made(1, START_MS)], cursor(1))) == 0
