@@ -27,7 +27,7 @@ class FilterError(InputError):
 
 
 class PagePlace(NamedTuple):
-    """The last row that was given: the next page begins before it."""
+    """The last row that was given: the next page begins beyond it."""
 
     decided_ms: int
     id: int
@@ -73,11 +73,19 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 class RowRequest(msgspec.Struct, frozen=True):
-    """A page of rows that is asked for."""
+    """A page of rows that is asked for.
+
+    Attributes:
+        filter: which rows.
+        limit: at most so many.
+        before: where the page before it said that the next one begins.
+        is_oldest_first: in order of time; else the newest come first.
+    """
 
     filter: Filter
     limit: int = DEFAULT_LIMIT
     before: PagePlace | None = None
+    is_oldest_first: bool = False
 
 
 def parse(parameters: Iterable[tuple[str, str]]) -> RowRequest:
@@ -110,7 +118,8 @@ def parse(parameters: Iterable[tuple[str, str]]) -> RowRequest:
         raise FilterError("from_ms: is not before to_ms; expected an earlier time")
     if wanted.score_min is not None and wanted.score_max is not None and wanted.score_min > wanted.score_max:
         raise FilterError("score_min: is above score_max; expected at most that")
-    return RowRequest(wanted, _limit(given), _before(given))
+    order = _word(given, "order", [_OLDEST_FIRST, "newest_first"])
+    return RowRequest(wanted, _limit(given), _before(given), order == _OLDEST_FIRST)
 
 
 def milliseconds(given: dict[str, str], name: str, default: int) -> int:
@@ -173,4 +182,5 @@ def _before(given: dict[str, str]) -> PagePlace | None:
     return PagePlace(int(found[1]), int(found[2]))
 
 
-_NAMES: Final = frozenset({*Filter.__struct_fields__, "limit", "before"})
+_NAMES: Final = frozenset({*Filter.__struct_fields__, "limit", "before", "order"})
+_OLDEST_FIRST: Final = "oldest_first"

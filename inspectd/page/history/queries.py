@@ -1,4 +1,4 @@
-"""Rows by filter, newest first, a page at a time.
+"""Rows by filter, newest or oldest first, a page at a time.
 
 Whatever camera, region, recipe, verdict, reason and kind are asked for, the groups that fit are few; each is
 read from an index that has its rows in order of time, and the rows are merged as they are needed. So a page
@@ -11,7 +11,7 @@ import heapq
 import sqlite3
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from inspectd.page.history.bins import SCORE_PER_OCTAVE, bin_of
 from inspectd.page.history.filters import Filter, FilterError, PagePlace
@@ -26,21 +26,45 @@ NEWEST: Final = 2**63 - 1
 _GROUPS: Final = "SELECT id FROM grp"
 _BINS: Final = "SELECT group_id, score_bin FROM grp_bin JOIN grp ON grp.id = group_id"
 _IN_TIME: Final = "decided_ms >= :from_ms AND decided_ms < :to_ms"
-_BEFORE: Final = "decided_ms <= :before_ms AND (decided_ms < :before_ms OR id < :before_id)"
-_IN_ORDER: Final = "ORDER BY decided_ms DESC, id DESC"
 _SCORES: Final = "score >= coalesce(:score_min, -9e999) AND score <= coalesce(:score_max, 9e999)"
 
 
+class _Order(NamedTuple):
+    """How rows are sorted, which come beyond one that was given, and how streams of them are merged."""
+
+    text: str
+    next: str
+    is_reverse: bool
+
+
+_NEWEST_FIRST: Final = _Order(
+    "ORDER BY decided_ms DESC, id DESC",
+    "decided_ms <= :before_ms AND (decided_ms < :before_ms OR id < :before_id)",
+    is_reverse=True,
+)
+_OLDEST_FIRST: Final = _Order(
+    "ORDER BY decided_ms, id",
+    "decided_ms >= :before_ms AND (decided_ms > :before_ms OR id > :before_id)",
+    is_reverse=False,
+)
+
+
 def page(
-    connection: sqlite3.Connection, wanted: Filter, before: PagePlace | None, limit: int
+    connection: sqlite3.Connection,
+    wanted: Filter,
+    before: PagePlace | None,
+    limit: int,
+    *,
+    is_oldest_first: bool = False,
 ) -> tuple[list[StoredRow], PagePlace | None]:
-    """At most `limit` rows, newest first, and where the next page begins; None: there is none.
+    """At most `limit` rows, newest or oldest first, and where the next page begins; None: there is none.
 
     Raises:
         FilterError: far too many kinds of rows fit.
         sqlite3.Error: the file cannot be read, or time was up.
     """
-    names = list(islice(_names(connection, wanted, before), limit + 1))
+    order = _OLDEST_FIRST if is_oldest_first else _NEWEST_FIRST
+    names = list(islice(_names(connection, wanted, before, order), limit + 1))
     rows = [
         StoredRow(
             *connection.execute(
@@ -104,30 +128,36 @@ def complete_from_ms(connection: sqlite3.Connection) -> int | None:
 
 
 def _names(
-    connection: sqlite3.Connection, wanted: Filter, before: PagePlace | None
+    connection: sqlite3.Connection, wanted: Filter, before: PagePlace | None, order: _Order
 ) -> Iterator[tuple[int, int]]:
-    """Time and id of every row that fits, newest first; read from the file as they are taken."""
+    """Time and id of every row that fits, in that order; read from the file as they are taken."""
     values: dict[str, Any] = {
         "from_ms": wanted.from_ms, "to_ms": wanted.to_ms, "part_id": wanted.part_id,
         "score_min": wanted.score_min, "score_max": wanted.score_max,
     }  # fmt: skip
     where = _IN_TIME
     if before is not None:
-        where += f" AND {_BEFORE}"
+        where += f" AND {order.next}"
         values |= {"before_ms": before.decided_ms, "before_id": before.id}
     condition, of_group = _group_condition(wanted)
     if wanted.part_id is not None:
         where += " AND part_id = :part_id" + (f" AND {_SCORES}" if wanted.has_score else "")
         where += f" AND group_id IN ({_GROUPS} WHERE {condition})" if of_group else ""
-        return _stream(connection, "verdict_part", where, values | of_group)
+        return _stream(connection, "verdict_part", where, values | of_group, order)
     if wanted.has_score:
         return _merged(
-            connection, "verdict_score", f"{where} AND {_SCORES}", values, _bins(connection, wanted)
+            connection,
+            "verdict_score",
+            f"{where} AND {_SCORES}",
+            values,
+            _bins(connection, wanted),
+            order=order,
         )
     if of_group:
         found = connection.execute(f"{_GROUPS} WHERE {condition}", of_group)
-        return _merged(connection, "verdict_group", where, values, [(key, None) for (key,) in found])
-    return _stream(connection, "verdict_time", where, values)
+        groups: list[tuple[int, int | None]] = [(key, None) for (key,) in found]
+        return _merged(connection, "verdict_group", where, values, groups, order=order)
+    return _stream(connection, "verdict_time", where, values, order)
 
 
 def _group_condition(wanted: Filter) -> tuple[str, dict[str, str]]:
@@ -153,6 +183,8 @@ def _merged(
     where: str,
     values: dict[str, Any],
     keys: list[tuple[int, int | None]],
+    *,
+    order: _Order,
 ) -> Iterator[tuple[int, int]]:
     if len(keys) > _MAX_STREAMS:
         raise FilterError(
@@ -167,18 +199,19 @@ def _merged(
             + ("" if score_bin is None else " AND score_bin = :score_bin")
             + f" AND {where}",
             values | {"group_id": group_id, "score_bin": score_bin},
+            order,
         )
         for group_id, score_bin in keys
     ]
-    return heapq.merge(*streams, reverse=True)
+    return heapq.merge(*streams, reverse=order.is_reverse)
 
 
 def _stream(
-    connection: sqlite3.Connection, index: str, where: str, values: dict[str, Any]
+    connection: sqlite3.Connection, index: str, where: str, values: dict[str, Any], order: _Order
 ) -> Iterator[tuple[int, int]]:
     return iter(
         connection.execute(
-            f"SELECT decided_ms, id FROM verdict INDEXED BY {index} WHERE {where} {_IN_ORDER}",  # noqa: S608 - own text
+            f"SELECT decided_ms, id FROM verdict INDEXED BY {index} WHERE {where} {order.text}",  # noqa: S608 - own text
             values,
         )
     )

@@ -135,7 +135,7 @@ class _RowPages:
         self._export_turn = asyncio.Semaphore(1)
 
     async def list_rows(self, request: Request) -> Response:
-        """A page of rows, newest first."""
+        """A page of rows, newest first where the oldest are not asked for."""
         await self._allow(request, VIEW)
         return json_answer(await self._page(_wanted(request)))
 
@@ -216,7 +216,9 @@ class _RowPages:
         return page
 
     def _read(self, wanted: RowRequest, connection: sqlite3.Connection) -> tuple[list[Numbered], ToldRowPage]:
-        found, after = queries.page(connection, wanted.filter, wanted.before, wanted.limit)
+        found, after = queries.page(
+            connection, wanted.filter, wanted.before, wanted.limit, is_oldest_first=wanted.is_oldest_first
+        )
         gaps, older = queries.gaps(connection, wanted.filter.from_ms, wanted.filter.to_ms, self._clock())
         items = [unpack(row.body) for row in found]
         return items, {

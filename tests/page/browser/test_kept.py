@@ -66,3 +66,11 @@ def test_trends_show_values_that_stand_alone(page_of, look) -> None:
     glass.sees("figure.chart canvas")
     chart = glass.tab.locator("figure.chart", has_text="Time to the verdict")
     assert chart.locator("canvas").evaluate(COLOURED) > 500
+
+
+def test_one_after_leads_to_the_next_part_however_many_come_in_a_minute(page_of, look) -> None:
+    items = verdicts(600, 100)
+    glass = look(page_of(items), path=f"/part/{items[0].epoch}/100?from_ms={NOW_MS - HOUR_MS}&to_ms={NOW_MS}")
+    for step, seq in (("One after", 101), ("One before", 100)):
+        glass.tab.get_by_role("link", name=step).tap()
+        glass.tab.wait_for_url(f"**/part/{items[0].epoch}/{seq}?**")

@@ -72,12 +72,16 @@ def fits(item: Verdict, wanted: Filter) -> bool:
     )
 
 
-def all_pages(filled: Filled, wanted: Filter, limit: int) -> list[int]:
+def all_pages(filled: Filled, wanted: Filter, limit: int, *, is_oldest_first: bool) -> list[int]:
     """The seqs of all pages."""
     found: list[int] = []
     before = None
     while True:
-        rows, before = filled.ask(lambda connection, at=before: queries.page(connection, wanted, at, limit))
+        rows, before = filled.ask(
+            lambda connection, at=before: queries.page(
+                connection, wanted, at, limit, is_oldest_first=is_oldest_first
+            )
+        )
         assert len(rows) <= limit
         found += [unpack(row.body).seq for row in rows]
         if before is None:
@@ -107,7 +111,9 @@ def test_every_combination_of_filters_finds_what_a_plain_search_finds(filled: Fi
             kind=chance.choice([None, "frame", "part"]),
         )
         expected = [item.seq for item in newest_first if fits(item, wanted)]
-        assert all_pages(filled, wanted, chance.choice([1, 7, 200])) == expected, wanted
+        is_oldest_first = chance.choice([False, True])
+        found = all_pages(filled, wanted, chance.choice([1, 7, 200]), is_oldest_first=is_oldest_first)
+        assert found == (expected[::-1] if is_oldest_first else expected), wanted
 
 
 def test_a_part_is_found_by_the_recipe_of_its_views_and_shows_them(filled: Filled) -> None:

@@ -174,7 +174,6 @@ export function RowTable({ rows, list = "" }: { rows: Row[]; list?: string }) {
   );
 }
 
-const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /** The verdicts right before and after one, within the list from which it was opened. */
@@ -192,19 +191,13 @@ async function neighbours(row: Row, list: URLSearchParams): Promise<{ older?: Ro
   for (const name of FILTERS) if (list.get(name)) near.set(name, list.get(name) ?? "");
   const first = Number(list.get("from_ms")) || row.decided_ms - DAY_MS;
   const last = Number(list.get("to_ms")) || row.decided_ms + DAY_MS;
-  const rowsOf = async (from_ms: number, to_ms: number): Promise<Row[]> => {
-    near.set("from_ms", String(from_ms));
-    near.set("to_ms", String(to_ms));
-    return (await get<RowPage>(`/api/verdicts?${near}`)).rows;
+  // From this one on in either direction: the one beside it is among the first, however many there are.
+  const nextIn = async (order: string, from_ms: number, to_ms: number): Promise<Row | undefined> => {
+    for (const [name, value] of Object.entries({ order, from_ms, to_ms })) near.set(name, String(value));
+    const { rows } = await get<RowPage>(`/api/verdicts?${near}`);
+    return rows[rows.findIndex((each) => each.epoch === row.epoch && each.seq === row.seq) + 1];
   };
-  const placeIn = (rows: Row[]): number => rows.findIndex((each) => each.epoch === row.epoch && each.seq === row.seq);
-  const before = await rowsOf(Math.min(first, row.decided_ms), row.decided_ms + 1);
-  const older = before[placeIn(before) + 1];
-  // The newest come first: a span that reaches further at each turn has the next one among few.
-  for (let reach = MINUTE_MS; ; reach *= 8) {
-    const end = Math.min(row.decided_ms + reach, last);
-    const after = end > row.decided_ms ? await rowsOf(row.decided_ms, end) : [];
-    const newer = after[placeIn(after) - 1];
-    if (newer || end >= last) return { ...(older && { older }), ...(newer && { newer }) };
-  }
+  const older = await nextIn("newest_first", Math.min(first, row.decided_ms), row.decided_ms + 1);
+  const newer = await nextIn("oldest_first", row.decided_ms, Math.max(last, row.decided_ms + 1));
+  return { ...(older && { older }), ...(newer && { newer }) };
 }
