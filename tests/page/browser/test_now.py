@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 
 import pytest
 
@@ -44,6 +45,29 @@ def test_a_frozen_view_says_so_and_the_line_goes_on(page, look) -> None:
     assert rejects_in(glass) == strip
     glass.tab.get_by_role("button", name="Back to live").tap()
     glass.sees(LIVE)
+
+
+def test_the_strip_waits_for_a_picture_whatever_the_browser_s_clock_says(line, page, look) -> None:
+    glass = look(page, path="/account")
+    glass.tab.add_init_script("{ const now = Date.now; Date.now = () => now() + 3_600_000; }")
+    asked: dict[str, float] = {}
+    glass.tab.on(
+        "request",
+        lambda request: (
+            asked.setdefault(request.url.partition("/api/strip/")[2], time.time())
+            if "/api/strip/" in request.url
+            else None
+        ),
+    )
+    glass.open("/")
+    glass.sees(LIVE)
+    began = time.time() + 1
+    glass.tab.wait_for_timeout(4000)
+    line.until(lambda: line.reader.verdicts[-1].decided_utc_ns > (began + 3) * 1e9)
+    decided = {f"{each.epoch}/{each.seq}": each.decided_utc_ns / 1e9 for each in line.reader.verdicts}
+    waited = [at - decided[name] for name, at in asked.items() if decided.get(name, 0.0) > began]
+    assert len(waited) > 2
+    assert min(waited) > 0.7  # a picture comes up to 0.8 s after its verdict
 
 
 def test_without_pictures_the_newest_verdict_is_shown_as_the_last_one(line, page, look) -> None:

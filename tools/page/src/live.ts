@@ -29,6 +29,10 @@ export const events = signal<LineEvent[]>([]);
 export const latest = signal<ReadonlyMap<string, Row>>(new Map());
 export const skipped = signal(0);
 
+/** When a row came, by the browser's monotonic clock: neither the line's clock nor this host's has to be right. */
+const rowCameAt = new WeakMap<Row, number>();
+export const ageOfRow = (row: Row): number => performance.now() - (rowCameAt.get(row) ?? 0);
+
 const isOpen = signal(false);
 /** When the newest that came was sent, at the earliest; what was long under way is no word of now. */
 const heardAt = signal(performance.now());
@@ -111,6 +115,7 @@ function take(told: Told): void {
     hear(told.server_ms);
     newState = told;
   } else if (told.t === "v") {
+    for (const row of told.rows) rowCameAt.set(row, performance.now());
     newRows.push(...told.rows);
     if (newRows.length > 500) newRows.splice(0, newRows.length - 500);
     newSkipped += told.skipped;

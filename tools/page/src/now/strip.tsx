@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { getBytes } from "../api";
 import { draw, type Shown } from "../heat";
-import { isLive, partPath, placeOf, rejects } from "../live";
+import { ageOfRow, isLive, partPath, placeOf, rejects } from "../live";
 import { decode, parse, withHeat } from "../pictures";
 import { t, word } from "../text";
 import { clockText } from "../time";
@@ -14,7 +14,7 @@ import type { Row } from "../wire";
 /** What the strip shows while the view stands still. */
 export const frozenRejects = signal<Row[] | null>(null);
 
-/** A picture may come so long after its verdict; many have none. */
+/** A picture may reach the page so long after its verdict; many have none. */
 const PATIENCE_MS = 800;
 let asking: Promise<unknown> = Promise.resolve();
 
@@ -49,8 +49,7 @@ function Thumbnail({ row }: { row: Row }) {
   useEffect(() => {
     let isGone = false;
     const load = async (): Promise<void> => {
-      const left = row.decided_ms + PATIENCE_MS - Date.now();
-      await new Promise((done) => setTimeout(done, Math.min(PATIENCE_MS, left)));
+      await new Promise((done) => setTimeout(done, PATIENCE_MS - ageOfRow(row)));
       const message = await nextTurn(async () => (isGone ? null : parse(await getBytes(`/api/strip/${row.epoch}/${row.seq}`))));
       if (!message) return;
       const found = await decode(message);
