@@ -35,6 +35,7 @@ class ToldRowPage(TypedDict):
 class ToldNames(TypedDict):
     """What rows of the history can be asked for by."""
 
+    cameras: list[str]
     recipes: list[str]
 
 

@@ -117,8 +117,12 @@ def gaps(
 
 def names(connection: sqlite3.Connection) -> ToldNames:
     """What rows can be asked for by: what they have, and not what the line has loaded now."""
-    found = connection.execute("SELECT DISTINCT recipe FROM grp WHERE recipe != '' ORDER BY recipe")
-    return {"recipes": [recipe for (recipe,) in found]}
+
+    def of(column: str) -> list[str]:
+        text = f"SELECT DISTINCT {column} FROM grp WHERE {column} != '' ORDER BY {column}"  # noqa: S608 - own text
+        return [name for (name,) in connection.execute(text)]
+
+    return {"cameras": of("camera"), "recipes": of("recipe")}
 
 
 def complete_from_ms(connection: sqlite3.Connection) -> int | None:

@@ -74,3 +74,14 @@ def test_one_after_leads_to_the_next_part_however_many_come_in_a_minute(page_of,
     for step, seq in (("One after", 101), ("One before", 100)):
         glass.tab.get_by_role("link", name=step).tap()
         glass.tab.wait_for_url(f"**/part/{items[0].epoch}/{seq}?**")
+
+
+def test_a_camera_that_the_line_has_no_more_can_be_chosen_and_is_shown_as_chosen(page_of, look) -> None:
+    page = page_of([*verdicts(20, 60_000, camera="old"), made(30, NOW_MS, plant="test", line="line")])
+    for path in ("/history", "/trends"):
+        glass = look(page, path=f"{path}?from_ms={NOW_MS - HOUR_MS}&to_ms={NOW_MS}&camera=gone")
+        field = glass.tab.locator("select").first
+        field.locator("option", has_text="old").wait_for(state="attached")
+        assert field.evaluate("field => field.selectedOptions[0].label") == "gone"
+        field.select_option("old")
+        glass.tab.wait_for_url("**camera=old**")

@@ -287,7 +287,7 @@ def test_rows_can_be_asked_for_by_the_recipes_that_they_have_whatever_the_line_h
         ]
     )
     client = filled.client()
-    assert client.get("/api/names").json() == {"recipes": ["cells", "tiles"]}
+    assert client.get("/api/names").json() == {"cameras": ["camera1"], "recipes": ["cells", "tiles"]}
     rows = client.get("/api/verdicts", params={"recipe": "tiles"}).json()["rows"]
     assert [(row["recipe"], row["recipe_version"]) for row in rows] == [("tiles", 2), ("tiles", 1)]
     asked = {"from_ms": START_MS, "to_ms": START_MS + 5 * MINUTE_MS}

@@ -65,17 +65,20 @@ export function Field({ label, children }: { label: string; children: ComponentC
   );
 }
 
+/** What is chosen is always among them: it may come from an address, or be gone by now. */
 export function Choice(props: {
   label: string;
   value: string;
   options: { value: string; label: string }[];
   onChange: (value: string) => void;
 }) {
+  const { value } = props;
+  const options = value === "" || props.options.some((option) => option.value === value) ? props.options : [...props.options, { value, label: value }];
   return (
     <Field label={props.label}>
-      <select value={props.value} onChange={(event) => props.onChange(event.currentTarget.value)}>
-        {props.options.map((option) => (
-          <option key={option.value} value={option.value} selected={option.value === props.value}>
+      <select value={value} onChange={(event) => props.onChange(event.currentTarget.value)}>
+        {options.map((option) => (
+          <option key={option.value} value={option.value} selected={option.value === value}>
             {option.label}
           </option>
         ))}

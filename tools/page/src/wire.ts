@@ -328,6 +328,7 @@ export interface RowPage {
 
 /** What rows of the history can be asked for by. */
 export interface Names {
+  cameras: string[];
   recipes: string[];
 }
 

@@ -63,7 +63,7 @@ function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filte
       <Choice
         label={t("row.camera")}
         value={value("camera")}
-        options={names((line.value?.cameras ?? []).map((camera) => camera.name))}
+        options={names(camerasOf(known))}
         onChange={(camera) => onChange({ camera })}
       />
       <Choice
@@ -76,7 +76,7 @@ function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filte
       <Choice
         label={t("row.recipe")}
         value={value("recipe")}
-        options={names(withChosen(known?.recipes, value("recipe")))}
+        options={names(known?.recipes ?? [])}
         onChange={(recipe) => onChange({ recipe })}
       />
       <Choice label={t("row.kind")} value={value("kind")} options={words("kind", ["part", "frame"])} onChange={(kind) => onChange({ kind })} />
@@ -98,9 +98,9 @@ function Filters({ query, onChange }: { query: URLSearchParams; onChange: (filte
   );
 }
 
-/** Names to choose from, and the one that is chosen, whatever else is known. */
-export function withChosen(names: string[] | undefined, chosen: string): string[] {
-  return [...new Set([...(names ?? []), ...(chosen ? [chosen] : [])])];
+/** Those that the line has, and those that it had. */
+export function camerasOf(known: Names | null): string[] {
+  return [...new Set([...(line.value?.cameras ?? []).map((camera) => camera.name), ...(known?.cameras ?? [])])];
 }
 
 /** A page of rows at a time; the next ones on asking, and never more than so many on the screen. */

@@ -4,13 +4,12 @@ import { useMemo, useState } from "preact/hooks";
 import { useLoaded } from "../api";
 import { placeOf } from "../live";
 import { go, place } from "../router";
-import { line } from "../session";
 import { language, t, word } from "../text";
 import { percent, timeText, whole } from "../time";
 import { Button, Choice, Page, Problem, Table } from "../ui";
 import type { Mark as Changed, Names, Series, Trends as Found } from "../wire";
 import { Chart, type Curve, type Mark } from "./chart";
-import { Known, withChosen } from "./history";
+import { camerasOf, Known } from "./history";
 import { SpanPicker, spanOf, type Span } from "./span";
 
 /** More reasons than these are one curve: others. */
@@ -48,13 +47,13 @@ export function Trends() {
         <Choice
           label={t("row.camera")}
           value={camera}
-          options={names((line.value?.cameras ?? []).map((each) => each.name))}
+          options={names(camerasOf(known))}
           onChange={(chosen) => change(span, { camera: chosen })}
         />
         <Choice
           label={t("row.recipe")}
           value={recipe}
-          options={names(withChosen(known?.recipes, recipe))}
+          options={names(known?.recipes ?? [])}
           onChange={(chosen) => change(span, { recipe: chosen })}
         />
         {zoomedFrom.length > 0 && (
