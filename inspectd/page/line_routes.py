@@ -63,6 +63,16 @@ class RecipeAct(msgspec.Struct, forbid_unknown_fields=True):
     reason: _Reason = ""
 
 
+class RecipeBack(RecipeAct, forbid_unknown_fields=True):
+    """What is to be in force again.
+
+    Attributes:
+        loads: where it is not loaded the line is to load it, and it is not put in force yet.
+    """
+
+    loads: bool = False
+
+
 class GoldenBegin(msgspec.Struct, forbid_unknown_fields=True):
     """A check of a recipe; without one of the only one that has golden parts."""
 
@@ -184,10 +194,9 @@ class LineRoutes:
         await self._guard.allow(request, Act.VIEW)
         status, folder = self._hub.line.status, self._settings.line.recipes_dir
         listed: list[ListedVersion] = []
-        back: tuple[ToldBack | None, bool] = None, False
         if folder is not None:
             listed = await to_thread.run_sync(RecipeReader(Path(folder)).listing, limiter=self._limiter)
-            back = await to_thread.run_sync(_back_to, Path(folder).parent / FILE_NAME, limiter=self._limiter)
+        back = await self._back()
         loaded: dict[str, RecipeWord] = {}
         if status is not None:
             loaded |= dict.fromkeys(status.prepared, "prepared")
@@ -263,11 +272,34 @@ class LineRoutes:
         return await self._act_on_recipe(request, Act.RECIPE_PROMOTE, RecipeAction.PROMOTE)
 
     async def take_back_recipe(self, request: Request) -> Response:
-        """Put what was in force before in force again; it has to be prepared."""
-        return await self._act_on_recipe(request, Act.RECIPE_ROLLBACK, RecipeAction.ROLLBACK)
+        """Put what was in force before in force again, or have it loaded for that."""
+        account, wanted = await self._guard.take(request, Act.RECIPE_ROLLBACK, RecipeBack)
+        try:
+            return await self._ask_recipe(account, Act.RECIPE_ROLLBACK, RecipeAction.ROLLBACK, wanted)
+        except ApiError as error:
+            if error.what != "not_prepared" or not wanted.loads or not await self._is_before(wanted):
+                raise
+        # After a restart the line has loaded what is in force alone. Nobody prepares anything else this way.
+        return await self._ask_recipe(account, Act.RECIPE_PREPARE, RecipeAction.PREPARE, wanted)
+
+    async def _is_before(self, wanted: RecipeAct) -> bool:
+        back, _ = await self._back()
+        return back == {"recipe": wanted.recipe, "version": wanted.version}
+
+    async def _back(self) -> tuple[ToldBack | None, bool]:
+        """What a rollback leads to, and whether it leads nowhere after another one."""
+        folder = self._settings.line.recipes_dir
+        if folder is None:
+            return None, False
+        return await to_thread.run_sync(_back_to, Path(folder).parent / FILE_NAME, limiter=self._limiter)
 
     async def _act_on_recipe(self, request: Request, act: Act, action: RecipeAction) -> Response:
         account, wanted = await self._guard.take(request, act, RecipeAct)
+        return await self._ask_recipe(account, act, action, wanted)
+
+    async def _ask_recipe(
+        self, account: Account, act: Act, action: RecipeAction, wanted: RecipeAct
+    ) -> Response:
         version = "" if wanted.version is None else f"@{wanted.version}"
         return await self._do(
             account, act, f"{wanted.recipe}{version}", wanted.reason,

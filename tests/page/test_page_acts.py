@@ -126,6 +126,28 @@ def test_who_may_go_back_gets_no_further_than_to_the_recipe_of_before(daemon, pa
     assert (told["back_to"], told["went_back"]) == (None, True)
 
 
+def test_who_may_go_back_may_have_that_recipe_loaded_and_no_other(daemon, page, act) -> None:
+    for name in ("a", "b"):
+        assert act("engineer", "recipe_prepare", recipe=name)[0] == 200
+        until(lambda name=name: act("engineer", "recipe_activate", recipe=name)[0] == 200)
+        until(lambda name=name: recipes(page)[name] == "in_force")
+    for name in ("a", "file"):  # as after a restart of the line, which loads what is in force alone
+        assert act("engineer", "recipe_unprepare", recipe=name)[0] == 200
+    until(lambda: recipes(page)["a"] is None)
+    back = {"recipe": "a", "version": 1}
+    assert act("quality", "recipe_rollback", **back)[1]["what"] == "not_prepared"
+    other = act("quality", "recipe_rollback", recipe="file", version=0, loads=True)
+    assert (other[0], other[1]["what"]) == (409, "not_prepared")
+    status, said = act("quality", "recipe_rollback", **back, loads=True)
+    assert (status, said["answer"]["state"]) == (200, "loading")
+    until(lambda: recipes(page)["a"] == "prepared")
+    assert act("quality", "recipe_rollback", **back)[1]["answer"]["state"] == "active"
+    asked = [(row["action"], row["result"].partition(":")[0]) for row in page.audit()[-6:]]
+    assert asked[1:4:2] == [("rollback", "refused"), ("prepare", "done")]
+    assert act("engineer", "recipe_prepare", recipe="file")[0] == 200
+    until(lambda: recipes(page).get("file") == "prepared")
+
+
 def test_a_golden_check_by_an_operator(daemon, page, act) -> None:
     until(lambda: act("engineer", "recipe_activate", recipe="file")[0] == 200)
     until(lambda: recipes(page)["file"] == "in_force")

@@ -62,6 +62,25 @@ def test_an_engineer_changes_over_and_nobody_else_is_offered_it(its_page, look) 
     assert quality.tab.locator("tbody button").count() == 0
 
 
+def test_quality_goes_back_to_a_recipe_that_the_line_has_not_loaded(its_page, look) -> None:
+    engineer = its_page.browser("engineer")
+
+    def does(act: str, recipe: str) -> bool:
+        return engineer.post(f"/api/acts/recipe_{act}", json={"recipe": recipe}).status_code == 200
+
+    quality = look(its_page, "quality", "/recipes")
+    quality.sees("tr.prepared", "blue @ 1")
+    assert does("activate", "blue")
+    assert does("unprepare", "file")  # as after a restart
+    quality.sees("tr.in_force", "blue @ 1")
+    quality.tab.locator("tr.prepared").wait_for(state="detached")
+    quality.tab.get_by_role("button", name="Back to the recipes of the settings file").tap()
+    dialog = quality.tab.get_by_role("dialog")
+    dialog.get_by_role("button", name="Back to").tap()
+    dialog.wait_for(state="detached")
+    quality.sees("tr.in_force", "cell (from the settings file)")
+
+
 def test_a_dialog_about_an_order_does_what_it_showed_or_nothing(its_page, look) -> None:
     glass, colleague = look(its_page, "operator"), its_page.browser("engineer")
 

@@ -16,16 +16,20 @@ const LOADING_SECONDS = 180;
 
 type LiveAct = "recipe_shadow" | "recipe_promote" | "recipe_rollback";
 
-/** Asks the line; what is not loaded yet is loaded first, which takes a while. */
+/**
+ * Asks the line; what is not loaded yet is loaded first, which takes a while. Who may go back may have that loaded which
+ * was in force before, and nothing else.
+ */
 export async function ask(act: LiveAct, recipe: string, version: number | null, reason: string, patiently: Patience): Promise<void> {
   const body = { recipe, version, reason: reason.slice(0, 150) };
+  const isBack = act === "recipe_rollback";
   try {
-    await post(`/api/acts/${act}`, body);
-    return;
+    const { answer } = await post<{ answer: { state: string } | null }>(`/api/acts/${act}`, isBack ? { ...body, loads: true } : body);
+    if (!isBack || answer?.state !== "loading") return;
   } catch (error) {
     if (!(error instanceof Refused) || error.what !== "not_prepared" || !may("recipe_prepare")) throw error;
+    await post("/api/acts/recipe_prepare", body);
   }
-  await post("/api/acts/recipe_prepare", body);
   await patiently((stop) => isLoaded(recipe, version, stop));
   await post(`/api/acts/${act}`, body);
 }
