@@ -414,7 +414,25 @@ def test_since_when_an_alarm_stands_is_known_where_the_page_saw_it_begin() -> No
     clock.seconds += 0.2
     assert known(down) == [("camera_down", True)]
     clock.seconds += 60  # the line was silent
-    assert known(late, down) == [("late", False), ("camera_down", True)]
+    assert known(late, down) == [("late", False), ("camera_down", False)]
+
+
+def test_an_alarm_of_a_run_that_has_just_begun_is_not_the_one_of_the_run_before() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    down = HealthCondition("failure", "camera_down", "", "side")  # of a line that does not say since when
+
+    def since(seconds_later: float, epoch: int, *conditions: HealthCondition) -> list[tuple[int, bool]]:
+        clock.seconds += seconds_later
+        line.see_heartbeat(heartbeat(epoch=epoch, conditions=[*conditions]))
+        alarms = line.said()["alarms"]
+        return [(clock.ms() - each["since_ms"], each["is_since_known"]) for each in alarms]
+
+    assert since(0, 1) == []
+    assert since(0.2, 1, down) == [(0, True)]
+    assert since(0.2, 1, down) == [(200, True)]
+    assert since(0.2, 2, down) == [(0, True)]  # started anew at once
+    assert since(3 * 3600, 3, down) == [(0, False)]  # stopped, repaired, and started anew
 
 
 def test_since_when_an_alarm_stands_is_what_the_line_says_by_its_own_clock() -> None:

@@ -131,12 +131,17 @@ class LineNow:
 
     def see_heartbeat(self, heartbeat: Heartbeat) -> None:
         """The line is alive."""
-        is_followed = (
-            self.is_alive
-        )  # what the last one did not have has begun since; after a silence, who knows
-        if self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch:
+        # What the last one did not have has begun since; after a silence, who knows.
+        is_followed = self.is_alive
+        is_another_run = self.heartbeat is None or self.heartbeat.epoch != heartbeat.epoch
+        if is_another_run:
             self._parts_at.clear()
             self._frames_at.clear()
+        if is_another_run or not is_followed:
+            # It may have ended meanwhile and begun anew: only a line that says since when knows better.
+            self._alarms = {
+                key: began for key, began in self._alarms.items() if began.since_utc_ns is not None
+            }
         self.heartbeat, self._heard_at = heartbeat, self._clock()
         self.other_clock.heard(self._heard_at, heartbeat.utc_ns / 1e9)
         self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
