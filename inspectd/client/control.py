@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 import zmq
 
-from inspectd.client.sockets import ClientKeys, LastingConnection, requester
+from inspectd.client.sockets import LOOK_MS, ClientKeys, LastingConnection, requester
 from inspectd.errors import InputError
 from inspectd.wire import Accepted, Refusal, TriggerRequest
 
@@ -60,14 +60,18 @@ class BaseTriggerSender:
             self._connection.close()
             self._connect()
             self._is_owed = False
-        self._connection.keep()
-        yield PollFor(zmq.POLLOUT, self._left_ms(deadline))
-        if self._clock() > deadline:
-            return  # sent now, after a program that was held up, it would be dated by another part
-        try:
-            self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
-        except zmq.Again:  # the connection went away in between
-            return
+        while True:
+            self._connection.keep()
+            left_ms = self._left_ms(deadline)
+            yield PollFor(zmq.POLLOUT, min(left_ms, LOOK_MS))
+            if self._clock() > deadline:
+                return  # sent now, after a program that was held up, it would be dated by another part
+            try:
+                self._socket.send(_encoder.encode(trigger), zmq.NOBLOCK)
+                break
+            except zmq.Again:  # nobody is there, or not any more
+                if left_ms == 0:
+                    return
         self._is_owed = True
         while True:
             left_ms = self._left_ms(deadline)

@@ -107,7 +107,7 @@ class LastingConnection:
     def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._socket, self._clock = socket, clock
         # These alone: but for broken off hand-shakes they come once for each connection. ZeroMQ keeps what is
-        # not taken, and stands still once it is too much, until the next `keep`.
+        # not taken, and stands still once it is too much, until `_take_events`.
         self._events = socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_HOW)
         )
@@ -138,9 +138,7 @@ class LastingConnection:
         """Connect anew where ZeroMQ gave up; never waits. To be called every `LOOK_MS`, or before a send."""
         # Until the socket is asked something, what it was disconnected from is knocked at as before.
         self._socket.getsockopt(zmq.EVENTS)
-        seen: list[int] = []
-        while self._events.poll(0):
-            seen.append(parse_monitor_message(self._events.recv_multipart())["event"])
+        seen = self._take_events()
         is_anew = False
         for event in seen:
             # One that ended and has come back meanwhile is not cut: what is sent would go with it.
@@ -163,9 +161,18 @@ class LastingConnection:
 
     def close(self) -> None:
         """Close the socket."""
+        # Where ZeroMQ stands still it holds the lock that `disable_monitor` takes: no thread would go on.
+        self._take_events()
         self._socket.disable_monitor()
         self._events.close(linger=0)
         self._socket.close(linger=0)
+
+    def _take_events(self) -> list[int]:
+        """What happened, in turn; where ZeroMQ stood still it goes on."""
+        seen: list[int] = []
+        while self._events.poll(0):
+            seen.append(parse_monitor_message(self._events.recv_multipart())["event"])
+        return seen
 
     def _must_connect_anew(self, event: int) -> bool:
         """Take in what happened; whether it is connected anew at once, as it now knocks otherwise."""

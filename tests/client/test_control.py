@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -196,6 +198,52 @@ def test_an_awaited_answer_holds_up_no_other_task_and_no_second_trigger_waits_it
 
     assert asyncio.run(main()).trigger_id == "3"
     assert [request["trigger_id"] for request in line.requests] == ["1", "3"]
+
+
+IDLE = """
+import asyncio, sys
+from inspectd.client import AsyncTriggerSender, TriggerSender, sockets
+from inspectd.wire import TriggerRequest
+
+sockets._RECONNECT_MS = 1
+
+async def main():
+    sender = (AsyncTriggerSender if sys.argv[2] == "awaited" else TriggerSender)(sys.argv[1])
+    for _ in range(2):
+        answer = sender.send(TriggerRequest("1"), 0.3)
+        print(await answer if sys.argv[2] == "awaited" else answer, flush=True)
+        sys.stdin.readline()
+    sender.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("how", ["plain", "awaited"])
+def test_a_sender_that_was_idle_while_its_hand_shakes_were_broken_off_does_not_hang(start_line, how):
+    """In a process of its own: one that hangs here lets none of its threads go on."""
+    line = start_line(lambda _: [])
+    program = [sys.executable, "-c", IDLE, line.endpoint, how]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as idle:
+        try:
+            assert idle.stdout.readline() == "None\n"
+            line.ended.set()
+            line.join()
+            with socket.socket(socket.AF_UNIX) as other:
+                path = Path(line.endpoint.removeprefix("ipc://"))
+                path.unlink()
+                other.bind(str(path))
+                other.listen()
+                other.settimeout(1)
+                with contextlib.suppress(
+                    TimeoutError
+                ):  # until so much was broken off that none comes any more
+                    while True:
+                        other.accept()[0].close()
+                out, _ = idle.communicate("\n\n", timeout=10)
+        finally:
+            idle.kill()
+    assert (out, idle.returncode) == ("None\n", 0)
 
 
 def test_an_endpoint_that_is_none_is_said_so():
