@@ -96,7 +96,7 @@ from inspectd.wire import (
     Verdict,
     ViewVerdict,
 )
-from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRequest
+from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenRefusal, GoldenRefusalReason, GoldenRequest
 from inspectd.wire.shadow import ShadowScore, ShadowStatus
 from inspectd.wire.sync import GoldenStatus
 
@@ -493,10 +493,17 @@ class Service:
         self._changeover.take(request, who, door, reply)
 
     def on_golden(
-        self, request: GoldenRequest, who: str, door: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
-    ) -> None:
+        self, request: GoldenRequest, came_ns: int, who: str, door: str,
+        reply: Callable[[GoldenAck | GoldenRefusal], None],
+    ) -> None:  # fmt: skip
         """See `RequestEvents.on_golden`."""
-        self._golden.take(request, who, door, reply)
+        delay_ms = (self._clock() - came_ns) / 1e6
+        if request.action is not GoldenAction.STATUS and self._is_late(delay_ms):
+            # Who asked may have given up, as with a trigger: another part may be in front of the cameras.
+            detail = f"may have been read {delay_ms:.0f} ms late: nothing was done, ask again"
+            reply(GoldenRefusal(request.request, GoldenRefusalReason.NOT_READY, detail))
+        else:
+            self._golden.take(request, who, door, reply)
 
     def on_refused_recipe(
         self, request: RecipeRequest | None, reason: RecipeRefusalReason, detail: str,
@@ -511,11 +518,14 @@ class Service:
         doubt_ns = max(0, until_ns - from_ns)
         self._batching.pass_by(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
+    def _is_late(self, delay_ms: float) -> bool:
+        return delay_ms > self._config.triggers.max_delay_ms
+
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
         """Reason and detail for taking no trigger now, whatever is in it; None: it may be taken."""
         if self.state in {"draining", "stopped"}:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
-        if delay_ms > self._config.triggers.max_delay_ms:
+        if self._is_late(delay_ms):
             detail = f"may have been read {delay_ms:.0f} ms late, its frame is not certain"
             return RefusalReason.NOT_READY, detail
         door = self._bus.uncertain_door

@@ -50,13 +50,18 @@ class GoldenAsker(Asker):
     ) -> GoldenAnswer:
         """Ask, and wait for the answer.
 
+        Without one, what was asked for may be done all the same, unless the line reads it later than it takes
+        triggers: ask for the status.
+
         Raises:
             UnavailableError: the line does not answer, or not in this format.
         """
         self._asked += 1
         name = f"{self._who or 'golden'}-{self._asked}"[:64]
         request = GoldenRequest(name, action, recipe, part, self._who, self._line)
-        self.send(wire.encode(request), timeout_seconds)
+        is_status = action is GoldenAction.STATUS
+        once_sent = "" if is_status else " What was asked for may be done all the same: ask for the status"
+        self.send(wire.encode(request), timeout_seconds, once_sent=once_sent)
         return self.receive(
             lambda parts: decode_golden_answer(parts[-1]), lambda answer: answer.request in {name, None}
         )

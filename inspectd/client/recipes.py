@@ -34,6 +34,6 @@ def ask_recipe(
         UnavailableError: the line does not answer, or not in this format.
     """
     once_sent = " What was asked for may be done all the same: ask for the line's status"
-    with Asker(endpoint, "control", keys, once_sent=once_sent) as asker:
-        asker.send(wire.encode(request), timeout_seconds)
+    with Asker(endpoint, "control", keys) as asker:
+        asker.send(wire.encode(request), timeout_seconds, once_sent=once_sent)
         return asker.receive(lambda parts: _answers.decode(parts[0]))

@@ -213,7 +213,6 @@ class Asker:
         endpoint: where.
         socket: which of the line's sockets that is, `sync` or `control`.
         keys: for TCP with keys.
-        once_sent: what more to know where the request was sent, and no answer came.
         clock: seconds on a clock that never goes back.
 
     Raises:
@@ -226,11 +225,10 @@ class Asker:
         socket: str,
         keys: ClientKeys | None = None,
         *,
-        once_sent: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._endpoint, self._hint = endpoint, f"is this the {socket} socket of a running line?"
-        self._once_sent, self._clock = once_sent, clock
+        self._once_sent, self._clock = "", clock
         self._seconds = self._until = 0.0
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = requester(self._context)
@@ -244,12 +242,18 @@ class Asker:
             self.close()
             raise
 
-    def send(self, request: bytes, timeout_seconds: float) -> None:
+    def send(self, request: bytes, timeout_seconds: float, *, once_sent: str = "") -> None:
         """Ask; each answer may take so long.
+
+        Args:
+            request: what is sent.
+            timeout_seconds: longest wait for each answer.
+            once_sent: what more to know where it was sent, and no answer came.
 
         Raises:
             UnavailableError: nothing takes it in time.
         """
+        self._once_sent = once_sent
         self._seconds, self._until = timeout_seconds, self._clock() + timeout_seconds
         is_there = self._connection.poll(self._left_ms(), zmq.POLLOUT, _ASKED_LOOK_MS)
         if not is_there or self._clock() > self._until:

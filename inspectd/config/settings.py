@@ -174,7 +174,10 @@ class Triggers(Settings, frozen=True, kw_only=True):
     max_delay_ms: Annotated[
         float,
         Meta(
-            ge=25, le=60_000, description="Refuse a trigger that may have waited longer than this to be read."
+            ge=25,
+            le=60_000,
+            description="Refuse a trigger, or a request for a golden check, that may have waited longer than "
+            "this to be read.",
         ),
     ] = 100.0
     id_memory_seconds: Annotated[

@@ -64,9 +64,13 @@ class RequestEvents(Protocol):
     """Takes requests for recipes and for checks with golden parts."""
 
     def on_golden(
-        self, request: GoldenRequest, who: str, door: str, reply: Callable[[GoldenAck | GoldenRefusal], None]
-    ) -> None:
-        """Answer a well-formed request for a check by `reply`; for `who` and `door` see `on_recipe`."""
+        self, request: GoldenRequest, came_ns: int, who: str, door: str,
+        reply: Callable[[GoldenAck | GoldenRefusal], None],
+    ) -> None:  # fmt: skip
+        """Answer a well-formed request for a check by `reply`; it came at `came_ns` at the earliest.
+
+        For `who` and `door` see `on_recipe`.
+        """
 
     def on_recipe(
         self, request: RecipeRequest, who: str, door: str, reply: Callable[[RecipeAck | RecipeRefusal], None]
@@ -130,7 +134,7 @@ class ControlStage:
         envelope, parts = request.unwrapped()
         schema = schema_of(parts)
         if schema == _GOLDEN:
-            self._take_golden(client, envelope, parts, request.key)
+            self._take_golden(client, envelope, parts, request)
         elif schema == _RECIPE:
             self._take_recipe(client, envelope, parts, request.key)
         else:
@@ -150,7 +154,9 @@ class ControlStage:
         else:
             self._requests.on_recipe(asked, key or asked.who, client.door, reply)
 
-    def _take_golden(self, client: Asker, envelope: list[bytes], parts: list[bytes], key: str) -> None:
+    def _take_golden(
+        self, client: Asker, envelope: list[bytes], parts: list[bytes], request: Request
+    ) -> None:
         reply = partial(self._send, client, envelope)
         try:
             asked: GoldenRequest = _read(parts, _golden)
@@ -163,7 +169,7 @@ class ControlStage:
             detail = self._other_line(asked.line)
             reply(GoldenRefusal(asked.request, GoldenRefusalReason.OTHER_LINE, detail))
         else:
-            self._requests.on_golden(asked, key or asked.who, client.door, reply)
+            self._requests.on_golden(asked, request.came_ns, request.key or asked.who, client.door, reply)
 
     def _is_meant(self, line: str) -> bool:
         return line in {"", self._line}

@@ -171,7 +171,8 @@ class GoldenRefusalReason(OpenStrEnum):
 
     MALFORMED = "malformed"
     NOT_READY = "not_ready"
-    """The line starts, stops, or has no scoring process that is warm."""
+    """The line starts, stops, or has no scoring process that is warm; or the request may have waited longer
+    than `triggers.max_delay_ms` to be read."""
     OFF = "off"
     """The settings have no golden part of this recipe."""
     UNKNOWN_RECIPE = "unknown_recipe"

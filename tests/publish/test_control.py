@@ -133,7 +133,8 @@ class Recorder:
     def on_recipe(self, request, who, door, reply):
         self.requests.append(request)
 
-    on_golden = on_recipe
+    def on_golden(self, request, came_ns, who, door, reply):
+        self.requests.append(request)
 
     def on_refused_recipe(self, request, reason, detail, reply):
         reply(RecipeRefusal(request.request, reason, detail))

@@ -16,6 +16,7 @@ from support.triggers import Plant
 
 from inspectd.client import RecipeAction, Refusal, RefusalReason, ask_status
 from inspectd.client.golden import GoldenAsker
+from inspectd.errors import UnavailableError
 from inspectd.recipes import audit
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire.golden import (
@@ -47,12 +48,14 @@ def folders(tmp_path, small_good):
     return small_good, bad
 
 
-def line(start, folders, text: str, *, mode: str = "triggered", environment=None, behaviour=WELL) -> Daemon:
+def line(
+    start, folders, text: str, *, mode: str = "triggered", environment=None, behaviour=WELL, max_delay_ms=2000
+) -> Daemon:
     cameras = "".join(
         camera_table(name, folder, fps=25, mode=f'"{mode}"', slots=32)
         for name, folder in zip(("g", "b"), folders, strict=True)
     )
-    triggers = "[triggers]\nwindow_ms = 500\nmax_delay_ms = 2000\n"
+    triggers = f"[triggers]\nwindow_ms = 500\nmax_delay_ms = {max_delay_ms}\n"
     return start(
         settings("stub.bank", cameras, deadline_ms=3000, extra=triggers + text), environment, behaviour
     ).ready()
@@ -61,6 +64,21 @@ def line(start, folders, text: str, *, mode: str = "triggered", environment=None
 def asked(daemon: Daemon, action: GoldenAction, **more: str) -> GoldenAck | GoldenRefusal:
     with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
         return asker.ask(action, **more)
+
+
+def test_a_showing_that_the_line_reads_late_is_refused(start_daemon, folders):
+    parts = golden(part("good-1", "pass", "g"))
+    daemon = line(start_daemon, folders, parts, mode="free", max_delay_ms=700)
+    with GoldenAsker(f"ipc://{daemon.runtime_dir}/control.sock", who="kim") as asker:
+        assert isinstance(asker.ask(GoldenAction.BEGIN), GoldenAck)
+        daemon.process.send_signal(signal.SIGSTOP)
+        with pytest.raises(UnavailableError, match="may be done all the same: ask for the status"):
+            asker.ask(GoldenAction.SHOW, part="good-1", timeout_seconds=1)
+        daemon.process.send_signal(signal.SIGCONT)
+        answer = asker.ask(
+            GoldenAction.SHOW, part="good-1"
+        )  # of a part that is being shown it would be `busy`
+    assert isinstance(answer, GoldenAck), answer
 
 
 def last_outcome(daemon: Daemon) -> str | None:
