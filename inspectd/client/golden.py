@@ -57,7 +57,8 @@ class GoldenAsker(Asker):
             UnavailableError: the line does not answer, or not in this format.
         """
         self._asked += 1
-        name = f"{self._who or 'golden'}-{self._asked}"[:64]
+        number = f"-{self._asked}"
+        name = f"{(self._who or 'golden')[: 64 - len(number)]}{number}"
         request = GoldenRequest(name, action, recipe, part, self._who, self._line)
         is_status = action is GoldenAction.STATUS
         once_sent = "" if is_status else " What was asked for may be done all the same: ask for the status"

@@ -16,10 +16,12 @@ import msgspec
 import pytest
 import zmq
 
+from inspectd import wire
 from inspectd.client import AsyncTriggerSender, RecipeAction, RecipeRequest, TriggerSender, ask_recipe
+from inspectd.client.golden import GoldenAsker
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
-from inspectd.wire.golden import GoldenAction, GoldenRequest
+from inspectd.wire.golden import GoldenAction, GoldenRefusal, GoldenRefusalReason, GoldenRequest
 
 TOOL = Path(__file__).parents[2] / "tools" / "send_triggers.py"
 
@@ -198,6 +200,25 @@ def test_an_awaited_answer_holds_up_no_other_task_and_no_second_trigger_waits_it
 
     assert asyncio.run(main()).trigger_id == "3"
     assert [request["trigger_id"] for request in line.requests] == ["1", "3"]
+
+
+@pytest.mark.parametrize("who", ["kim", "k" * 64])
+def test_a_late_answer_to_a_golden_request_is_not_taken_for_the_next_ones(start_line, who):
+    line = start_line(lambda _: answered())
+
+    def answered() -> list[bytes]:
+        return [
+            wire.encode(GoldenRefusal(request["request"], GoldenRefusalReason.NO_CHECK, request["action"]))
+            for request in line.requests
+        ]
+
+    with GoldenAsker(line.endpoint, who=who) as asker:
+        assert asker.ask(GoldenAction.STATUS).detail == "status"
+        line.answers = lambda _: []
+        with pytest.raises(UnavailableError, match="may be done all the same"):
+            asker.ask(GoldenAction.BEGIN, timeout_seconds=0.5)
+        line.answers = lambda _: answered()
+        assert asker.ask(GoldenAction.END).detail == "end"
 
 
 IDLE = """
