@@ -15,6 +15,8 @@ from typing import Final
 
 import msgspec
 
+from inspectd.client.decode import MAX_MESSAGE_BYTES
+
 _SAID_AGAIN_SECONDS: Final = 60.0
 """After so long without a refusal the next one is said again."""
 _STARTING_SECONDS: Final = 5.0
@@ -33,6 +35,8 @@ class Refused(StrEnum):
     BROKEN_OFF = "line_breaks_off"
     """The hand-shake was broken off or not answered. A line whose own key is another one does so, and one of
     two that has keys where the other has none, mostly: which side of the two notices it first is chance."""
+    UNREADABLE = "line_sent_unreadable"
+    """It was let in, and ended by a message that ZeroMQ cannot take. The next one mostly comes about."""
 
 
 class _Refusal(msgspec.Struct):
@@ -75,7 +79,7 @@ class LockedOut:
     def let_in(self, endpoint: str) -> None:
         """A connection came about."""
         with self._lock:
-            for how in Refused:
+            for how in set(Refused) - {Refused.UNREADABLE}:  # that one comes again with the next such message
                 self._refusals.pop((endpoint, how), None)
 
     def problems(self, now: float | None = None) -> dict[str, str]:
@@ -84,8 +88,8 @@ class LockedOut:
         with self._lock:
             return {
                 endpoint: f"{refusal.detail}: {refusal.remedy}"
-                for (endpoint, _), refusal in self._refusals.items()
-                if refusal.is_said and now - refusal.last < _STILL_SECONDS
+                for (endpoint, how), refusal in self._refusals.items()
+                if refusal.is_said and now - refusal.last < _STILL_SECONDS and how is not Refused.UNREADABLE
             }
 
 
@@ -101,6 +105,11 @@ def words(how: Refused, server_key: Path | None) -> tuple[str, str]:
         return (
             "expected a line, with keys where this program has some",
             "the endpoint, and the settings of its keys",
+        )
+    if how is Refused.UNREADABLE:
+        longest = f"{MAX_MESSAGE_BYTES // 2**20} MiB"
+        return f"a message that is damaged, or longer than {longest}, ended the connection", (
+            "what lies between this program and the line, such as a relay; is it a line?"
         )
     seen = "something is there, and breaks the hand-shake off or does not answer it"
     may_hang = "is it the line, and does it hang?"

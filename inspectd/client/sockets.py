@@ -35,12 +35,19 @@ _SELDOM_MS: Final = 2000
 _BROKEN_OFF_IN_A_ROW: Final = 3
 """A line that starts or stops breaks off fewer."""
 _ASKED_LOOK_MS: Final = 100
+_SILENT_SECONDS: Final = 5.0
+"""Longer than any step of ZeroMQ's towards a connection: without one, it makes none again."""
 
 _HOW: Final[dict[int, Refused]] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: Refused.KEY,
     zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: Refused.NO_LINE,
     zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: Refused.BROKEN_OFF,
 }
+_EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_HOW)
+"""These alone: but for broken off hand-shakes they come once for each connection. ZeroMQ keeps what is not
+taken, and stands still once it is too much, until `LastingConnection.keep`."""
+_COMES_ABOUT: Final = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_CONNECTED
+"""ZeroMQ is on its way to another connection; many times a second where nothing is there."""
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
@@ -91,7 +98,8 @@ class LastingConnection:
     """A socket's one connection, made anew where ZeroMQ has given up, as it does for good and without a word.
 
     It does when a line refuses a key, and when a line has no keys and the client has, or the other way round.
-    Both may be over a second later: the list of keys was being written, or a key is allowed again.
+    Both may be over a second later: the list of keys was being written, or a key is allowed again. It does,
+    too, after a message that is damaged or longer than a line's are.
 
     Where a hand-shake is broken off, ZeroMQ knocks again many times a second, and says nothing either. A line
     whose own key was replaced does that: it is knocked at seldom then, until it lets this program in.
@@ -106,14 +114,15 @@ class LastingConnection:
 
     def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._socket, self._clock = socket, clock
-        # These alone: but for broken off hand-shakes they come once for each connection. ZeroMQ keeps what is
-        # not taken, and stands still once it is too much, until `_take_events`.
-        self._events = socket.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_HOW)
-        )
+        self._monitors = 0
+        self._left: list[int] = []
+        """Events that came before ZeroMQ was asked for others."""
+        self._events = self._monitor(_EVENTS)
         self._endpoint = ""
         self._server_key: Path | None = None
         self._is_given_up = False
+        self._ended_at: float | None = None
+        """A connection that had come about ended then, and ZeroMQ has not begun to make another one since."""
         self._connected_at = 0.0
         self._broken_off = 0
         """Hand-shakes in a row."""
@@ -144,6 +153,7 @@ class LastingConnection:
             # One that ended and has come back meanwhile is not cut: what is sent would go with it.
             if event != zmq.EVENT_DISCONNECTED or seen[-1] == event:
                 is_anew = self._must_connect_anew(event) or is_anew
+        self._see_whether_ended(seen)
         if is_anew or (self._is_given_up and self._clock() - self._connected_at >= _ANEW_SECONDS):
             self._socket.disconnect(self._endpoint)
             self._knock_again()
@@ -167,11 +177,37 @@ class LastingConnection:
         self._events.close(linger=0)
         self._socket.close(linger=0)
 
+    def _see_whether_ended(self, seen: list[int]) -> None:
+        """Give a connection up that ended, and that ZeroMQ does not begin to make again."""
+        if seen:
+            had_ended = self._ended_at is not None
+            has_ended = seen[-1] == zmq.EVENT_DISCONNECTED and not self._broken_off
+            self._ended_at = self._clock() if has_ended else None
+            if has_ended != had_ended:
+                before = self._events
+                self._events = self._monitor(_EVENTS | _COMES_ABOUT if has_ended else _EVENTS)
+                self._left += _taken(before)
+                before.close(linger=0)
+            return
+        is_silent = self._ended_at is not None and self._clock() - self._ended_at >= _SILENT_SECONDS
+        # What came before is read first: connecting anew would drop it.
+        if is_silent and not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self._ended_at = self._clock()
+            self._refused(Refused.UNREADABLE)
+            self._is_given_up = True
+
+    def _monitor(self, events: int) -> Any:
+        """Where ZeroMQ says these from now on, and no others any more."""
+        self._monitors += 1
+        address = f"inproc://{id(self)}-{self._monitors}"  # that of the one before may not be free yet
+        self._socket.monitor(address, events)
+        monitor = self._socket.context.socket(zmq.PAIR)
+        monitor.connect(address)
+        return monitor
+
     def _take_events(self) -> list[int]:
         """What happened, in turn; where ZeroMQ stood still it goes on."""
-        seen: list[int] = []
-        while self._events.poll(0):
-            seen.append(parse_monitor_message(self._events.recv_multipart())["event"])
+        seen, self._left = self._left + _taken(self._events), []
         return seen
 
     def _must_connect_anew(self, event: int) -> bool:
@@ -185,10 +221,8 @@ class LastingConnection:
             if self._is_seldom and not self._broken_off:
                 self._is_seldom = False
                 return True
-        else:
-            how = _HOW[event]
-            locked_out.refused(self._endpoint, how, self._server_key, self._clock())
-            self.problem = ": ".join(words(how, self._server_key))
+        elif (how := _HOW.get(event)) is not None:
+            self._refused(how)
             self._broken_off += 1
             if how is not Refused.BROKEN_OFF:
                 self._is_given_up = True
@@ -196,6 +230,10 @@ class LastingConnection:
                 self._is_seldom = True
                 return True
         return False
+
+    def _refused(self, how: Refused) -> None:
+        locked_out.refused(self._endpoint, how, self._server_key, self._clock())
+        self.problem = ": ".join(words(how, self._server_key))
 
     def _knock_again(self) -> None:
         """Set how often, for the connection that is made next."""
@@ -319,6 +357,13 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
     if verdicts.startswith("ipc://") and verdicts.endswith("/verdicts.sock"):
         return verdicts.removesuffix("verdicts.sock") + "sync.sock"
     raise InputError(f"endpoint {verdicts!r}: the sync endpoint must be given with it")
+
+
+def _taken(monitor: Any) -> list[int]:
+    events: list[int] = []
+    while monitor.poll(0):
+        events.append(parse_monitor_message(monitor.recv_multipart())["event"])
+    return events
 
 
 def _lasting(socket: Any) -> Any:

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import zmq
@@ -317,6 +318,65 @@ def test_a_line_whose_own_key_was_replaced_is_said_once_knocked_at_seldom_and_fo
     received(socket)
     until(lambda: received(socket), seconds=3.0)
     connection.close()
+
+
+@pytest.fixture
+def short(line, tmp_path, monkeypatch):
+    """A line's socket, and a connection to it that ends at a message of more than 1000 bytes."""
+    monkeypatch.setattr(client_sockets, "MAX_MESSAGE_BYTES", 1000)
+    made = SimpleNamespace(now=0.0, sent=line.socket(zmq.PUB), socket=subscriber(line.context, 1000))
+    made.endpoint = f"ipc://{tmp_path}/verdicts.sock"
+    made.socket.subscribe(b"")
+    made.sent.bind(made.endpoint)
+    made.connection = LastingConnection(made.socket, lambda: made.now)
+    made.connection.connect(made.endpoint)
+
+    def until(condition: Callable[[], object], seconds: float = 0.0) -> None:
+        end = time.monotonic() + 10
+        while not condition():
+            assert time.monotonic() < end
+            made.now += seconds
+            made.connection.keep()
+            made.sent.send(b"i1/")
+            time.sleep(0.01)
+
+    made.until = until
+    yield made
+    made.connection.close()
+
+
+@pytest.mark.timeout(30)
+def test_a_connection_that_an_unreadable_message_ended_is_made_anew_and_said(short, caplog):
+    for _ in range(2):
+        short.until(lambda: received(short.socket))
+        short.sent.send(bytes(1001))
+        short.until(lambda: short.connection._ended_at is not None)
+        while received(short.socket):
+            pass
+        short.until(lambda: short.connection.problem, seconds=1.0)
+        assert "damaged, or longer than" in short.connection.problem
+        short.until(lambda: received(short.socket))
+        short.until(lambda: not short.connection.problem)
+    (said,) = caplog.records
+    assert (said.getMessage(), said.fields["endpoint"]) == ("line_sent_unreadable", short.endpoint)
+
+
+@pytest.mark.timeout(30)
+def test_a_connection_that_zeromq_makes_again_itself_is_left_to_it(line, short, caplog):
+    short.until(lambda: received(short.socket))
+    short.sent.close(linger=0)
+    short.sent = line.socket(zmq.PUB)
+    short.until(lambda: short.connection._ended_at is not None)
+    short.until(lambda: short.connection._ended_at is None)  # it was said that ZeroMQ knocks
+    for _ in range(20):
+        short.now += 1
+        short.connection.keep()
+    short.sent.bind(short.endpoint)
+    while received(short.socket):
+        pass
+    short.until(lambda: received(short.socket))
+    assert not caplog.records
+    assert not short.connection.problem
 
 
 def ask_golden(endpoint: str, keys: ClientKeys, seconds: float) -> None:
