@@ -41,6 +41,17 @@ class AsyncVerdictReader(BaseVerdictReader):
                 self._take_in()
         return None
 
+    async def attend(self, timeout_seconds: float) -> None:
+        """Take in what the line says, and give none of it: for who cannot take more verdicts now.
+
+        Liveness and heartbeats go on; the line is asked for no verdicts. Waits until something comes.
+
+        Raises:
+            InputError: as `receive`.
+        """
+        if await self._poller.poll(self._begin(Wait(seconds=timeout_seconds))):
+            self._take_in()
+
     async def __aiter__(self) -> AsyncIterator[Item]:
         """Every verdict and loss from now on, without end."""
         while True:

@@ -77,7 +77,7 @@ class Joiner:
         start: where a reader without a past begins: with what is published from now on, or with the oldest
             verdict the line keeps.
         patience_seconds: without an answer for so long, what is missing is given up, and named.
-        max_held: live verdicts kept during a replay; those beyond it are replayed as well.
+        max_held: live verdicts kept during a replay, or ready and not taken; those beyond it are replayed.
         clock: seconds on a clock that never goes back.
     """
 
@@ -118,7 +118,7 @@ class Joiner:
         here = Position(verdict.epoch, verdict.seq)
         if self.position is None and not self._from_oldest:
             self.position = Position(here.epoch, here.seq - 1)
-        if not self._behind and self._is_next(here):
+        if not self._behind and self._is_next(here) and len(self.ready) < self._max_held:
             self._published[here.epoch] = here.seq
             self._put_out(verdict, here)
         elif self._is_news(here):

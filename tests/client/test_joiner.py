@@ -286,3 +286,13 @@ def test_what_is_held_is_bounded_and_the_rest_is_asked_for() -> None:
     again = joiner.request()
     assert again is not None
     assert again.first == Position(EPOCH, 2)
+
+
+def test_what_is_ready_and_not_taken_is_bounded_and_the_rest_is_asked_for() -> None:
+    joiner = Joiner(Position(EPOCH, 0), clock=Clock(), max_held=10)
+    for seq in range(1, 100):
+        joiner.live(named(Position(EPOCH, seq)))
+    assert [verdict.seq for verdict in joiner.ready] == [*range(1, 11)]
+    request = joiner.request()
+    assert request is not None
+    assert request.first == Position(EPOCH, 11)

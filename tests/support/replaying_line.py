@@ -25,7 +25,7 @@ class Line:
         self._folder = folder
         self.kept: list[Verdict] = []
         self.epoch, self.seq = EPOCH, 0
-        self.answers = True
+        self.answers = self.beats = True
         self.requests: list[ReplayRequest] = []
         self._commands: list[Callable[[], None]] = []
         self._stop = threading.Event()
@@ -67,7 +67,7 @@ class Line:
                     now = time.monotonic()
                     for command in commands:
                         command()
-                    if now >= beat_at:
+                    if self.beats and now >= beat_at:
                         beat_at = now + 0.05
                         self._send(heartbeat(self.seq, self.epoch, 50.0), wire.Kind.HEARTBEAT)
                     while sync.poll(0):

@@ -22,7 +22,6 @@ import msgspec
 from inspectd import log
 from inspectd.client import AsyncVerdictReader, Item, LossReason, Lost, Position
 from inspectd.client import cursor as cursors
-from inspectd.errors import UnavailableError
 from inspectd.gateways.sparkplug.broker import Broker
 from inspectd.gateways.sparkplug.line_clock import LineClock
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
@@ -41,6 +40,7 @@ _UNANSWERED_SECONDS: Final = 10.0
 _CONFIRM_SECONDS: Final = 1.0
 _CONFIRM_MESSAGES: Final = 100
 _MAX_HELD: Final = 5000
+"""With so many parts that are not told yet no more are read: a backlog comes long before a heartbeat does."""
 _BACK_SECONDS: Final = 0.5
 """So long is waited for messages to come back before more are sent."""
 _SILENCE_SECONDS: Final = 5.0
@@ -239,7 +239,11 @@ class Telling:
         return True
 
     async def _read(self, reader: AsyncVerdictReader) -> None:
-        item = await reader.receive(_TURN_SECONDS)
+        if len(self._held) >= _MAX_HELD:
+            item, self._read_at = None, self._clock()
+            await reader.attend(_TURN_SECONDS)
+        else:
+            item = await reader.receive(_TURN_SECONDS)
         self._line_clock.see(reader.heartbeat)
         self._picture.see(reader.heartbeat, reader.liveness)
         if item is not None and not self._cursor.exists():
@@ -256,9 +260,6 @@ class Telling:
                       after=str(item.after), before=str(item.before))  # fmt: skip
         elif item is not None and (row := self._rows.row(item)) is not None:
             self._held.append(row)
-        if len(self._held) > _MAX_HELD:
-            # Only of a line that gives verdicts and no heartbeats; the cursor has what is forgotten here.
-            raise UnavailableError(f"{self._settings.line.verdicts}: gives verdicts, but no heartbeats")
 
     def _say_unanswered(self, reader: AsyncVerdictReader, item: Item | None) -> None:
         """Say it where the line lives and has published more, but does not give it."""

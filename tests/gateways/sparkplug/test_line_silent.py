@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
+from support.messages import EPOCH
 from support.replaying_line import Line
 from support.sparkplug_gateway import SparkplugGateway
 
+from inspectd.client import Position
+from inspectd.client import cursor as cursors
 from inspectd.gateways.sparkplug import settings, telling
 from inspectd.gateways.sparkplug.gateway import SparkplugGateway as Gateway
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
@@ -86,4 +89,25 @@ def test_what_a_reader_gave_up_in_the_end_is_asked_for_again(line, plant, monkey
     with running_here(plant.folder / "sparkplug.toml"):
         host.until(lambda: "parts" in host.view.values)
         silent_for(8, line, host)
+    assert "verdicts_lost" not in caplog.messages
+
+
+def test_a_backlog_that_comes_before_a_heartbeat_is_told_after_it(line, plant, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(telling, "_MAX_HELD", 5)
+    line.beats = False
+    line.publish(20, live=False)
+    broker = plant.broker()
+    host = plant.host(broker)
+    (plant.folder / "sparkplug.toml").write_text(text(line, broker.port))
+    (plant.folder / "state").mkdir()
+    cursors.write(plant.folder / "state/cursor", cursors.Cursor("demo", "line1", Position(EPOCH, 0)))
+
+    def told() -> set[object]:
+        line.publish(1)  # what is live shows that there is more before it
+        return {part["Seq"] for part in host.view.parts}
+
+    with running_here(plant.folder / "sparkplug.toml"):
+        host.until(lambda: not told() and None in host.view.values)
+        line.beats = True
+        host.until(lambda: {*range(1, 30)} <= told())
     assert "verdicts_lost" not in caplog.messages
