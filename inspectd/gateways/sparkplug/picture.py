@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
 from inspectd import __version__
-from inspectd.client import Heartbeat, Liveness, Lost
+from inspectd.client import Heartbeat, Liveness, Lost, Position
 from inspectd.gateways.sparkplug.names import NODE, PART, PARTS, camera_device
 from inspectd.gateways.sparkplug.parts import PartRow
 from inspectd.gateways.sparkplug.payload import Value
 
+_LOSSES_KEPT: Final = 1000
 _UP: Final = "up"
 _NO_PART: Final[Mapping[str, Value]] = dict.fromkeys(told.name for told in PART)
 
@@ -37,6 +39,8 @@ class LinePicture:
         self.last_part: PartRow | None = None
         self.cameras: dict[str, str] = {}
         self.is_alive = False
+        self._losses: OrderedDict[Position, Lost] = OrderedDict()
+        """By where they begin."""
 
     @property
     def devices(self) -> set[str]:
@@ -80,17 +84,29 @@ class LinePicture:
             "Counts/Parts": counts.parts,
         }
 
-    def lost(self, loss: Lost) -> None:
-        """Take in that verdicts cannot be had any more: a host must be able to see that."""
+    def lost(self, loss: Lost) -> int:
+        """Take in that verdicts cannot be had any more: a host must be able to see that.
+
+        How many more that are, at the least: whoever goes back to the cursor meets a loss again, which may
+        have grown meanwhile.
+        """
+        known = self._losses.get(loss.after)
+        if known == loss:
+            return 0
+        self._losses[loss.after] = loss
+        if len(self._losses) > _LOSSES_KEPT:
+            self._losses.popitem(last=False)
+        more = (loss.count or 0) - ((known.count or 0) if known is not None else 0)
         verdicts, spans = self.node["Lost/Verdicts"], self.node["Lost/Spans"]
         assert isinstance(verdicts, int)
         assert isinstance(spans, int)
         number = "an unknown number" if loss.count is None else str(loss.count)
         self.node |= {
-            "Lost/Verdicts": verdicts + (loss.count or 0),
-            "Lost/Spans": spans + 1,
+            "Lost/Verdicts": verdicts + max(0, more),
+            "Lost/Spans": spans + (known is None),
             "Lost/Last": f"{number} between {loss.after} and {loss.before}: {loss.reason}",
         }
+        return max(1, more)
 
     def values_of(self, device: str | None) -> Mapping[str, Value]:
         """The values of a device's metrics; None: of the node."""

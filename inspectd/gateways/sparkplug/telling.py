@@ -254,10 +254,10 @@ class Telling:
         if isinstance(item, Lost) and item.reason is LossReason.UNANSWERED:
             self._is_unanswered = True
         elif isinstance(item, Lost):
-            self._picture.lost(item)
-            self._metrics.lost(item.count or 1)
-            log.event(_log, logging.WARNING, "verdicts_lost", count=item.count, reason=item.reason,
-                      after=str(item.after), before=str(item.before))  # fmt: skip
+            if more := self._picture.lost(item):
+                self._metrics.lost(more)
+                log.event(_log, logging.WARNING, "verdicts_lost", count=item.count, reason=item.reason,
+                          after=str(item.after), before=str(item.before))  # fmt: skip
         elif item is not None and (row := self._rows.row(item)) is not None:
             self._held.append(row)
 

@@ -111,3 +111,34 @@ def test_a_backlog_that_comes_before_a_heartbeat_is_told_after_it(line, plant, m
         line.beats = True
         host.until(lambda: {*range(1, 30)} <= told())
     assert "verdicts_lost" not in caplog.messages
+
+
+def test_a_loss_is_counted_once_however_often_it_is_met(line, plant, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(telling, "_SILENCE_SECONDS", 0.5)
+    births = "".join(
+        f"topic write spBv1.0/demo/{kind}/#\n" for kind in ("NBIRTH", "NDATA", "NDEATH", "DBIRTH", "DDEATH")
+    )
+    acl = plant.folder / "acl"
+    acl.write_text(f"topic read #\n{births}")
+    acl.chmod(0o644)
+    broker = plant.broker(f"allow_anonymous true\nacl_file {acl}\n")
+    host = plant.host(broker)
+    (plant.folder / "sparkplug.toml").write_text(text(line, broker.port))
+    (plant.folder / "state").mkdir()
+    cursors.write(plant.folder / "state/cursor", cursors.Cursor("demo", "line1", Position(EPOCH, 0)))
+    line.publish(1)
+    line.publish(5, live=False, record=False)
+    line.publish(1)
+
+    def readers() -> int:
+        """How often the cursor was gone back to: no part is passed on, though births are."""
+        return sum(request.first == Position(EPOCH, 1) for request in line.requests)
+
+    with running_here(plant.folder / "sparkplug.toml"):
+        host.until(lambda: readers() >= 3)
+        acl.write_text(f"topic readwrite #\n{births}")
+        broker.reload()
+        host.until(lambda: [part["Seq"] for part in host.view.parts] == [1, 7])
+        assert host.view.values[None]["Lost/Verdicts"] == 5
+        assert host.view.values[None]["Lost/Spans"] == 1
+    assert caplog.messages.count("verdicts_lost") == 1
