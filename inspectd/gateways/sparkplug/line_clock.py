@@ -27,8 +27,15 @@ class LineClock:
 
     def see(self, heartbeat: Heartbeat | None) -> None:
         """Take in the last heartbeat received, a new one or the same again."""
-        if heartbeat is not self._heartbeat:
-            self._heartbeat, self._arrived_at = heartbeat, self._clock()
+        before = self._heartbeat
+        if heartbeat is before:
+            return
+        self._heartbeat, self._arrived_at = heartbeat, self._clock()
+        if heartbeat is None or before is None or self._news_from_ns is None:
+            return
+        if heartbeat.utc_ns < before.utc_ns:
+            # By that clock the beginning may lie ahead: no part would be news until then.
+            self._news_from_ns = min(self._news_from_ns, heartbeat.utc_ns)
 
     def begin(self) -> None:
         """Somebody listens from now on: what was judged before is history to them."""

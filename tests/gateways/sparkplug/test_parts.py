@@ -150,3 +150,16 @@ def test_news_is_what_was_judged_since_somebody_listens_and_just_now() -> None:
     clock.see(beat)
     assert clock.is_history(1_000_500_000_000), "two and a half seconds ago, by the line's clock"
     assert not clock.is_history(1_001_500_000_000)
+
+
+def test_parts_stay_news_where_the_lines_clock_is_set_back() -> None:
+    now, second = 100.0, 10**9
+    clock = LineClock(lambda: now)
+    beat = heartbeat(0)
+    clock.see(msgspec.structs.replace(beat, utc_ns=10_000 * second))
+    clock.begin()
+    now += 1.0
+    clock.see(msgspec.structs.replace(beat, utc_ns=6_401 * second))
+    now += 1.0
+    assert not clock.is_history(6_402 * second)
+    assert clock.is_history(6_399 * second), "judged before that was known, or before anybody listened"
