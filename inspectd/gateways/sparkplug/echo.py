@@ -8,11 +8,13 @@ and time. Whatever else comes on these topics is of a session of before, retaine
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 _MAX_BIRTHS: Final = 16
 """Births that are waited for, of a topic: older ones are told by newer ones as well."""
+_SWAPPED_SECONDS: Final = 1.0
+"""So long a part may come after one that was sent after it: some brokers let neighbours change places."""
 
 
 class Echo:
@@ -22,20 +24,16 @@ class Echo:
         births: topics of births.
         parts: topic of the parts.
         clock: seconds on a clock that never goes back.
-
-    Attributes:
-        has_gap: a part came back, and one before it did not.
-        overtaken: messages of such parts.
     """
 
     def __init__(self, births: tuple[str, ...], parts: str, clock: Callable[[], float]) -> None:
-        self.has_gap = False
-        self.overtaken: list[bytes] = []
         self._parts, self._clock = parts, clock
         self._waiting: dict[str, deque[tuple[bytes, float]]] = {
             **{topic: deque(maxlen=_MAX_BIRTHS) for topic in births},
             parts: deque(),
         }
+        self._overtaken: dict[bytes, float] = {}
+        """Parts that did not come back before one that was sent after them, and when that came."""
         self._given_up: list[bytes] = []
         self._heard: set[str] = set()
         self._missed: set[str] = set()
@@ -53,7 +51,18 @@ class Echo:
     @property
     def is_complete(self) -> bool:
         """All that was sent came back."""
-        return not self.has_gap and not any(self._waiting.values())
+        return not self._overtaken and not any(self._waiting.values())
+
+    @property
+    def overtaken(self) -> list[bytes]:
+        """Parts that do not come back any more: one that was sent after them did, some time ago."""
+        until = self._clock() - _SWAPPED_SECONDS
+        return [payload for payload, overtaken_at in self._overtaken.items() if overtaken_at <= until]
+
+    @property
+    def has_gap(self) -> bool:
+        """A part came back, and one before it does not."""
+        return bool(self.overtaken)
 
     def sent(self, topic: str, payload: bytes) -> None:
         """A message goes out; one of another topic is not waited for."""
@@ -64,14 +73,14 @@ class Echo:
         """A message came in on one of the topics; whether it is this session's own."""
         waiting = self._waiting[topic]
         before = next((number for number, (own, _) in enumerate(waiting) if own == payload), None)
-        if before is None:
+        if before is None and self._overtaken.pop(payload, None) is None:
             return payload in self._given_up
-        # A broker takes a client's messages in turn: those before come no more.
-        overtaken = [waiting.popleft()[0] for _ in range(before)]
-        waiting.popleft()
-        if topic == self._parts and overtaken:
-            self.has_gap = True
-            self.overtaken += overtaken
+        if before is not None:
+            # A broker takes a client's messages in turn: those before come at once, or no more.
+            overtaken = [waiting.popleft()[0] for _ in range(before)]
+            waiting.popleft()
+            if topic == self._parts:
+                self._overtaken |= dict.fromkeys(overtaken, self._clock())
         self._heard.add(topic)
         self._missed.discard(topic)
         return True
@@ -86,10 +95,11 @@ class Echo:
     def give_up_parts(self) -> None:
         """The parts that are waited for are told again, so their messages are waited for no more."""
         waiting = self._waiting[self._parts]
-        self._given_up = [payload for payload, _ in waiting]
+        self._given_up = [*self._overtaken, *(payload for payload, _ in waiting)]
         waiting.clear()
-        self.forget_gap()
+        self._overtaken.clear()
 
-    def forget_gap(self) -> None:
-        """Those that were overtaken are not told again, or will be."""
-        self.has_gap, self.overtaken = False, []
+    def forget(self, overtaken: Iterable[bytes]) -> None:
+        """These are not told again."""
+        for payload in overtaken:
+            del self._overtaken[payload]

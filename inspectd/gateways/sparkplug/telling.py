@@ -338,16 +338,16 @@ class Telling:
 
     def _see_dropped(self) -> None:
         """Parts did not come back and later ones did: they are told again, but none of them for ever."""
-        echo = self._session.echo
-        if not echo.has_gap:
+        overtaken = self._session.echo.overtaken
+        if not overtaken:
             return
-        dropped = [self._under_way[payload] for payload in echo.overtaken]
+        dropped = [self._under_way[payload] for payload in overtaken]
         self._dropped.update(dropped)
         given_up = [part for part in dropped if self._dropped[part] >= _TIMES_DROPPED]
         if len(given_up) < len(dropped):
             self._drops.event(logging.WARNING, "parts_told_again", count=len(dropped), first=dropped[0])
             return
-        echo.forget_gap()
+        self._session.echo.forget(overtaken)
         self._metrics.given_up(len(given_up))
         self._drops.event(
             logging.ERROR, "parts_given_up", count=len(given_up), first=given_up[0], last=given_up[-1],

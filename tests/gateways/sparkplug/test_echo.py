@@ -31,12 +31,27 @@ def test_a_part_that_a_later_one_overtakes_was_not_passed_on(echo: Waiting) -> N
     assert echo.came("DDATA", b"1")
     assert not echo.has_gap
     assert echo.came("DDATA", b"3")
+    assert not echo.has_gap
+    echo.now = 1.0
     assert echo.has_gap
     assert echo.overtaken == [b"2"]
     assert not echo.is_complete, "all came back that may, and one did not"
     echo.give_up_parts()
     assert echo.is_complete
     assert echo.overtaken == []
+
+
+def test_neighbours_that_change_places_were_both_passed_on(echo: Waiting) -> None:
+    for payload in (b"1", b"2", b"3"):
+        echo.sent("DDATA", payload)
+    assert echo.came("DDATA", b"2")
+    assert not echo.is_complete
+    echo.now = 0.9
+    assert echo.came("DDATA", b"1")
+    assert echo.came("DDATA", b"3")
+    echo.now = 5.0
+    assert not echo.has_gap
+    assert echo.is_complete
 
 
 def test_a_birth_that_a_later_one_overtakes_is_told_by_it(echo: Waiting) -> None:
