@@ -34,16 +34,20 @@ class RuntimeDir:
         """Make and lock the directory.
 
         Raises:
-            UnavailableError: it cannot be made, or another daemon holds it.
+            UnavailableError: it cannot be made, is another user's, or another daemon holds it.
         """
         try:
+            self._refuse_foreign()  # first: in a directory that root leaves the line's user cannot listen
             self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._refuse_foreign()
+            self._refuse_foreign()  # somebody else may have made it meanwhile
             self._fd = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            what, advice = "cannot make", "choose"
+            if isinstance(error, PermissionError) and os.path.lexists(self._path):
+                what, advice = "this user may not read", "remove it, or choose"
             raise UnavailableError(
-                f"line.runtime_dir: cannot make {self._path}: {error.strerror}; "
-                "choose a directory this user may write"
+                f"line.runtime_dir: {what} {self._path}: {error.strerror}; "
+                f"{advice} a directory this user may write"
             ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,14 +66,24 @@ class RuntimeDir:
         return self._path
 
     def _refuse_foreign(self) -> None:
-        """Sockets in a directory that another user made could be swapped for others that send `pass`."""
-        for folder in (self._path, self._path.parent):
-            owner = folder.stat().st_uid
+        """Sockets in a directory that another user made could be swapped for others that send `pass`.
+
+        So could those in one that lies in, or is to be made in, another user's directory.
+        """
+        for folder in (self._path, *self._path.absolute().parents):
+            try:
+                owner = folder.stat().st_uid
+            except FileNotFoundError:
+                continue
             if owner not in {0, os.getuid()}:
+                mend = "" if folder != self._path else "remove it where no line runs in it, or "
+                where = f"{folder}, " if folder == self._path else f"{self._path} is in {folder}, "
                 raise UnavailableError(
-                    f"line.runtime_dir: {folder} belongs to user {owner}; "
-                    "remove it, or choose another directory"
+                    f"line.runtime_dir: {where}which belongs to user {owner}, who could put other sockets "
+                    f"there; {mend}do this as that user, or choose another directory"
                 )
+            if folder != self._path:
+                return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -77,7 +77,12 @@ def _listen_local(path: Path) -> socket.socket:
         listener.bind(str(path))
         path.chmod(0o660)
 
-    hint = "choose another one or stop what uses it"
+    hint, folder = "choose another one or stop what uses it", path.parent
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+        hint = (
+            f"this user may not write to {folder}, which belongs to user {folder.stat().st_uid}: "
+            "remove it, or choose another directory"
+        )
     return _listening(socket.AF_UNIX, bind, f"line.runtime_dir: cannot bind ipc://{path}", hint)
 
 
