@@ -120,9 +120,15 @@ def _shown(record: AuditRecord) -> str:
 
 
 def _summary(path: Path, found: AuditSummary) -> str:
+    rest = ""
+    if found.unfinished_bytes:
+        rest = (
+            f"\n{counted(found.unfinished_bytes, 'byte')} of a record behind it: it is being written, or a "
+            "crash left it, and nobody was told that it is done; the next record sets it aside"
+        )
     if not found.records:
-        return f"{path}: holds no record yet"
+        return f"{path}: holds no record yet{rest}"
     return (
         f"{path}: {counted(found.records, 'record')}, none altered or missing\n"
-        f"the last one's sha256: {found.last_sha256}"
+        f"the last one's sha256: {found.last_sha256}{rest}"
     )

@@ -172,6 +172,29 @@ def test_the_beginning_of_a_record_that_a_crash_left_is_set_aside(path, kept):
     assert audit.verify(path).records == 2
 
 
+@pytest.mark.parametrize("rest", [1, 40, 200])
+def test_the_beginning_of_a_record_is_nothing_altered_to_any_reader(path, rest):
+    """A crash left it, or the writer is at work: who reads meanwhile has no lock."""
+    whole = write(path, 2)
+    first = whole.index(b"\n") + 1
+    path.write_bytes(whole[: first + rest])
+    assert audit.verify(path).records == 1
+    assert audit.verify(path).unfinished_bytes == rest
+    assert list(audit.read(path)) == list(audit.newest_first(path))
+    path.write_bytes(whole[:rest])
+    assert (audit.verify(path).records, list(audit.read(path))) == (0, [])
+
+
+def test_what_no_crash_leaves_behind_the_last_line_break_is_altered_to_every_reader(path):
+    whole = write(path, 2)
+    for rest in (b"x" * 20_000, whole.splitlines()[1] + b"x"):
+        path.write_bytes(whole + rest)
+        assert isinstance(audit.verify(path), AuditFault)
+        for reads in (audit.read, audit.newest_first):
+            with pytest.raises(InputError):
+                list(reads(path))
+
+
 def test_a_file_that_is_only_the_beginning_of_a_record_is_begun_anew(path):
     path.write_bytes(write(path, 1)[:-1])
     with AuditLog(path) as log:

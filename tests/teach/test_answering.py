@@ -58,6 +58,14 @@ def test_a_false_reject_goes_from_mark_to_confirmed_and_back(line: TaughtLine) -
     assert isinstance(verify(line.place.audit), AuditSummary)
 
 
+def test_the_beginning_of_a_record_that_a_crash_left_stops_nothing(line: TaughtLine) -> None:
+    mark(line.place, line.keep(GOOD[0], FAIL), "good", OPERATOR)
+    with line.place.audit.open("ab") as file:
+        file.write(line.place.audit.read_bytes()[:120])
+    assert [each.state for each in CaseBook(line.place).all()] == ["marked"]
+    assert confirm(line.place, "7-1", INSPECTOR).state == "confirmed"
+
+
 @pytest.mark.parametrize(
     ("evaluation", "answer", "message"),
     [

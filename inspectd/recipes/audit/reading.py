@@ -43,12 +43,14 @@ class AuditSummary(msgspec.Struct, frozen=True):
         first_utc_ns: when its first one was written; None: there is none.
         last_utc_ns: the same of its last one.
         last_sha256: digest of the last one. Kept elsewhere, it shows later that nothing was cut off the end.
+        unfinished_bytes: behind it, of a record that is being written or that a crash left.
     """
 
     records: int
     first_utc_ns: int | None
     last_utc_ns: int | None
     last_sha256: str
+    unfinished_bytes: int = 0
 
 
 class AuditFault(msgspec.Struct, frozen=True):
@@ -70,8 +72,10 @@ def read(path: Path) -> Iterator[AuditRecord]:
         InputError: the file cannot be read, or a line is not as it was written.
     """
     for number, line in enumerate(_lines(path), 1):
-        if line.endswith(b"\n"):
-            yield decode_line(line[:-1], f"{path}, line {number}")
+        if not line.endswith(b"\n") and len(line) <= LONGEST_LINE_BYTES:
+            refuse_damage(path, line)
+            return
+        yield decode_line(line.removesuffix(b"\n"), f"{path}, line {number}")
 
 
 def verify(path: Path) -> AuditSummary | AuditFault:
@@ -82,10 +86,15 @@ def verify(path: Path) -> AuditSummary | AuditFault:
     Raises:
         InputError: the file cannot be read.
     """
-    first, last = None, None
+    first, last, unfinished_bytes = None, None, 0
     for number, line in enumerate(_lines(path), 1):
         if not line.endswith(b"\n"):
-            return AuditFault(number, "a line break at its end", f"{len(line)} bytes without one")
+            try:
+                refuse_damage(path, line)
+            except InputError:
+                return AuditFault(number, "a line break at its end", f"{len(line)} bytes without one")
+            unfinished_bytes = len(line)
+            break  # what is read behind it now would be the end of the same record
         try:
             record = decode_line(line[:-1], "")
         except AuditLineError as error:
@@ -97,8 +106,8 @@ def verify(path: Path) -> AuditSummary | AuditFault:
             return AuditFault(number, f"previous_sha256 {previous}", record.previous_sha256)
         first, last = first or record, record
     if first is None or last is None:
-        return AuditSummary(0, None, None, NO_SHA256)
-    return AuditSummary(last.seq, first.utc_ns, last.utc_ns, last.sha256)
+        return AuditSummary(0, None, None, NO_SHA256, unfinished_bytes)
+    return AuditSummary(last.seq, first.utc_ns, last.utc_ns, last.sha256, unfinished_bytes)
 
 
 def history(path: Path) -> Iterator[AuditRecord]:
@@ -287,7 +296,7 @@ def _lines(path: Path) -> Iterator[bytes]:
     """Lines with their line breaks; of one that is too long only its beginning."""
     try:
         with open_regular(path) as file:
-            while line := file.readline(LONGEST_LINE_BYTES):
+            while line := file.readline(LONGEST_LINE_BYTES + 1):
                 yield line
     except FileNotFoundError:
         return

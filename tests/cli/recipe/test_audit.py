@@ -87,6 +87,15 @@ def test_the_first_wrong_line_is_named_and_those_before_it_are_shown(folder, pat
     assert (done.out, done.err) == ("", f"error: {path}: line 1: expected seq 1, found seq 3\n")
 
 
+def test_the_beginning_of_a_record_is_told_and_the_file_is_whole(folder, path, capsys):
+    with path.open("ab") as file:
+        file.write(path.read_bytes()[:120])
+    assert audit(folder) == 0
+    *_, summary, _, rest = capsys.readouterr().out.splitlines()
+    assert summary.endswith("3 records, none altered or missing")
+    assert rest.startswith("120 bytes of a record behind it: it is being written, or a crash left it")
+
+
 @pytest.mark.parametrize(
     ("words", "seqs"),
     [
