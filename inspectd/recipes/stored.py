@@ -357,6 +357,7 @@ def recipe_before(audit: Path) -> InForce:
     """
     last = last_change(audit)
     if last is None:
+        in_force(audit)  # where the file was lost, that is what has to be said
         raise NotBeforeError(f"{audit}: no recipe was put in force yet, so there is none to go back to")
     if last.old is None:
         raise NotBeforeError(

@@ -120,7 +120,7 @@ class TeachPlace:
 def _verified(audit: Path) -> tuple[AuditRecord, ...]:
     fault = verify(audit)
     if isinstance(fault, AuditFault):
-        raise InputError(f"{audit}: was altered: {fault}; restore a copy")
+        raise InputError(f"{audit}: was altered: {fault}; restore a copy while the line is stopped")
     return tuple(
         record for record in read(audit) if record.action is AuditAction.TEACH and record.result == DONE
     )

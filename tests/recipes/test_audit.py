@@ -357,9 +357,16 @@ def test_a_damaged_mark_is_no_leave_to_judge_by_what_a_cut_file_says(path, text)
         mark.mkdir()
     else:
         mark.write_text(text)
-    with pytest.raises(InputError, match=r"audit\.mark: is damaged.* delete it; else say what is in force"):
+    said = (
+        r"is damaged.* delete it; else"
+        if text is not None
+        else r"is not a regular file.* Move it away;.* else"
+    )
+    with pytest.raises(InputError, match=rf"audit\.mark: {said} say what is in force"):
         audit.in_force(path)
     if text is None:
+        with pytest.raises(UnavailableError, match=said), AuditLog(path) as log:
+            activate(log, STARTED)
         mark.rmdir()
     else:
         with AuditLog(path) as log:
@@ -367,6 +374,23 @@ def test_a_damaged_mark_is_no_leave_to_judge_by_what_a_cut_file_says(path, text)
         assert audit.in_force(path) == STARTED
         mark.unlink()
     assert audit.in_force(path) is not None
+
+
+def test_who_has_no_copy_of_an_altered_file_is_told_what_helps_and_it_does(path, tmp_path):
+    with AuditLog(path) as log:
+        activate(log, CELLS)
+    whole = path.read_bytes()
+    for altered in (whole.replace(b"anna", b"otto"), whole[:-1] + b"x", whole + b"x" * 70_000):
+        path.write_bytes(altered)
+        for use in (lambda: audit.in_force(path), AuditLog(path).open):
+            with pytest.raises(
+                InputError, match=r"copy of the file; where there is none, move .* and say what"
+            ):
+                use()
+        path.replace(tmp_path / "aside")
+        with AuditLog(path) as log:
+            activate(log, STARTED)
+        assert audit.in_force(path) == STARTED
 
 
 def test_the_longer_file_of_another_line_does_not_say_what_is_in_force(path, tmp_path):

@@ -27,6 +27,7 @@ from inspectd.recipes.stored import (
     NotStoredError,
     RecipeNotFoundError,
     RecipeRecords,
+    recipe_before,
 )
 
 
@@ -353,6 +354,16 @@ def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(recor
     records.record(ASKED, None, b)
     with pytest.raises(NotBeforeError, match="nobody knew what was in force before"):
         records.change(back, b, a, lambda: True)
+
+
+def test_a_rollback_of_a_file_that_was_lost_does_not_say_that_nothing_was_ever_changed(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    records.change(ASKED, records.file, records.read("a", 1), lambda: True)
+    audit = tmp_path / "state" / "audit.jsonl"
+    audit.unlink()
+    with pytest.raises(InputError, match=r"which put a@1 in force, is gone: .* say what is in force"):
+        recipe_before(audit)
 
 
 def test_a_version_that_is_not_there_is_told_with_those_that_are(records: RecipeRecords) -> None:

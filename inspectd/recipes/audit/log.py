@@ -19,12 +19,13 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file, sync_folder, write_bytes
-from inspectd.recipes.audit.mark import AuditMark, mark_of, mark_path, read_mark, write_mark
+from inspectd.recipes.audit.mark import AuditMark, damaged, mark_of, mark_path, read_mark, write_mark
 from inspectd.recipes.audit.reading import pending_records, record_in_force
 from inspectd.recipes.audit.records import (
     DONE,
     LONGEST_LINE_BYTES,
     AuditAction,
+    AuditDamageError,
     AuditLineError,
     AuditRecord,
     decode_line,
@@ -86,6 +87,9 @@ class AuditLog:
         except OSError as error:
             self.close()
             raise UnavailableError(f"{self._path}: cannot be used: {error.strerror}") from error
+        except AuditDamageError as error:
+            self.close()
+            raise damaged(self._path, error) from error
         except BaseException:  # whatever ends the start, Ctrl-C too, leaves no lock behind
             self.close()
             raise

@@ -14,7 +14,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular, sync_folder, write_bytes
-from inspectd.recipes.audit.records import NO_SHA256, AuditRecord
+from inspectd.recipes.audit.records import NO_SHA256, AuditDamageError, AuditRecord
 
 _MOST_BYTES: Final = 10_000
 _REMEDY: Final = (
@@ -87,11 +87,22 @@ def read_mark(audit: Path) -> AuditMark | None:
         return None
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be read: {error.strerror}") from error
-    except (InputError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except InputError as error:  # no command can write a mark in its place
+        raise InputError(
+            f"{error}, so nobody can know whether records of {audit.name} are missing. Move it away; if none "
+            f"is missing that is all, else {_REMEDY}"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: is damaged, so nobody can know whether records of {audit.name} are missing. If none "
             f"is, delete it; else {_REMEDY}"
         ) from error
+
+
+def damaged(audit: Path, error: AuditDamageError) -> InputError:
+    """The error of an audit file that nobody can go on with, with what helps who has no copy of it."""
+    then = f"keep it, and {_REMEDY}" if mark_path(audit).exists() else "and keep it: another one is begun"
+    return InputError(f"{error}; where there is none, move the damaged one aside, {then}")
 
 
 def lost(audit: Path, mark: AuditMark) -> InputError:

@@ -15,13 +15,14 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
-from inspectd.recipes.audit.mark import AuditMark, lost, read_mark
+from inspectd.recipes.audit.mark import AuditMark, damaged, lost, read_mark
 from inspectd.recipes.audit.records import (
     BEGUN,
     DONE,
     LONGEST_LINE_BYTES,
     NO_SHA256,
     AuditAction,
+    AuditDamageError,
     AuditLineError,
     AuditRecord,
     InForce,
@@ -91,7 +92,7 @@ def verify(path: Path) -> AuditSummary | AuditFault:
         if not line.endswith(b"\n"):
             try:
                 refuse_damage(path, line)
-            except InputError:
+            except AuditDamageError:
                 return AuditFault(number, "a line break at its end", f"{len(line)} bytes without one")
             unfinished_bytes = len(line)
             break  # what is read behind it now would be the end of the same record
@@ -218,7 +219,10 @@ def in_force(path: Path) -> InForce | None:
         InputError: a record on the way was altered, or the one that says it is gone, so that nobody can know.
         UnavailableError: the file cannot be read now.
     """
-    found = record_in_force(path)
+    try:
+        found = record_in_force(path)
+    except AuditDamageError as error:
+        raise damaged(path, error) from error
     if found is None:
         return None
     return parse_in_force(found.new or "", f"{path}, record {found.seq}: ")
@@ -322,7 +326,9 @@ def _lines_from_the_end(path: Path, file: BinaryIO) -> Iterator[bytes]:
         yield from lines
         rest, end = last, begin
         if len(rest) > LONGEST_LINE_BYTES:
-            raise InputError(f"{path}: holds a line of more than {LONGEST_LINE_BYTES} bytes; restore a copy")
+            raise AuditDamageError(
+                f"{path}: holds a line of more than {LONGEST_LINE_BYTES} bytes; restore a copy of the file"
+            )
     if is_last:
         refuse_damage(path, rest)
     else:

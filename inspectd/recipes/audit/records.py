@@ -33,7 +33,11 @@ Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 Utc = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
-class AuditLineError(InputError):
+class AuditDamageError(InputError):
+    """An audit file is not as it was written."""
+
+
+class AuditLineError(AuditDamageError):
     """A line of an audit file is not what was written there.
 
     Attributes:
@@ -190,18 +194,20 @@ def refuse_damage(path: Path, rest: bytes) -> None:
     its line break, was altered: the record may have been acknowledged.
 
     Raises:
-        InputError: it was altered.
+        AuditDamageError: it was altered.
     """
     if len(rest) > LONGEST_LINE_BYTES:
-        raise InputError(
+        raise AuditDamageError(
             f"{path}: its last line has {len(rest)} bytes, expected at most {LONGEST_LINE_BYTES}; "
-            "restore a copy"
+            "restore a copy of the file"
         )
     try:
         decode_line(rest[:-1], str(path))
-    except InputError:
+    except AuditLineError:
         return
-    raise InputError(f"{path}: the line break of its last record was altered; restore a copy of the file")
+    raise AuditDamageError(
+        f"{path}: the line break of its last record was altered; restore a copy of the file"
+    )
 
 
 def _bounded(text: str) -> str:
