@@ -32,6 +32,7 @@ from inspectd.recipes.book import RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.recipes.line_file import camera_stamps_of
 from inspectd.records import FrameRef, Inspection, Outcome, PendingView, Trigger
+from inspectd.text import counted
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import (
     GoldenAck,
@@ -135,6 +136,7 @@ class GoldenChecks:
         self._file = config.state_path / FILE_NAME if self.is_on else Path()
         self._recorder = GoldenRecorder(self._file, clerk, emit, clock)
         read = read_lines(self._file) if self.is_on else GoldenLines([], 0, 0, 0)
+        self._unreadable = read.unreadable
         self._last = {each.recipe_sha256: each for each in read.checks}
         """The last check that is recorded of each version of a recipe, by its sha256."""
         self._failures: dict[str, list[str]] = {}
@@ -169,6 +171,13 @@ class GoldenChecks:
                         f"{FILE_NAME} has no record of it; parts are held until a check passes"
                     )
                     self._emit("alarm", "golden_not_recorded", detail=detail)
+            if self._unreadable and set(self._standing.states()) != {GoldenState.PASSED}:
+                detail = (
+                    f"{counted(self._unreadable, 'line')} of {self._file} cannot be read: one may be of a "
+                    "check that failed, so no pass before it counts; keep the file for whoever looks into "
+                    "it, and do another check"
+                )
+                self._emit("warning", "golden_not_recorded", detail=detail)
             self._tell_of_none()
             self.turn(self._clock())
 

@@ -19,7 +19,7 @@ from inspectd.evaluation.golden_plots import local_day
 from inspectd.evaluation.golden_report import HEADINGS, table_row, write_golden_report
 from inspectd.evaluation.golden_summary import FailedCheck, GoldenSummary, summarize
 from inspectd.golden.results import FILE_NAME, GoldenLines, read_lines
-from inspectd.text import json_line, printable
+from inspectd.text import counted, json_line, printable
 
 _WIDTH = 80
 _MOST_PARTS = 40
@@ -42,6 +42,8 @@ def main(arguments: argparse.Namespace) -> int:
         recipes = ", ".join(dict.fromkeys(check.recipe for check in read.checks))
         of = "" if arguments.recipe is None else f" of recipe {arguments.recipe!r}"
         rest = f", expected one of: {recipes}" if recipes else "; `inspectd golden run` does one"
+        if read.unreadable:
+            rest += f"; {counted(read.unreadable, 'line')} of the file cannot be read, and may be of checks"
         raise InputError(f"{path}: no check with golden parts{of} is recorded{rest}")
     summary = summarize(checks)
     name = f"{settings.line.plant}/{settings.line.name}"

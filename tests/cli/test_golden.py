@@ -256,6 +256,13 @@ def test_the_report_as_json_has_all_there_is(line_file: Path, capsys) -> None:
     assert "1 lines of the record cannot be read" in captured.err
 
 
+def test_a_record_that_nobody_can_read_is_not_said_to_be_empty(line_file: Path, capsys) -> None:
+    (line_file.parent / "state").mkdir()
+    (line_file.parent / "state" / "golden.jsonl").write_bytes(b"\0x\n\xff\n")
+    assert cli.main(["golden", "report", "--config", str(line_file)]) == 2
+    assert "2 lines of the file cannot be read, and may be of checks" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [

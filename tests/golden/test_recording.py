@@ -329,6 +329,19 @@ def test_what_a_command_puts_in_force_on_a_stopped_line_is_checked_anew(tmp_path
     assert reasons == ["golden_overdue", "golden_overdue", None, "golden_overdue"]
 
 
+def test_a_start_says_that_lines_cannot_be_read_until_a_check_has_passed(tmp_path):
+    file = tmp_path / "golden.jsonl"
+    file.write_bytes(b"\0\n\xff\n")
+    line = CheckedLine(tmp_path, at_start=False)
+    assert f"2 lines of {file} cannot be read" in line.details["golden_not_recorded"]
+    assert line.shows("T1", Evaluation.PASS) is None
+    line.until(lambda: line.status == (PASSED, None))
+    line.clerk.close()
+    again = CheckedLine(tmp_path, at_start=False)
+    again.clerk.close()
+    assert (again.status, "golden_not_recorded" in again.events) == ((None, None), False)
+
+
 def test_a_pass_that_cannot_be_recorded_changes_nothing(line):
     line.file.rename(line.file.with_name("away"))
     line.file.mkdir()
