@@ -122,6 +122,7 @@ class GoldenChecks:
         self._began_utc_ns = 0
         self._began: tuple[str, str] = "", ""
         """The door by which the check was begun, and the state of its recipe then."""
+        self._begun_by = ""
         self._outcome: GoldenOutcome | None = None
         self._problems: list[str] = []
         self.is_recording = False
@@ -281,7 +282,7 @@ class GoldenChecks:
             return f"no golden part {part!r}, expected one of: {names}"
         refusal = None
         if self._check is None or self._outcome is not None:
-            refusal = self._begin(trigger_id, self._parts[part].recipe, who, door)
+            refusal = self._begin(trigger_id, self._parts[part].recipe, who, door, nameless="a trigger")
         if refusal is not None or self._check is None:
             return None if refusal is None else refusal[1]
         refusal = self._check.refusal(part)
@@ -375,15 +376,17 @@ class GoldenChecks:
     ) -> tuple[GoldenRefusalReason, str] | None:
         names = [each.recipe for each in self._standing.subjects()]
         if self._check is not None and self._outcome is None:
-            who = self._check.who or "unknown"
-            detail = f"check {self._check.name}, begun by {who}, is under way; `inspectd golden end` ends it"
+            what = f"check {self._check.name}, begun by {self._begun_by}"
+            detail = f"{what}, is under way; `inspectd golden end` ends it"
             return GoldenRefusalReason.BUSY, detail
         if request.recipe is None and len(names) != 1:
             detail = f"name the recipe; in force with golden parts: {', '.join(names) or 'none'}"
             return GoldenRefusalReason.UNKNOWN_RECIPE, detail
-        return self._begin(request.request, request.recipe or names[0], who, door)
+        return self._begin(request.request, request.recipe or names[0], who, door, nameless="unknown")
 
-    def _begin(self, name: str, recipe: str, who: str, door: str) -> tuple[GoldenRefusalReason, str] | None:
+    def _begin(
+        self, name: str, recipe: str, who: str, door: str, *, nameless: str
+    ) -> tuple[GoldenRefusalReason, str] | None:
         subject = next((each for each in self._standing.subjects() if each.recipe == recipe), None)
         if subject is None:
             return GoldenRefusalReason.UNKNOWN_RECIPE, f"recipe {recipe!r} is not in force"
@@ -401,6 +404,7 @@ class GoldenChecks:
         except ValueError as error:
             return GoldenRefusalReason.OFF, str(error)
         self._check, self._outcome, self._problems = check, None, []
+        self._begun_by = who or nameless
         self._began_utc_ns = time.time_ns()
         self._began = door, self._schedule.state(subject, self._clock(), self._began_utc_ns)
         return None

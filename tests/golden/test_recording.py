@@ -329,6 +329,13 @@ def test_what_a_command_puts_in_force_on_a_stopped_line_is_checked_anew(tmp_path
     assert reasons == ["golden_overdue", "golden_overdue", None, "golden_overdue"]
 
 
+def test_a_check_that_a_trigger_began_is_said_to_be_of_a_trigger(tmp_path):
+    line = CheckedLine(tmp_path)
+    assert line.checks.announce("good", "T1", "", "local") is None
+    assert "check T1, begun by a trigger, is under way" in line.asks(GoldenAction.BEGIN).detail
+    line.clerk.close()
+
+
 def test_a_start_says_that_lines_cannot_be_read_until_a_check_has_passed(tmp_path):
     file = tmp_path / "golden.jsonl"
     file.write_bytes(b"\0\n\xff\n")
