@@ -291,7 +291,7 @@ def test_what_cannot_be_opened_is_said(tmp_path):
         with pytest.raises(UnavailableError, match="cannot be opened"):
             AuditLog(path).open()
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UnavailableError, match="cannot be used"):
+    with pytest.raises(UnavailableError, match="cannot be used: is not a regular file, expected one"):
         AuditLog(tmp_path / "pipe").open()
     for reads in (audit.in_force, audit.verify):  # without waiting for somebody who writes into it
         with pytest.raises(InputError, match="is not a regular file"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -215,7 +216,11 @@ class AuditLog:
         self.close()
 
     def _lock(self) -> None:
-        """Have the file alone, for the life of the descriptor."""
+        """Have the file alone, for the life of the descriptor; what is no file has no records."""
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            raise UnavailableError(
+                f"{self._path}: cannot be used: is not a regular file, expected one; move it away"
+            )
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
