@@ -19,7 +19,7 @@ _CHANGES: Final = {
     "promote": "put the shadow in force",
 }
 _NAME_NONE: Final = {"rollback", "unshadow", "promote"}
-_NAMED: Final = "a recipe's name; without @VERSION the one that was in force last, else the newest"
+_NAMED: Final = "a recipe's name or number; without @VERSION the one that was in force last, else the newest"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

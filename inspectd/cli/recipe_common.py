@@ -64,6 +64,8 @@ def state_place(settings: config.Config, file: Path) -> Path:
 def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:
     """The recipe and version of `ID` or `ID@VERSION`; `ID` alone means what a line means by it.
 
+    Its number may stand for `ID`, where no recipe has that for its name.
+
     Args:
         line: whose recipes they are.
         text: names one.
@@ -74,11 +76,22 @@ def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) 
         UnavailableError: the store or the audit file cannot be read now.
     """
     name, at, version = text.partition("@")
-    if not at:
-        return name, line.store.newest(name) if is_newest_meant else line.meant.version_of(name)
-    if not (version.isascii() and version.isdigit() and len(version) < 10):
+    if at and not _is_number(version):
         raise InputError(f"got {text[:200]!r}, expected ID or ID@VERSION such as cells@3")
-    return name, int(version)
+    version_of = line.store.newest if at or is_newest_meant else line.meant.version_of
+    if not line.store.versions(name):
+        if _is_number(name):
+            name = line.store.by_number(int(name), version_of)
+        elif name in {recipe.name for recipe in line.settings.recipes}:
+            raise InputError(
+                f"{name} is a recipe of the configuration file, and none of the store: the file's recipes "
+                "are put in force together, by the name `file`"
+            )
+    return name, int(version) if at else version_of(name)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
 
 
 def in_force_if_known(audit: Path) -> tuple[InForce | None, InputError | None]:

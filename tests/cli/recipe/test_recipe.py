@@ -105,6 +105,17 @@ def test_another_version_of_the_same_name_is_not_what_is_in_force(folder, recipe
     assert "in force: cells@1, which the store does not hold, or holds damaged" in out
 
 
+def test_a_number_means_what_it_means_to_a_plc_and_a_name_comes_first(folder, recipe):
+    recipe("import", folder / "cells.toml")
+    recipe("import", folder / "cells.toml")
+    assert recipe("activate", "cells@1").code == 0
+    for words, means in ((("show", "12"), "cells@1,"), (("show", "12@2"), "cells@2,")):
+        assert recipe(*words).out.startswith(means)
+    assert recipe("activate", "12").out == "cells@1: in force already\n"
+    recipe("import", folder / "cells.toml", "--id", "12", "--number", 5)
+    assert recipe("show", "12").out.startswith("12@1, number 5")
+
+
 def test_the_number_of_the_version_in_force_is_not_given_to_another_recipe(folder, recipe):
     first = json.loads(recipe("import", "--json", folder / "cells.toml").out)
     put_in_force(folder, InForce("cells", 1, first["sha256"]))
@@ -146,6 +157,8 @@ def test_what_is_damaged_is_named_and_the_rest_is_shown(folder, recipe):
     [
         (("activate", "cells", "--timeout", "nan"), "--timeout: got nan, expected seconds above 0"),
         (("show", "glass"), "has no recipe 'glass', expected one of: cells"),
+        (("activate", "a"), "a is a recipe of the configuration file, and none of the store"),
+        (("show", "7"), "no recipe has number 7; `inspectd recipe list` shows them"),
         (("show", "cells@2"), "is not there; versions of cells: 1"),
         (("show", "cells@x"), "got 'cells@x', expected ID or ID@VERSION such as cells@3"),
         (("show", "cells@"), "got 'cells@', expected ID or ID@VERSION"),
