@@ -11,6 +11,7 @@ one that ended there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 import secrets
@@ -193,7 +194,12 @@ class JournalFile:
             BlockingIOError: another daemon has it.
         """
         self.close()
-        self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        try:
+            self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise NotADirectoryError(
+                errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path.parent)
+            ) from error
         if not self.path.exists():
             mark = self.mark.read()
             if is_first and mark is not None and mark.seq > 0:

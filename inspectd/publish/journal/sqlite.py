@@ -138,7 +138,7 @@ def check_structure(connection: sqlite3.Connection, seconds: float) -> None:
         raise CorruptError(f"is not a journal: application {application:#x}, version {version}")
     report = _within(connection, seconds, "PRAGMA quick_check(1)")
     if report is not None and report != "ok":
-        raise CorruptError(report)
+        raise CorruptError(f"its pages are not what was written: {' '.join(report.split())}")
 
 
 def refuse_later_version(path: Path) -> None:

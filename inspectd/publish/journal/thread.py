@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk
 from inspectd.publish.journal.sqlite import CorruptError, named
+from inspectd.text import printable, why
 from inspectd.wire.sync import Position
 
 _UPKEEP_SECONDS: Final = 0.4
@@ -152,8 +154,8 @@ class JournalThread:
             else:
                 self._answer(InUse(str(error)))
         except (CorruptError, sqlite3.Error, OSError) as error:
-            damaged = isinstance(named(error), CorruptError)
-            (self._set_aside if damaged else self._fail)(str(error), of_group=of_group)
+            fail = self._set_aside if isinstance(named(error), CorruptError) else self._fail
+            fail(_in_words(self._file.path, error), of_group=of_group)
 
     def _open(self) -> None:
         opened = self._file.open(self._epoch, is_first=not self._was_open, may_raise=not self._was_answered)
@@ -189,7 +191,7 @@ class JournalThread:
         try:
             aside = self._file.set_aside()
         except OSError as error:
-            self._fail(f"{detail}; cannot be set aside: {error}", of_group=of_group)
+            self._fail(f"{detail}; cannot be set aside: {why(error)}", of_group=of_group)
             return
         self._answer(SetAside(f"{detail}; set aside as {aside.name}", of_group))
         if not self._was_open:
@@ -207,3 +209,11 @@ class JournalThread:
         if not self._file.trim(time.time_ns()):
             self._file.scrub()
         self._answer(self._file.levels())
+
+
+def _in_words(file: Path, error: Exception) -> str:
+    """What is wrong with the journal, or with the path on its way, on one line that names it."""
+    where, what = str(file), str(error)
+    if isinstance(error, OSError):
+        where, what = error.filename or where, why(error)
+    return printable(f"{where}: {what}")

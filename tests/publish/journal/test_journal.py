@@ -115,6 +115,27 @@ def test_a_damaged_journal_is_set_aside_said_and_said_again_and_the_line_goes_on
     assert list(file.parent.glob("journal.sqlite.corrupt-*Z"))
 
 
+def test_what_is_wrong_with_it_is_said_on_one_line_that_names_it(start, tmp_path: Path) -> None:
+    folder, file = tmp_path / "state", tmp_path / "state" / "journal.sqlite"
+    folder.write_text("")
+    assert start().journal.failure == f"{folder}: Not a directory"
+    folder.unlink()
+    file.mkdir(parents=True)
+    assert start().journal.failure == f"{file}: unable to open database file"
+    file.rmdir()
+    line = start()
+    for _ in range(300):
+        line.verdict()
+    line.until(lambda: len(line.published) == 300)
+    line.journal.close()
+    data = bytearray(file.read_bytes())
+    data[-4096:] = b"\xff" * 4096  # a page
+    file.write_bytes(data)
+    ((_, name, detail),) = start().told.events
+    assert (name, detail.isprintable()) == ("journal_set_aside", True)
+    assert detail.startswith(f"{file}: its pages are not what was written: ")
+
+
 @pytest.mark.parametrize("damage", ["UPDATE trimmed SET id = ''", "UPDATE verdict SET utc_ns = 'then'"])
 def test_damage_that_no_checksum_covers_does_not_end_the_recording(start, tmp_path, damage: str) -> None:
     line = start()
