@@ -10,7 +10,7 @@ from typing import Final
 from inspectd import config
 from inspectd.cli.recipe_common import state_place
 from inspectd.errors import UnavailableError
-from inspectd.ipc.runtime_dir import RuntimeDir
+from inspectd.ipc.runtime_dir import RuntimeDir, UnusableDirError
 from inspectd.ipc.state_hold import HoldUnknownError, StateHold
 
 _RUNS: Final = "(a running line holds its cameras: stop it first)"
@@ -37,6 +37,8 @@ def stopped_line(settings: config.Config, file: Path, *, needed: bool) -> Iterat
             stack.enter_context(_state_of(settings, file))
         except HoldUnknownError as error:
             raise UnavailableError(f"{error} {_UNSEEN}") from error
+        except UnusableDirError:
+            raise
         except UnavailableError as error:
             raise UnavailableError(f"{error} {_RUNS}") from error
         yield runtime

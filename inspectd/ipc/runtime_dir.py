@@ -19,6 +19,10 @@ def is_same_directory(path: Path, before: os.stat_result) -> bool:
         return False
 
 
+class UnusableDirError(UnavailableError):
+    """The directory cannot be had, whether or not a line runs."""
+
+
 class RuntimeDir:
     """Makes the directory, locks it against a second daemon, and takes it away again when it is empty.
 
@@ -34,7 +38,8 @@ class RuntimeDir:
         """Make and lock the directory.
 
         Raises:
-            UnavailableError: it cannot be made, is another user's, or another daemon holds it.
+            UnusableDirError: it cannot be made or locked, or is another user's.
+            UnavailableError: another daemon holds it.
         """
         try:
             self._refuse_foreign()  # first: in a directory that root leaves the line's user cannot listen
@@ -45,7 +50,7 @@ class RuntimeDir:
             what, advice = "cannot make", "choose"
             if isinstance(error, PermissionError) and os.path.lexists(self._path):
                 what, advice = "this user may not read", "remove it, or choose"
-            raise UnavailableError(
+            raise UnusableDirError(
                 f"line.runtime_dir: {what} {self._path}: {error.strerror}; "
                 f"{advice} a directory this user may write"
             ) from error
@@ -56,7 +61,7 @@ class RuntimeDir:
         except OSError as error:
             os.close(self._fd)
             if not isinstance(error, BlockingIOError | FileNotFoundError | FileExistsError):
-                raise UnavailableError(
+                raise UnusableDirError(
                     f"line.runtime_dir: cannot lock {self._path}: {error.strerror}; choose a local directory"
                 ) from error
             raise UnavailableError(
@@ -78,7 +83,7 @@ class RuntimeDir:
             if owner not in {0, os.getuid()}:
                 mend = "" if folder != self._path else "remove it where no line runs in it, or "
                 where = f"{folder}, " if folder == self._path else f"{self._path} is in {folder}, "
-                raise UnavailableError(
+                raise UnusableDirError(
                     f"line.runtime_dir: {where}which belongs to user {owner}, who could put other sockets "
                     f"there; {mend}do this as that user, or choose another directory"
                 )

@@ -173,6 +173,12 @@ def test_who_cannot_see_whether_the_line_runs_is_told_so(configured, tmp_path, m
     assert said.endswith("3\n")
 
 
+def test_a_directory_that_cannot_be_made_is_not_said_to_be_a_running_lines(camera, configured, tmp_path):
+    (tmp_path / "run").write_text("")
+    done = camera("probe", "cam", "--config", configured("http://127.0.0.1:9/"))
+    assert (done.returncode, "cannot make" in done.stderr, "running line" in done.stderr) == (3, True, False)
+
+
 def test_only_whole_frames_are_recorded_and_the_others_are_counted(camera, configured, tmp_path):
     with MjpegCamera(stamped, cut, period_seconds=0.02) as source:
         file = configured(source.url)
