@@ -15,6 +15,7 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.recipes.audit import (
     FILE_NAME,
     AuditAction,
+    AuditDamageError,
     AuditEntry,
     AuditLog,
     InForce,
@@ -355,7 +356,13 @@ def recipe_before(audit: Path) -> InForce:
         InputError: the audit file was altered.
         UnavailableError: it cannot be read now.
     """
-    last = last_change(audit)
+    try:
+        last = last_change(audit)
+    except AuditDamageError as error:
+        in_force(audit)  # or what helps is more than a rollback
+        raise InputError(
+            f"{error}, or say which it is to be: inspectd recipe activate ID@VERSION (or file)"
+        ) from error
     if last is None:
         in_force(audit)  # where the file was lost, that is what has to be said
         raise NotBeforeError(f"{audit}: no recipe was put in force yet, so there is none to go back to")

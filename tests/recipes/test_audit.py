@@ -384,9 +384,11 @@ def test_who_has_no_copy_of_an_altered_file_is_told_what_helps_and_it_does(path,
         path.write_bytes(altered)
         for use in (lambda: audit.in_force(path), AuditLog(path).open):
             with pytest.raises(
-                InputError, match=r"copy of the file; where there is none, move .* and say what"
-            ):
+                InputError, match=r"copy of the file, or else move it .* and say what"
+            ) as told:
                 use()
+            if altered.endswith(b"\n"):  # it has to fit into a refusal's `detail`
+                assert len(str(told.value)) - len(str(path.parent)) <= 300 - len("/var/lib/inspectd/line1")
         path.replace(tmp_path / "aside")
         with AuditLog(path) as log:
             activate(log, STARTED)

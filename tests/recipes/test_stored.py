@@ -356,6 +356,24 @@ def test_a_rollback_leads_only_to_what_was_in_force_before_the_last_change(recor
         records.change(back, b, a, lambda: True)
 
 
+def test_a_rollback_beyond_an_altered_record_leads_to_activate(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    a, b, audit = records.read("a", 1), records.read("b", 1), tmp_path / "state" / "audit.jsonl"
+    records.change(ASKED, records.file, a, lambda: True)
+    records.change(ASKED, a, b, lambda: True)
+    records.record(ASKED, b, b)
+    first, second, last = audit.read_bytes().splitlines(keepends=True)
+    audit.write_bytes(first + second.replace(b"anna", b"otto") + last)
+    with pytest.raises(
+        InputError, match=r"copy of the file, or say which it is to be: .* activate ID@VERSION"
+    ):
+        recipe_before(audit)
+    audit.write_bytes(first + second + last.replace(b"anna", b"otto"))
+    with pytest.raises(InputError, match=r"move it aside, keep it, and say what is in force"):
+        recipe_before(audit)
+
+
 def test_a_rollback_of_a_file_that_was_lost_does_not_say_that_nothing_was_ever_changed(
     records: RecipeRecords, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ changed, or was told nothing, because the process ended. So a record counts once
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +19,10 @@ from inspectd.recipes.audit.records import NO_SHA256, AuditDamageError, AuditRec
 
 _MOST_BYTES: Final = 10_000
 _REMEDY: Final = (
-    "say what is in force: inspectd recipe activate ID@VERSION (or file), while the line runs first the one "
-    "that judges"
+    "say what is in force: inspectd recipe activate ID@VERSION (or file), while the line runs first what "
+    "judges"
 )
+_LONG_SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
 class AuditMark(msgspec.Struct, frozen=True):
@@ -102,7 +104,8 @@ def read_mark(audit: Path) -> AuditMark | None:
 def damaged(audit: Path, error: AuditDamageError) -> InputError:
     """The error of an audit file that nobody can go on with, with what helps who has no copy of it."""
     then = f"keep it, and {_REMEDY}" if mark_path(audit).exists() else "and keep it: another one is begun"
-    return InputError(f"{error}; where there is none, move the damaged one aside, {then}")
+    short = _LONG_SHA256.sub(r"\1", str(error))  # a refusal on the bus has room for little more than this
+    return InputError(f"{short}, or else move it aside, {then}")
 
 
 def lost(audit: Path, mark: AuditMark) -> InputError:
