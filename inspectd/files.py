@@ -88,6 +88,62 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
     raise InputError(f"{path}: is not a regular file, expected one")
 
 
+class OwnFile:
+    """A file that one process goes on writing by its path, and what it is known by: device and inode.
+
+    Another disk that is mounted in its place, or a copy that is put there, would take what is written, and be
+    gone with it once the file is back: the next start reads that one. So its folder is known likewise, which
+    tells where the file itself is not there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Know the file that is there now, if one is.
+
+        Raises:
+            UnavailableError: it cannot be looked at.
+        """
+        self._path = path
+        self._folder = _identity(path.parent)
+        self._file = _identity(path)
+
+    def refuse_other(self) -> None:
+        """Refuse to write where another file is in its place, or none that was there before.
+
+        Raises:
+            UnavailableError: it must not be written, or cannot be looked at.
+        """
+        folder, file = _identity(self._path.parent), _identity(self._path)
+        told = None
+        if self._folder is not None and folder != self._folder:
+            told = "its folder is " + ("gone" if folder is None else "another one")
+        elif self._file is not None and file != self._file:
+            told = "is " + ("gone" if file is None else "another file")
+        if told is not None:
+            raise UnavailableError(
+                f"{self._path}: {told} since the line began to use it; was it replaced, or is its disk away? "
+                "Put it back, or restart the line"
+            )
+
+    def know(self) -> None:
+        """It is written: know it from now on, where it was not there before.
+
+        Raises:
+            UnavailableError: it cannot be looked at.
+        """
+        self._folder = self._folder or _identity(self._path.parent)
+        self._file = self._file or _identity(self._path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return found.st_dev, found.st_ino
+
+
 def sync_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk: what was made or renamed there outlives a power cut.
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from inspectd.alarms import EmitEvent
 from inspectd.errors import InspectdError
+from inspectd.files import OwnFile
 from inspectd.golden.results import CheckDue, CheckResult, CheckVoid, append_line
 from inspectd.recipes.clerk import DiskClerk, nothing
 from inspectd.wire.golden import GoldenOutcome
@@ -43,7 +44,7 @@ class GoldenRecorder:
         self._clock = clock
         self._owed: dict[tuple[type[Line], str], Line] = {}  # by kind and the subject's sha256
         self._again_ns: int | None = None
-        self._is_made = file.exists()
+        self._own = OwnFile(file)
         self._passing: CheckResult | None = None
         """A pass that is on its way to the disk: no check begins before it is there."""
         self.void_by = ""
@@ -88,10 +89,15 @@ class GoldenRecorder:
             self._ask(self._owed[key], partial(self._on_owed_written, key), self._on_owed_failed)
 
     def _ask(self, line: Line, done: Callable[[None], None], failed: Callable[[InspectdError], None]) -> None:
-        self._clerk.ask(partial(append_line, self._file, line, may_make=not self._is_made), done, failed)
+        self._clerk.ask(partial(self._append, line), done, failed)
+
+    def _append(self, line: Line) -> None:
+        """In the clerk's thread: write into no other file than the one that the line read at its start."""
+        self._own.refuse_other()
+        append_line(self._file, line)
+        self._own.know()
 
     def _on_written(self, line: Line, done: Callable[[], None], _: None) -> None:
-        self._is_made = True
         if self._passing is not None and line is self._passing:
             self._end_pass(self._passing)
         done()

@@ -19,7 +19,8 @@ from typing import Final
 import msgspec
 
 from inspectd.alarms import EmitEvent
-from inspectd.errors import InputError, InspectdError, UnavailableError
+from inspectd.errors import InputError, InspectdError
+from inspectd.files import OwnFile
 from inspectd.golden.results import CheckResult, GoldenLines, digest_of, newest_checks, past_of
 from inspectd.golden.schedule import GoldenPast, GoldenSubject
 from inspectd.metrics import Metrics
@@ -76,7 +77,7 @@ class LineAudit:
         self._metrics = metrics
         self._emit = emit
         self._clock = clock
-        self._is_made = path.exists()
+        self._own = OwnFile(path)
         self._owed: deque[Callable[[], object]] = deque()
         """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
         self._again_ns: int | None = None
@@ -155,10 +156,9 @@ class LineAudit:
 
     def _write(self, work: Callable[[], object]) -> None:
         """In the clerk's thread: write into no other file than the one of the start."""
-        if not self._path.parent.is_dir() or (self._is_made and not self._path.exists()):
-            raise UnavailableError(f"{self._path}: is gone since the start; is its disk mounted?")
+        self._own.refuse_other()
         work()
-        self._is_made = self._path.exists()
+        self._own.know()
 
     def _on_failed(self, what: str, error: InspectdError) -> None:
         self._metrics.audit_failed()

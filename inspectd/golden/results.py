@@ -101,14 +101,8 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(CheckResult | CheckDue | CheckVoid)
 
 
-def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid, *, may_make: bool = True) -> None:
-    """Write a line at the end of the file, and wait until it is on the disk.
-
-    Args:
-        path: the file.
-        line: to write.
-        may_make: the file is made where there is none. Else another disk than before may be in its place, and
-            the next start would not find the line.
+def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid) -> None:
+    """Write a line at the end of the file, which is made where there is none; wait until it is on the disk.
 
     Raises:
         UnavailableError: it cannot be written and is no line of the file; or the disk failed so late that
@@ -116,10 +110,6 @@ def append_line(path: Path, line: CheckResult | CheckDue | CheckVoid, *, may_mak
     """
     try:
         is_new = not path.exists()
-        if is_new and not may_make:
-            raise UnavailableError(
-                f"{path}: is gone; put it back, or restart the line, whose checks are then due"
-            )
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a+b", buffering=0) as file:  # what a buffer holds would be written after the failure
             end = _cut_torn(file)

@@ -2,6 +2,7 @@
 
 import json
 import select
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from inspectd.config import (
     PresenceSettings,
     Recipe,
 )
+from inspectd.errors import UnavailableError
+from inspectd.files import OwnFile
 from inspectd.golden.results import CheckDue, CheckResult, past_of, read_lines
 from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_record import GoldenRecorder
@@ -369,6 +372,41 @@ def test_a_failure_is_recorded_when_the_disk_takes_it_again(line):
     line.checks.turn(line.now_ns)
     line.until(lambda: past_of(read_lines(line.file).lines)[SHA].is_failed)
     assert line.events.count("golden_not_recorded") == 1
+
+
+def test_a_failure_goes_into_no_other_copy_of_the_state_folder(line):
+    state = line.file.parent
+    files = line.file, state / "audit.jsonl"
+    copy = Path(shutil.copytree(state, state.with_name("copy")))
+    away = state.rename(state.with_name("away"))
+    copy.rename(state)
+    before = [file.read_bytes() for file in files]
+    assert line.shows("T1", Evaluation.FAIL) is None
+    line.until(lambda: "golden_not_recorded" in line.events)
+    line.settle()
+    assert [file.read_bytes() for file in files] == before
+    assert "or is its disk away? Put it back, or restart" in line.details["golden_not_recorded"]
+    state.rename(state.with_name("wrong"))
+    away.rename(state)
+    line.now_ns += 5 * 10**9
+    line.checks.turn(line.now_ns)
+    line.until(lambda: past_of(read_lines(line.file).lines)[SHA].is_failed)
+
+
+def test_a_file_that_is_not_there_yet_is_told_by_its_folder(tmp_path):
+    state, away = tmp_path / "state", tmp_path / "away"
+    state.mkdir()
+    own = OwnFile(state / "golden.jsonl")
+    own.refuse_other()
+    state.rename(away)
+    with pytest.raises(UnavailableError, match="its folder is gone"):
+        own.refuse_other()
+    state.mkdir()
+    with pytest.raises(UnavailableError, match="its folder is another one"):
+        own.refuse_other()
+    state.rmdir()
+    away.rename(state)
+    own.refuse_other()
 
 
 def test_a_pass_overrules_a_failure_that_was_not_recorded(tmp_path):
