@@ -7,6 +7,7 @@ the disk takes it, in its order, and as the line ends. The clerk reads and write
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections import deque
@@ -32,9 +33,10 @@ from inspectd.recipes.audit import (
     append_record,
     changes_among,
     newest_first,
+    refuse_unwritable_log,
 )
 from inspectd.recipes.book import FILE, title_of
-from inspectd.recipes.clerk import DiskClerk, nothing
+from inspectd.recipes.clerk import DiskClerk
 from inspectd.records import BankInForce
 from inspectd.wire.golden import GoldenOutcome
 
@@ -44,6 +46,8 @@ _MOST_CHECKS: Final = 100
 """Made up for at a start."""
 _AGAIN_NS: Final = 10_000_000_000
 """What judges is tried again so often: each time reads some records."""
+_LOOK_NS: Final = 60_000_000_000
+"""Whether the file would take a record is looked at so often while nothing is written."""
 _LINE: Final = re.compile(r"line of golden\.jsonl ([0-9a-f]{64})")
 _OF_CAMERA: Final = ", as a camera has it"
 _OF_TRIGGER: Final = ", where a trigger names it"
@@ -81,6 +85,14 @@ class LineAudit:
         self._owed: deque[Callable[[], object]] = deque()
         """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
         self._again_ns: int | None = None
+        self._look_ns = 0
+        self._problem = ""
+
+    def conditions(self) -> list[tuple[str, str]]:
+        """Name and detail of what is wrong now, for the line's health."""
+        if not self._problem:
+            return []
+        return [("audit_failed", f"{self._problem}; recipes cannot be changed, and checks are not recorded")]
 
     def record_check(
         self,
@@ -124,12 +136,15 @@ class LineAudit:
         """
         work = partial(record_changed_judgements, self._path, list(judged), set(others))
         self._owed.append(work)
-        self._clerk.ask(self._take_owed, nothing, partial(self._on_owed_failed, is_told=False))
+        self._clerk.ask(self._take_owed, self._on_written, partial(self._on_owed_failed, is_told=False))
 
     def turn(self, now_ns: int) -> None:
-        """Try again what the disk did not take."""
+        """Try again what the disk did not take, and look whether it takes anything."""
         if self._again_ns is not None and now_ns >= self._again_ns:
             self._write_owed()
+        if now_ns >= self._look_ns:
+            self._look_ns = now_ns + (_AGAIN_NS if self._problem else _LOOK_NS)
+            self._clerk.ask(self._look, self._on_writable, self._on_unwritable)
 
     def close(self) -> None:
         """The line ends, and its clerk next: try once more what the disk did not take."""
@@ -138,7 +153,7 @@ class LineAudit:
 
     def _write_owed(self) -> None:
         self._again_ns = None
-        self._clerk.ask(self._take_owed, nothing, self._on_owed_failed)
+        self._clerk.ask(self._take_owed, self._on_written, self._on_owed_failed)
 
     def _take_owed(self) -> None:
         """In the clerk's thread: write all that is owed, the oldest first."""
@@ -148,11 +163,12 @@ class LineAudit:
 
     def _on_owed_failed(self, error: InspectdError, *, is_told: bool = True) -> None:
         self._again_ns = self._clock() + _AGAIN_NS
+        self._problem = str(error)
         if not is_told:
             self._on_failed("thresholds and banks", error)
 
     def _ask(self, work: Callable[[], object], what: str) -> None:
-        self._clerk.ask(partial(self._write, work), nothing, partial(self._on_failed, what))
+        self._clerk.ask(partial(self._write, work), self._on_written, partial(self._on_failed, what))
 
     def _write(self, work: Callable[[], object]) -> None:
         """In the clerk's thread: write into no other file than the one of the start."""
@@ -160,7 +176,27 @@ class LineAudit:
         work()
         self._own.know()
 
+    def _look(self) -> None:
+        """In the clerk's thread: where the file takes no record, people who change a recipe are refused."""
+        self._own.refuse_other()
+        if os.path.lexists(self._path):
+            refuse_unwritable_log(self._path)
+
+    def _on_written(self, _: None) -> None:
+        if self._problem:  # there may have been nothing to write
+            self._look_ns = 0
+
+    def _on_writable(self, _: None) -> None:
+        if not self._owed:
+            self._problem = ""
+
+    def _on_unwritable(self, error: InspectdError) -> None:
+        if not self._problem:
+            self._on_failed("it takes no records", error)
+        self._problem = str(error)
+
     def _on_failed(self, what: str, error: InspectdError) -> None:
+        self._problem, self._look_ns = str(error), self._clock() + _AGAIN_NS
         self._metrics.audit_failed()
         self._emit("alarm", "audit_failed", detail=f"{what}: {error}")
 

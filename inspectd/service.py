@@ -436,7 +436,7 @@ class Service:
 
     def conditions(self) -> list[tuple[str, str]]:
         """See `LineLife.conditions`."""
-        found = [*self._golden.conditions(), *self._shadow.conditions()]
+        found = [*self._golden.conditions(), *self._audit.conditions(), *self._shadow.conditions()]
         gone = self._bus.removed_sockets()
         if not is_same_directory(self._runtime_dir, self._made_runtime_dir):
             gone = [self._runtime_dir]

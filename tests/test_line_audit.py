@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 from collections.abc import Callable
 from pathlib import Path
@@ -355,6 +356,47 @@ def test_what_judged_is_recorded_in_its_order_once_the_disk_takes_it(tmp_path, i
     clerk.close()
     recipes = [record.new.partition("recipe ")[2][:64] for record in audit.read(log)]
     assert recipes == ["11" * 32, "22" * 32, "11" * 32]
+
+
+def test_a_file_that_takes_no_records_is_a_condition_until_it_takes_some(tmp_path):
+    log, away = tmp_path / "state" / "audit.jsonl", tmp_path / "away"
+    record_changed_judgements(log, [("11" * 32, BANK, True)])
+    now, told, answers, clerk = [0], [], [], DiskClerk()
+    line = LineAudit(
+        log, clerk, Metrics("line", ["top"], 100.0), lambda *_, detail: told.append(detail), lambda: now[0]
+    )
+
+    def settled(do: Callable[[], object]) -> list[tuple[str, str]]:
+        do()
+        clerk.ask(lambda: None, answers.append, answers.append)
+        while not answers:
+            assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+            clerk.take_answers()
+        answers.clear()
+        return line.conditions()
+
+    assert settled(lambda: line.turn(0)) == []
+    log.rename(away)
+    log.symlink_to(away)  # by which readers go, and no writer
+    assert settled(lambda: line.turn(59 * 10**9)) == []
+    assert settled(lambda: line.turn(60 * 10**9))[0][0] == "audit_failed"
+    line.make_up_for(tmp_path / "golden.jsonl")  # nothing to write
+    assert settled(lambda: line.turn(70 * 10**9)) != []
+    why = "is a symbolic link, expected the file itself; stop the line and move the file here"
+    assert told == [f"it takes no records: {log}: cannot be opened: {why}"]
+    log.unlink()
+    away.rename(log)
+    assert settled(lambda: line.turn(80 * 10**9)) == []
+    with log.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        settled(lambda: line.record_judged([("22" * 32, BANK, True)]))
+        assert "another process has it" in line.conditions()[0][1]
+        assert settled(lambda: line.turn(89 * 10**9)) != []
+    now[0] = 90 * 10**9
+    settled(lambda: line.turn(now[0]))
+    assert settled(lambda: line.turn(now[0])) == []
+    clerk.close()
+    assert len(list(audit.read(log))) == 2
 
 
 def test_what_judged_is_recorded_before_a_check_that_comes_after_it(tmp_path):

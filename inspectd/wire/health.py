@@ -58,6 +58,7 @@ CONDITIONS: Final = {
     "drift_process": HealthStatus.MAINTENANCE_REQUIRED,
     "golden_due": HealthStatus.MAINTENANCE_REQUIRED,
     "golden_none": HealthStatus.MAINTENANCE_REQUIRED,
+    "audit_failed": HealthStatus.MAINTENANCE_REQUIRED,
     "shadow_down": HealthStatus.MAINTENANCE_REQUIRED,
     "scoring_process_down": HealthStatus.MAINTENANCE_REQUIRED,
     "evidence_stopped": HealthStatus.MAINTENANCE_REQUIRED,

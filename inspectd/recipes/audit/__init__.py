@@ -1,6 +1,11 @@
 """The audit file of a line: its records, the one writer, and its readers."""
 
-from inspectd.recipes.audit.changes import AuditEntry, append_record, recorded_change
+from inspectd.recipes.audit.changes import (
+    AuditEntry,
+    append_record,
+    recorded_change,
+    refuse_unwritable_log,
+)
 from inspectd.recipes.audit.log import AuditLog
 from inspectd.recipes.audit.mark import read_mark
 from inspectd.recipes.audit.reading import (
@@ -61,6 +66,7 @@ __all__ = [
     "read_mark",
     "record_in_force",
     "recorded_change",
+    "refuse_unwritable_log",
     "shadowed",
     "verify",
     "without_beginnings",

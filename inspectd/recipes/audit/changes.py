@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from inspectd.recipes.audit.records import BEGUN, DONE, AuditAction, AuditRecord
 
 _LOCK_SECONDS: Final = 1.0
 """Longest wait for another process that writes a record."""
+_BLOCK: Final = 4096
 
 
 class AuditEntry(NamedTuple):
@@ -40,15 +42,39 @@ def append_record(
         InputError: the file's last record was altered.
         UnavailableError: it cannot be written, or another process has the file for longer than 1 s.
     """
+    with contextlib.closing(_once_free(path)) as log:
+        return log.append(
+            entry.action, who=entry.who or "unknown", door=entry.door, object=entry.object,
+            old=entry.old, new=entry.new, why=entry.why or None, result=result, is_wanted=is_wanted,
+        )  # fmt: skip
+
+
+def refuse_unwritable_log(path: Path) -> None:
+    """Refuse a file that would take no record now, without writing one; a nameless one shows a full disk.
+
+    Raises:
+        InputError: its last record was altered.
+        UnavailableError: it cannot be written, or another process has it for longer than 1 s.
+    """
+    with contextlib.closing(_once_free(path)):
+        try:
+            with tempfile.TemporaryFile(dir=path.parent) as scrap:
+                scrap.write(bytes(_BLOCK))
+        except OSError as error:
+            raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _once_free(path: Path) -> AuditLog:
+    """The file, open, once nobody else has it.
+
+    Raises:
+        InputError: its last record was altered.
+        UnavailableError: it cannot be opened, or another process has it for longer than 1 s.
+    """
     until = time.monotonic() + _LOCK_SECONDS
     while True:
         try:
-            with AuditLog(path) as log:
-                return log.append(
-                    entry.action, who=entry.who or "unknown", door=entry.door, object=entry.object,
-                    old=entry.old, new=entry.new, why=entry.why or None, result=result,
-                    is_wanted=is_wanted,
-                )  # fmt: skip
+            return AuditLog(path).open()
         except AuditInUseError:
             if time.monotonic() > until:
                 raise

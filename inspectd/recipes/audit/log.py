@@ -79,7 +79,10 @@ class AuditLog:
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             self._fd = os.open(self._path, flags, 0o640)
         except OSError as error:
-            raise UnavailableError(f"{self._path}: cannot be opened: {error.strerror}") from error
+            told = error.strerror
+            if self._path.is_symlink():
+                told = "is a symbolic link, expected the file itself; stop the line and move the file here"
+            raise UnavailableError(f"{self._path}: cannot be opened: {told}") from error
         try:
             self._lock()
             self._give_to_the_line()
