@@ -76,6 +76,7 @@ class LineFacts:
         keys_unread: the disk of the list of allowed keys does not answer.
         exposed: endpoints of plain TCP that leave the host.
         scoring_down: scoring processes that are not warm.
+        scoring_refused: why one of them has banks that are not to judge; empty: none has.
         told: conditions that a part of the line tells by itself, each with its detail.
         not_set: cameras that are not set as their recipe needs, with the reason.
         drifts: slow changes to warn of, by place.
@@ -94,6 +95,7 @@ class LineFacts:
     keys_unread: bool = False
     exposed: Sequence[str] = ()
     scoring_down: Sequence[str] = ()
+    scoring_refused: str = ""
     told: Sequence[tuple[str, str]] = ()
     not_set: Mapping[str, str] = field(default_factory=dict)
     drifts: Mapping[str, Sequence[Drift]] = field(default_factory=dict)
@@ -209,10 +211,15 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
         name = "starting" if facts.state == "starting" else "stopping"
         yield _condition(name, f"the line is {facts.state}")
     elif not facts.scoring_ready:
-        yield _condition("scoring_down", "no score for parts until a process with their recipe is warm")
+        told = "no score for parts until a process with their recipe is warm"
+        if facts.scoring_refused:
+            way_out = "put the right one back, activate another recipe, or restart the line to judge by it"
+            told = f"{facts.scoring_refused}: {way_out}"
+        yield _condition("scoring_down", told)
     elif facts.scoring_down:
         names = ", ".join(facts.scoring_down)
-        yield _condition("scoring_process_down", f"{names}: not warm; the others score all parts")
+        why = f" ({facts.scoring_refused})" if facts.scoring_refused else ""
+        yield _condition("scoring_process_down", f"{names}: not warm{why}; the others score all parts")
     if facts.state == "running" and facts.doors_down:
         sides = ", ".join(facts.doors_down)
         yield _condition("door_down", f"{sides}: no trigger comes in, no verdict goes out")

@@ -84,6 +84,7 @@ class StatusTeller:
             state=self._line.state,
             scoring_ready=self._line.scoring.is_ready,
             scoring_down=[stage.name for stage in self._line.scoring.serving if stage.ready is None],
+            scoring_refused=self._line.scoring.refused,
             phases={name: camera.phase for name, camera in self._cameras.items()},
             recent=self._health.kinds_by_camera(now_ns),
             refused=self._health.refused.counts(now_ns),

@@ -334,6 +334,7 @@ class Service:
         gap_ns = self._poller.take_longest_gap_ns()
         if self.state != "starting":
             self._loop_watch.watch(gap_ns, now_ns)
+        self._scoring.look_again(now_ns)
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
         self.drift_watch.watch()
@@ -349,7 +350,7 @@ class Service:
             self._reload.ask()
         self._reload.turn(now_ns)
         # Another bank takes a person's restart: one by the watchdog would judge by it.
-        is_judging = self._scoring.is_ready or self._scoring.is_refused
+        is_judging = self._scoring.is_ready or bool(self._scoring.refused)
         if self._watchdog.due(now_ns, scoring_ready=is_judging):
             self._notifier.watchdog()
 
@@ -554,7 +555,10 @@ class Service:
             # Judging by another bank than the one the line was started with takes a person's restart.
             told = (f"{recipe}: started with {had}, found {has}" for recipe, (had, has) in changed.items())
             detail = "; ".join(told)
-            self._scoring.stages[process].refuse()
+            short = (
+                f"{recipe} is {has[:12]}..., was {had[:12]}..." for recipe, (had, has) in changed.items()
+            )
+            self._scoring.stages[process].refuse(f"another bank: {', '.join(short)}", self._clock())
             if self.state == "starting":
                 self._fatal = InputError(f"banks are not those that the recipe in force names: {detail}")
             self._plant.emit("alarm", "bank_changed", process=name, detail=detail)
