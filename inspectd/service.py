@@ -57,6 +57,7 @@ from inspectd.notify import Notifier, ProgressWatchdog
 from inspectd.plant_link import PlantLink
 from inspectd.preview.stage import PreviewStage
 from inspectd.recipe_loading import RecipeLoader
+from inspectd.recipe_watch import RecipeWatch
 from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
@@ -236,6 +237,7 @@ class Service:
             metrics=self._metrics, emit=plant.emit, clock=clock,
         )  # fmt: skip
         stack.callback(self._changeover.close)
+        self._recipe_watch = RecipeWatch(self._book, records, self._clerk, plant.emit)
         self._reload = Reload(
             None if file is None else LineFile(file), config,
             book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
@@ -343,6 +345,8 @@ class Service:
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
         self._audit.turn(now_ns)
+        if self.state == "running":
+            self._recipe_watch.turn(now_ns, is_recording=self._changeover.is_recording)
         if self._bus.uncertain_door is not None:
             self._bus.look()  # whether or not a frame waits
         if self._is_reload_asked:
@@ -437,7 +441,12 @@ class Service:
 
     def conditions(self) -> list[tuple[str, str]]:
         """See `LineLife.conditions`."""
-        found = [*self._golden.conditions(), *self._audit.conditions(), *self._shadow.conditions()]
+        found = [
+            *self._recipe_watch.conditions(),
+            *self._golden.conditions(),
+            *self._audit.conditions(),
+            *self._shadow.conditions(),
+        ]
         gone = self._bus.removed_sockets()
         if not is_same_directory(self._runtime_dir, self._made_runtime_dir):
             gone = [self._runtime_dir]

@@ -68,6 +68,7 @@ def drifting(cause: DriftCause) -> Drift:
         ({"told": [("golden_none", "recipe r")]}, ("golden_none", None)),
         ({"told": [("golden_overdue", "recipe r")]}, ("golden_overdue", None)),
         ({"told": [("golden_failed", "recipe r")]}, ("golden_failed", None)),
+        ({"told": [("recipe_contradicted", "a@1")]}, ("recipe_contradicted", None)),
         ({"told": [("audit_failed", "disk full")]}, ("audit_failed", None)),
         ({"told": [("shadow_down", "r@2")]}, ("shadow_down", None)),
         ({"told": [("sockets_gone", "/run/l1 was removed")]}, ("sockets_gone", None)),

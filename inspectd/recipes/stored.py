@@ -24,6 +24,7 @@ from inspectd.recipes.audit import (
     in_force,
     is_take_back,
     last_change,
+    mark_path,
     newest_first,
     parse_in_force,
     puts_in_force,
@@ -89,6 +90,8 @@ class RecipeRecords:
         self.meant = MeantVersions(self.store, self._audit)
         self._config = config
         self._file = of_file(config, sha256_of_file(config))
+        self._agreed: object = None
+        """What the audit file and its mark were like, and what judged, when they agreed last."""
 
     @property
     def file(self) -> LineRecipe:
@@ -189,6 +192,21 @@ class RecipeRecords:
             self.record(change, None, judging)
         else:
             self._refuse_other(found, judging)
+
+    def refuse_contradiction(self, judging: LineRecipe) -> None:
+        """Refuse a file that says that something else is in force than `judging`, by which a line judges.
+
+        What was read last is read again only where the file, or its mark, is another one since.
+
+        Raises:
+            InputError: it says something else, or was altered.
+            UnavailableError: it cannot be read now.
+            OSError: it cannot be looked at.
+        """
+        stamps = tuple(_stamp(path) for path in (self._audit, mark_path(self._audit)))
+        if (stamps, judging.name) != self._agreed:
+            self._refuse_other(in_force(self._audit), judging)
+            self._agreed = stamps, judging.name
 
     def _refuse_other(self, found: InForce | None, judging: LineRecipe) -> None:
         said = FILE if found is None or found.is_file else format_in_force(found)
@@ -343,6 +361,14 @@ class RecipeRecords:
                 f"the line, each region as CAMERA/REGION: {', '.join(places)}; import a version that does"
             )
         return line_recipe(recipe, self.store.folder(recipe.id, recipe.version), self._config)
+
+
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def recipe_before(audit: Path) -> InForce:

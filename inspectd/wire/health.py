@@ -51,6 +51,7 @@ CONDITIONS: Final = {
     "quality_position": HealthStatus.OUT_OF_SPECIFICATION,
     "quality_focus": HealthStatus.OUT_OF_SPECIFICATION,
     "door_down": HealthStatus.OUT_OF_SPECIFICATION,
+    "recipe_contradicted": HealthStatus.OUT_OF_SPECIFICATION,
     "journal_failed": HealthStatus.OUT_OF_SPECIFICATION,
     "drift_light": HealthStatus.MAINTENANCE_REQUIRED,
     "drift_focus": HealthStatus.MAINTENANCE_REQUIRED,

@@ -17,6 +17,7 @@ from support.daemon import camera_table, settings
 from inspectd import config
 from inspectd.errors import InputError, UnavailableError
 from inspectd.meant_asker import MeantAsker
+from inspectd.recipe_watch import RecipeWatch
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
 from inspectd.recipes.book import RecipeBook
@@ -275,6 +276,40 @@ def test_that_nobody_asks_any_more_what_an_id_means_is_told_who_was_promised_it(
     assert not asker.is_waiting
     clerk.close()
     assert ["asked again" in detail for detail in told] == [True, False]
+
+
+def test_a_line_whose_state_came_after_its_start_judges_by_another_recipe_than_it_says(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state, away = tmp_path / "state", tmp_path / "away"
+    records.record(ASKED, records.file, records.read("a", 1))
+    state.rename(away)
+    state.mkdir()  # as below a mount point
+    book, told, clerk = RecipeBook(records.in_force()), [], DiskClerk()
+    watch = RecipeWatch(book, records, clerk, lambda *_, detail="", **__: told.append(detail))
+
+    def looks(second: int) -> list[tuple[str, str]]:
+        watch.turn(second * 10**9, is_recording=False)
+        assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+        clerk.take_answers()
+        return watch.conditions()
+
+    assert looks(0) == []
+    state.rmdir()
+    away.rename(state)
+    watch.turn(59 * 10**9, is_recording=False)
+    watch.turn(60 * 10**9, is_recording=True)
+    assert not select.select([clerk], [], [], 0)[0]
+    ((condition, detail),) = looks(60)
+    assert looks(65) == [(condition, detail)]
+    assert detail in told
+    assert "says that a@1 0" in detail.replace(records.read("a", 1).sha256, "0")
+    assert (
+        "and the line judges by file; was it replaced, or is its disk away? Put it back, or restart" in detail
+    )
+    records.record(ASKED, records.read("a", 1), records.file)
+    assert (looks(70), len(told)) == ([], 1)
+    clerk.close()
 
 
 def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_path: Path) -> None:

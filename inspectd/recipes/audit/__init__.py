@@ -7,7 +7,7 @@ from inspectd.recipes.audit.changes import (
     refuse_unwritable_log,
 )
 from inspectd.recipes.audit.log import AuditLog
-from inspectd.recipes.audit.mark import read_mark
+from inspectd.recipes.audit.mark import mark_path, read_mark
 from inspectd.recipes.audit.reading import (
     AuditFault,
     AuditSummary,
@@ -59,6 +59,7 @@ __all__ = [
     "is_take_back",
     "last_change",
     "last_import",
+    "mark_path",
     "newest_first",
     "parse_in_force",
     "puts_in_force",
