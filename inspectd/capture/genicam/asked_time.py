@@ -16,6 +16,8 @@ EVERY_NS: Final = 2_000_000_000
 """So long afterwards it is asked again: until then the clocks drift apart by a millisecond."""
 _SHARP_NS: Final = 5_000_000
 """An answer that took longer leaves open whether a frame is new: it may be older by as much."""
+_HOLDS_NS: Final = 2 * EVERY_NS
+"""So long after an answer it still shows that: the clocks have drifted apart by some milliseconds at most."""
 _TRIES: Final = 3
 """So often it is asked at once where answers take too long: this machine may have been busy."""
 _WITNESSES: Final = 8
@@ -42,10 +44,16 @@ class AskedTime:
         """Whether it said its time, as far as anybody can tell."""
         return self._answer is not None
 
-    @property
-    def is_sharp(self) -> bool:
-        """Whether it said its time so quickly that this shows which frames are new."""
-        return self._answer is not None and self._answer[2] - self._answer[1] <= _SHARP_NS
+    def is_sharp(self, device_ns: int) -> bool:
+        """Whether it said its time so quickly, and so short before, that this shows whether a frame is new.
+
+        Args:
+            device_ns: the frame's stamp.
+        """
+        if self._answer is None:
+            return False
+        device_then_ns, asked_ns, answered_ns = self._answer
+        return answered_ns - asked_ns <= _SHARP_NS and device_ns - device_then_ns <= _HOLDS_NS
 
     def is_due(self, now_ns: int) -> bool:
         """Whether to ask now, or again.
@@ -58,6 +66,16 @@ class AskedTime:
         if self._answer is None or 0 < self._loose < _TRIES:
             return self._is_asked
         return self._is_asked and now_ns >= self._answer[2] + EVERY_NS
+
+    def is_needed(self, device_ns: int, now_ns: int) -> bool:
+        """Whether to ask before a frame is dated: the last answer is too old, and the next may be sharp.
+
+        Args:
+            device_ns: the frame's stamp; 0: it has none.
+            now_ns: now.
+        """
+        may_be_sharp = device_ns > 0 and self._loose < _TRIES
+        return may_be_sharp and not self.is_sharp(device_ns) and self.is_due(now_ns)
 
     def answered(self, device_ns: int, asked_ns: int, answered_ns: int) -> None:
         """The camera said its time.

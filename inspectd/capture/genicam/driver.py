@@ -172,6 +172,8 @@ class GenicamDriver:
                 self._has_just_come = False
                 self._ask_time(opened)
             self._held = opened.next_frame(_POLL_MS)
+            if self._held is not None and self._is_to_be_asked_for(self._held):
+                self._ask_time(opened)
         except CameraError as error:
             # One that sends what is refused is stopped: else it goes on, and cannot be set when it is opened.
             self._is_there = self._is_there and opened.answers()
@@ -182,6 +184,10 @@ class GenicamDriver:
                 f"{self._settings.stall_timeout_ms / 1000:g} s; {opened.why_silent}"
             )
         return self._held is not None
+
+    def _is_to_be_asked_for(self, raw: StreamedFrame) -> bool:
+        """After a pause nothing shows any more that a frame is new."""
+        return not raw.problem and self._asked.is_needed(raw.device_ns, unadjusted_ns())
 
     def read(self) -> Frame | None:
         """The next frame; one that is not whole is black, and `partial`.
@@ -232,7 +238,7 @@ class GenicamDriver:
         ahead_ns = unadjusted_ahead_ns()
         arrival_ns = raw.arrival_ns + ahead_ns
         latest_ns = self._asked.latest_ns(raw.device_ns, arrival_ns)
-        is_bounded = latest_ns is not None and self._asked.is_sharp
+        is_bounded = latest_ns is not None and self._asked.is_sharp(raw.device_ns)
         placed = self._clock.place(raw.device_ns, arrival_ns, waited=raw.waited, is_bounded=is_bounded)
         since_ns, until_ns = max(self._earliest_ns, raw.since_ns) + ahead_ns, arrival_ns
         if latest_ns is not None and is_bounded:  # it may have lain here: its own clock shows for how long

@@ -47,7 +47,7 @@ def test_it_is_right_for_clocks_that_drift_and_is_asked_again_every_two_seconds(
 def test_an_answer_that_took_long_bounds_frames_and_does_not_show_that_one_is_new():
     time = asked(answered_ns=900 * SECOND + 400 * MS)
     assert time.is_known
-    assert not time.is_sharp
+    assert not time.is_sharp(50 * SECOND)
     assert time.latest_ns(50 * SECOND - 300 * MS, 901 * SECOND) == pytest.approx(900.1 * SECOND, abs=MS)
     assert time.is_due(901 * SECOND)  # this machine may have been busy
     for _ in range(2):
@@ -55,7 +55,7 @@ def test_an_answer_that_took_long_bounds_frames_and_does_not_show_that_one_is_ne
     assert not time.is_due(901 * SECOND)  # the camera is slow: it is not asked for every frame
     assert time.is_due(903 * SECOND)
     time.answered(53 * SECOND, 903 * SECOND, 903 * SECOND + MS)
-    assert time.is_sharp
+    assert time.is_sharp(53 * SECOND)
 
 
 def test_an_answer_that_took_long_does_not_replace_one_that_says_more():
@@ -64,12 +64,28 @@ def test_an_answer_that_took_long_does_not_replace_one_that_says_more():
         time.answered((second - 850) * SECOND, second * SECOND, second * SECOND + 400 * MS)
         held_ns = (second - 850) * SECOND - 300 * MS
         assert time.latest_ns(held_ns, second * SECOND + 450 * MS) < (second - 0.3) * SECOND + 10 * MS
-        assert time.is_sharp
+        assert time.is_sharp(held_ns) == (second < 906)  # the clocks may have drifted apart since
     assert not time.is_due(908 * SECOND)
     assert time.is_due(909 * SECOND)
     time.answered(1000 * SECOND, 2000 * SECOND, 2000 * SECOND + 400 * MS)  # too long ago: it was set since
-    assert not time.is_sharp
+    assert not time.is_sharp(1000 * SECOND)
     assert time.latest_ns(1000 * SECOND, 2001 * SECOND) == 2000 * SECOND + 400 * MS
+
+
+def test_after_a_pause_it_is_asked_before_a_frame_is_dated_and_one_that_answers_slowly_is_not():
+    time, hour_ns = asked(), 3600 * SECOND
+    assert not time.is_needed(51 * SECOND, 903 * SECOND)  # it is asked after the frame
+    stamp_ns, now_ns = 50 * SECOND + hour_ns, 900 * SECOND + hour_ns
+    assert time.is_needed(stamp_ns, now_ns)
+    assert not time.is_needed(0, now_ns)  # nothing would date it
+    time.refused("busy", now_ns)
+    assert not time.is_needed(stamp_ns, now_ns)
+    for second in (3, 6, 9):
+        assert time.is_needed(stamp_ns, now_ns + second * SECOND)
+        time.answered(stamp_ns, now_ns + second * SECOND, now_ns + second * SECOND + 400 * MS)
+        assert not time.is_sharp(stamp_ns)
+    assert time.is_due(now_ns + hour_ns)
+    assert not time.is_needed(stamp_ns + hour_ns, now_ns + hour_ns)
 
 
 def test_a_camera_that_refuses_now_and_then_is_asked_again_and_what_it_said_holds():

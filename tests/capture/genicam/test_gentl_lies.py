@@ -11,7 +11,9 @@ import pytest
 from support.capture_child import CaptureChild
 from support.gentl_camera import GentlCamera, picture
 
-from inspectd.capture.driver import CameraError
+from inspectd.capture.driver import CameraError, unadjusted_ahead_ns, unadjusted_ns
+from inspectd.capture.genicam import driver as genicam_driver
+from inspectd.capture.genicam import features
 from inspectd.capture.genicam.camera import FeatureError
 from inspectd.capture.genicam.gentl import chunks, discovery, nodes
 from inspectd.capture.genicam.hanging import LibraryHangsError
@@ -149,6 +151,25 @@ def test_a_camera_that_gives_each_frame_at_the_next_trigger_dates_none_as_new(ca
         frame = fired(camera, driver, tag)
         np.testing.assert_array_equal(frame.pixels, picture(tag - 1))
         assert frame.captured_ns <= next_ns
+
+
+def test_the_first_frame_after_a_pause_is_not_new_because_the_camera_said_its_time_an_hour_before(
+    camera, driver, monkeypatch
+):
+    hour_ns = 3600 * 10**9
+    camera.tell("lag", 1)
+    assert camera.tell("pass", 3600) == "done"
+    for module in (genicam_driver, features):  # and so it does here
+        monkeypatch.setattr(module, "unadjusted_ns", lambda: unadjusted_ns() + hour_ns)
+    monkeypatch.setattr(genicam_driver, "unadjusted_ahead_ns", lambda: unadjusted_ahead_ns() + hour_ns)
+    camera.tell("fire", 1)
+    soon_ns = time.monotonic_ns() + 10_000_000  # what its answer leaves open
+    signal = threading.Timer(0.03, camera.tell, ("fire", 2))
+    signal.start()
+    frame = driver.read()
+    signal.join()
+    np.testing.assert_array_equal(frame.pixels, picture(1))
+    assert frame.captured_ns < soon_ns or frame.flaw is Quality.STALE  # where this machine was too busy
 
 
 def test_a_camera_that_begins_to_give_each_frame_at_the_next_trigger_dates_none_as_new_though_not_asked(

@@ -24,7 +24,8 @@
  * answer; any: as it is), `again 0` (the frame before in another buffer, as it was), `again 1` (with another
  * number), `twice` (the buffer before, given a second time), `overwrite N` (the next N are written over while they are read),
  * `bare N` (no chunk is listed of the next N), `keep` (buffers are not given back any more), `hold TAG` (seen now, and given when the camera is started the next
- * time), `lag 1` (what the photo eye sees is given when it sees the next thing), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
+ * time), `lag 1` (what the photo eye sees is given when it sees the next thing), `pass S` (its clock shows S
+ * seconds more), `do WHAT` (ends or changes the whole process). Answers: `done`, or `deaf`: it waits for no signal at Line1.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -421,6 +422,7 @@ static const char *command(struct device *device, char *said) {
     if (!strcmp(said, "revoke")) { device->is_revoked = 1; return "done"; }
     if (!strcmp(said, "error")) { device->error.pending++; return "done"; }
     if (!strcmp(said, "hold")) { device->held_tag = value; device->held_ns = now_ns(); return "done"; }
+    if (!strcmp(said, "pass")) { device->powered_ns -= (uint64_t)value * 1000000000u; return "done"; }
     if (!strcmp(said, "lag")) { device->has_lag = value; return "done"; }
     if (!strcmp(said, "later")) { device->later_ns = now_ns() + 30000000u; device->later_tag = value; return "done"; }
     if (strcmp(said, "fire")) return "what?";
