@@ -92,12 +92,14 @@ class DeviceClock:
         self._say_ns = 0
         self._is_lost = False
         self._has_waited = False
+        self._is_held = False
+        """All frames so far were old, as the camera said: what comes when it no longer says so is as old."""
         self._is_confirmed = False
         """The quickest frame was not the only one."""
         self._remark = ""
 
     def place(
-        self, device_ns: int, arrival_ns: int, *, waited: bool, is_bounded: bool = False
+        self, device_ns: int, arrival_ns: int, *, waited: bool, is_bounded: bool = False, is_old: bool = False
     ) -> FrameSpan | None:
         """When this frame was stamped; None where nobody can know.
 
@@ -106,6 +108,7 @@ class DeviceClock:
             arrival_ns: when it was there, on the machine's.
             waited: the reader had nothing left to read, and waited for this frame.
             is_bounded: the camera's own answer (`asked_time`) shows how old it is at least.
+            is_old: that is more than a frame takes that nothing held up: it shows nothing of the others.
         """
         if device_ns == 0:
             return None
@@ -115,35 +118,36 @@ class DeviceClock:
         if last is not None and device_ns <= last[0]:
             back_ms = (offset_ns - last[1]) / 1e6
             self._restart(f"the camera's clock went back by {back_ms:.0f} ms", is_bounded=is_bounded)
-        elif self._has_waited and self._is_ahead(device_ns, offset_ns):
+        elif self._has_waited and self._points and self._is_ahead(device_ns, offset_ns):
             if not self._has_jumped():
                 self._last = last
                 return None
             ahead_ms = self._ahead_ns[-1] / 1e6
             self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
-        elif self._has_waited:
-            is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded)
+        elif self._has_waited and self._points:
+            is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded, is_old=is_old)
         self._has_waited = self._has_waited or waited
         is_quickest = self._is_quickest(device_ns, offset_ns)
         if is_quickest and self._points and self._unsure_ns:  # as before they came late
             left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
             self._unsure_ns = left_ns if left_ns > _BEHIND_NS else 0
             self._begin_anew()
-        if not is_late and not self._late:  # nobody knows what one shows that is late
-            self._learn(device_ns, offset_ns)
+        self._is_held = not self._points and (is_old or (self._is_held and not is_bounded))
+        if not is_late and not self._late and not is_old and not self._is_held:
+            self._learn(device_ns, offset_ns)  # of one that is late nobody knows what it shows
         self._is_confirmed = self._is_confirmed or (self._has_waited and not is_quickest)
-        if not self._has_waited:
+        if not self._has_waited or not self._points:
             return None  # every frame so far may have lain here, for nobody knows how long
         if (is_quickest or self._is_lost) and not is_bounded:
             return None
         return self._span(device_ns, arrival_ns)
 
-    def _take(self, device_ns: int, offset_ns: int, *, waited: bool, is_bounded: bool) -> bool:
+    def _take(self, device_ns: int, offset_ns: int, *, waited: bool, is_bounded: bool, is_old: bool) -> bool:
         """Take in how late a frame came; whether it still looks late."""
         is_late = self._looks_late(device_ns, offset_ns, is_bounded=is_bounded)
         if waited:
             self._count_late(device_ns, offset_ns, is_late=is_late)
-        if is_bounded and self._alike >= _WITNESSES:
+        if is_bounded and not is_old and self._alike >= _WITNESSES:
             late_ms = f"{self._late_ns / 1e6:.0f} ms"
             what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
             self._restart(what, is_bounded=True)
@@ -179,7 +183,7 @@ class DeviceClock:
             device_ns: its stamp, on the device's clock.
             arrival_ns: when it was there, on the machine's.
         """
-        if device_ns == 0 or not self._has_waited or self._is_lost:
+        if device_ns == 0 or not self._has_waited or not self._points or self._is_lost:
             return None
         return self._span(device_ns, arrival_ns)
 

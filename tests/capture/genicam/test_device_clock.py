@@ -217,6 +217,20 @@ def test_a_clock_that_is_set_while_frames_come_late_dates_none_until_the_camera_
     assert span is not None
 
 
+@pytest.mark.parametrize("on_time", [0, 30])
+def test_a_camera_that_is_one_behind_by_its_own_time_stays_so_when_it_says_its_time_no_longer(on_time):
+    clock = DeviceClock()
+    for number in range(1, 300):
+        stamp_ns, is_known = number * 100 * MS, number < 100
+        arrival_ns = 100 * SECOND + stamp_ns + (100 * MS if number > on_time else 0)
+        is_old = is_known and number > on_time
+        span = clock.place(stamp_ns, arrival_ns, waited=True, is_bounded=is_known, is_old=is_old)
+        assert span is None or span.captured_ns <= 100 * SECOND + stamp_ns
+        assert "synchronised" not in clock.take_remark()
+    span = clock.place(stamp_ns + MS, 100 * SECOND + stamp_ns, waited=True, is_bounded=True)  # it does again
+    assert abs(span.captured_ns - 100 * SECOND - stamp_ns) < 2 * MS
+
+
 def test_nothing_is_known_before_a_frame_was_waited_for():
     clock = DeviceClock()
     assert clock.place(SECOND, 100 * SECOND, waited=False) is None
