@@ -24,6 +24,14 @@ MOST_DRIFT: Final = 6e-4
 """Two quartz clocks that drift further apart than 0.6 ms a second are broken."""
 _LEFT_DRIFT: Final = 5e-5
 """What the fitted drift may be wrong by, and clocks change with temperature."""
+_QUARTZ_DRIFT: Final = 5e-6
+"""So much two quartz clocks differ from their fitted drift by, hours later and at another temperature."""
+_WANDER_NS: Final = 2_000_000
+"""The quickest frames come so much sooner or later over the time by which the drift is known."""
+_FAR_EVERY_NS: Final = 120_000_000_000
+_FAR_NS: Final = 3_600_000_000_000
+_FEWEST_FAR: Final = 5
+"""The envelope of the last hour is kept in such steps, for the drift over a pause; so many however old."""
 _SLACK_NS: Final = 400_000
 """What the envelope may be wrong by: the quickest frames of a bucket are not all equally quick."""
 _AHEAD_NS: Final = 20_000_000
@@ -68,14 +76,16 @@ class DeviceClock:
     def __init__(self) -> None:
         self._points: list[tuple[int, int]] = []
         """Of each bucket the device's time and the offset of its quickest frame, oldest first."""
+        self._far: list[tuple[int, int]] = []
+        """The envelope as it was, oldest first; see `_FAR_EVERY_NS`."""
         self._line: tuple[int, int, float] | None = None
         """A point of the envelope and its slope; None: to be fitted anew."""
         self._last: tuple[int, int] | None = None
         """Stamp and offset of the last frame."""
         self._late = self._alike = self._overdue = 0
         """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
-        self._late_ns = self._overdue_ns = self._usual_ns = 0
-        """How late the last of either was, and what the envelope may have been wrong by then, at the most."""
+        self._late_ns = self._overdue_ns = self._since_ns = 0
+        """How late the last of either was; stamp of the last that was not late for good."""
         self._unsure_ns = 0
         """How much later frames came from some moment on, little and for good: so much older each may be."""
         self._drifted_ns = 0
@@ -217,6 +227,7 @@ class DeviceClock:
 
     def _begin_anew(self) -> None:
         self._points.clear()
+        self._far.clear()
         self._line = None
         self._late = self._alike = self._overdue = 0
         self._above_ns = self._room_ns = self._moved_ns = 0
@@ -251,17 +262,16 @@ class DeviceClock:
         Where many were late in a row and then one is not, it may still be late by what the clocks may have
         drifted meanwhile: that stays in doubt, for good unless it is little and it came at once much earlier.
         """
-        slack_ns, late_ns = self._slack(device_ns), self._late_by(device_ns, offset_ns)
-        is_for_good = self._overdue >= _WITNESSES
+        late_ns, is_for_good = self._late_by(device_ns, offset_ns), self._overdue >= _WITNESSES
         if not is_for_good:
-            self._usual_ns = slack_ns
+            self._since_ns = device_ns
         has_dropped = is_for_good and self._overdue_ns - late_ns >= _LITTLE_NS
-        if late_ns > _BEHIND_NS + (slack_ns if has_dropped else self._usual_ns):
+        if late_ns > self._play(device_ns if has_dropped else self._since_ns):
             self._overdue, self._overdue_ns = self._overdue + 1, late_ns
             if self._overdue >= _WITNESSES:
                 self._returned_ns = None
             return True
-        drift_ns = slack_ns - self._usual_ns
+        drift_ns = self._slack(device_ns) - self._slack(self._since_ns)
         if not is_bounded and drift_ns > _SLACK_NS:
             self._drifted_ns = max(self._drifted_ns, drift_ns)
         if is_for_good:
@@ -322,6 +332,7 @@ class DeviceClock:
 
     def _move(self, by_ns: int) -> None:
         self._points = [(device_ns, offset_ns + by_ns) for device_ns, offset_ns in self._points]
+        self._far = [(device_ns, offset_ns + by_ns) for device_ns, offset_ns in self._far]
         self._line = None
 
     def _remember(self, device_ns: int, offset_ns: int) -> None:
@@ -335,6 +346,16 @@ class DeviceClock:
             self._line = None
         while len(points) > _FEWEST and device_ns - points[0][0] > _WINDOW_NS:
             del points[0]
+        if self._is_steady():
+            self._keep_far(device_ns)
+
+    def _keep_far(self, device_ns: int) -> None:
+        x, y, _ = self._line = self._line or self._fit()
+        if self._far and x - self._far[-1][0] < _FAR_EVERY_NS:
+            return
+        self._far.append((x, y))
+        while len(self._far) > _FEWEST_FAR and device_ns - self._far[0][0] > _FAR_NS:
+            del self._far[0]
 
     def _is_steady(self) -> bool:
         points = self._points
@@ -346,10 +367,31 @@ class DeviceClock:
             return _SLACK_NS + int(_LEFT_DRIFT * max(0, device_ns - self._points[-1][0]))
         return _SLACK_NS + int(MOST_DRIFT * (device_ns - self._points[0][0]))
 
+    def _play(self, device_ns: int) -> int:
+        """How much later than the envelope a frame on time may come.
+
+        Less than the slack after a pause: what clocks may drift at most would hide one that is one behind.
+        """
+        slack_ns = self._slack(device_ns)
+        if self._is_steady():
+            _, known_ns = self._drift()
+            fitted_at_ns, _, _ = self._line = self._line or self._fit()
+            drift = _QUARTZ_DRIFT + _WANDER_NS / known_ns
+            slack_ns = min(slack_ns, _SLACK_NS + int(drift * max(0, device_ns - fitted_at_ns)))
+        return _BEHIND_NS + slack_ns
+
     def _baseline(self, device_ns: int) -> int:
         """Offset of a frame that nothing delayed, at this moment of the device's clock."""
         x, y, drift = self._line = self._line or self._fit()
-        return y + int(drift * (device_ns - x))
+        near_ns = min(device_ns, self._points[-1][0] + _WINDOW_NS)
+        offset_ns = y + int(drift * (near_ns - x))
+        return offset_ns + int(self._drift()[0] * (device_ns - near_ns)) if near_ns < device_ns else offset_ns
+
+    def _drift(self) -> tuple[float, int]:
+        """By which the clocks drift apart, and over how long that is known."""
+        x, y, drift = self._line = self._line or self._fit()
+        near_ns, far_ns = self._points[-1][0] - self._points[0][0], x - (self._far[0][0] if self._far else x)
+        return (drift, near_ns) if far_ns <= near_ns else ((y - self._far[0][1]) / far_ns, far_ns)
 
     def _fit(self) -> tuple[int, int, float]:
         if not self._is_steady():

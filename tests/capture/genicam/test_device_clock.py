@@ -95,6 +95,45 @@ def test_frames_that_came_late_for_a_while_are_dated_again_when_they_come_as_bef
     assert 28 * MS < span.doubt_ns < 32 * MS
 
 
+@pytest.mark.parametrize(
+    ("pause_s", "interval_ms"), [(600, 34), (1800, 90), (3600, 180), (8 * 3600, 500), (14 * 3600, 1000)]
+)
+def test_a_camera_that_is_one_behind_after_a_pause_is_noticed_and_stays_in_doubt(pause_s, interval_ms):
+    clock, chance, stamp_ns, held_ns = DeviceClock(), random.Random(1), 0, 0
+    for number in range(660):
+        stamp_ns += (
+            500 * MS if number < 600 else interval_ms * MS + (pause_s * SECOND if number == 600 else 0)
+        )
+        held_ns, taken_ns = stamp_ns, held_ns if number > 600 else stamp_ns
+        arrival_ns = 100 * SECOND + stamp_ns + int(chance.expovariate(1 / (0.2 * MS)))
+        if number != 600:
+            span = clock.place(taken_ns, arrival_ns, waited=True)
+        if number > 600:
+            assert span.captured_ns <= 100 * SECOND + taken_ns
+            assert span.captured_ns + span.doubt_ns == arrival_ns
+    assert "frames came late" in clock.take_remark()
+
+
+@pytest.mark.parametrize("hours", [8, 14])
+@pytest.mark.parametrize("ppm_at_night", [-3, 3])
+@pytest.mark.parametrize("frames_before", [600, 8_000])
+def test_a_camera_whose_clock_drifts_a_little_otherwise_at_night_goes_on_in_the_morning(
+    hours, ppm_at_night, frames_before
+):
+    clock, chance, true_ns, stamp_ns = DeviceClock(), random.Random(2), 0, 0
+    for number in range(frames_before + 200):
+        for after_ns, ppm in ((500 * MS, 80),) + ((hours * 3600 * SECOND, 80 + ppm_at_night),) * (
+            number == frames_before
+        ):
+            true_ns, stamp_ns = true_ns + after_ns, stamp_ns + int(after_ns * (1 + ppm / 1e6))
+        arrival_ns = true_ns + int(chance.expovariate(1 / (0.5 * MS)))
+        span = clock.place(stamp_ns, arrival_ns, waited=True)
+        if number >= frames_before + 2:
+            assert abs(span.captured_ns - true_ns) < 4 * MS
+            assert span.doubt_ns < 8 * MS
+    assert not clock.take_remark()
+
+
 def test_a_camera_that_is_one_behind_is_not_taken_for_punctual_as_its_parts_come_slower_and_then_faster():
     clock, stamp_ns, said = DeviceClock(), 0, 0
     for number in range(1_500):
