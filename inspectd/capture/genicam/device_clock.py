@@ -88,6 +88,10 @@ class DeviceClock:
         """How late the last of either was; stamp of the last that was not late for good."""
         self._unsure_ns = 0
         """How much later frames came from some moment on, little and for good: so much older each may be."""
+        self._before: tuple[int, int] | None = None
+        """A point of the envelope from before that, which is the quickest known."""
+        self._best_drift: tuple[float, float] | None = None
+        """The best known `_drift`: clocks drift on however late frames come."""
         self._drifted_ns = 0
         """What the clocks may have drifted at most while frames came late: the same."""
         self._returned_ns: int | None = None
@@ -138,10 +142,15 @@ class DeviceClock:
             is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded, is_old=is_old)
         self._has_waited = self._has_waited or waited
         is_quickest = self._is_quickest(device_ns, offset_ns)
-        if is_quickest and self._points and self._unsure_ns:  # as before they came late
-            left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
-            self._unsure_ns = left_ns if left_ns > _BEHIND_NS else 0
-            self._begin_anew()
+        if self._unsure_ns and self._points:
+            later_ns = self._later_than_before(device_ns, offset_ns)
+            if is_quickest:  # as before they came late
+                left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
+                later_ns = left_ns if later_ns is None else min(left_ns, later_ns)
+            is_as_before = later_ns is not None and later_ns <= _BEHIND_NS
+            if is_quickest or is_as_before:
+                self._unsure_ns = 0 if later_ns is None or is_as_before else later_ns
+                self._begin_anew()
         self._is_held = not self._points and (is_old or (self._is_held and not is_bounded))
         if not is_late and not self._late and not is_old and not self._is_held:
             self._learn(device_ns, offset_ns)  # of one that is late nobody knows what it shows
@@ -165,13 +174,32 @@ class DeviceClock:
         if not is_bounded:
             self._say_late(device_ns)
             if self._alike >= _WITNESSES and self._late_ns <= _LITTLE_NS:
-                self._unsure_ns += self._late_ns + self._room_ns
-                self._begin_anew()
-                self._remember(device_ns, offset_ns)
+                self._come_later(device_ns, offset_ns)
                 return False
         if waited and not is_late:
             self._settle(device_ns, offset_ns)
         return is_late
+
+    def _come_later(self, device_ns: int, offset_ns: int) -> None:
+        """Frames come as late as this one from now on, for all one knows: each may be as much older."""
+        if not self._unsure_ns:
+            if self._is_steady():
+                known = self._drift()
+                self._best_drift = min(self._best_drift or known, known, key=lambda drift: drift[1])
+            drift, _ = self._best_drift or (0.0, 0.0)
+            self._before = device_ns, min(y + int(drift * (device_ns - x)) for x, y in self._points)
+        unsure_ns = self._unsure_ns + offset_ns - self._baseline(device_ns)
+        self._unsure_ns = min(unsure_ns, self._later_than_before(device_ns, offset_ns) or unsure_ns)
+        self._begin_anew()
+        self._remember(device_ns, offset_ns)
+
+    def _later_than_before(self, device_ns: int, offset_ns: int) -> int | None:
+        """By how much a frame came later, at the most, than the quickest known; None: nobody knows."""
+        if self._before is None or self._best_drift is None:
+            return None
+        (since_ns, before_ns), (drift, may_differ) = self._before, self._best_drift
+        passed_ns = device_ns - since_ns
+        return offset_ns - before_ns - int(drift * passed_ns) + _SLACK_NS + int(may_differ * passed_ns)
 
     def expect_other_delays(self, longer_ns: int) -> None:
         """The camera was set to expose that much longer, or shorter: frames may come later or earlier so."""
@@ -221,6 +249,7 @@ class DeviceClock:
             else "synchronised again"
         )
         self._begin_anew()
+        self._before = None
         if is_bounded:
             self._unsure_ns = self._drifted_ns = 0
         self._has_waited = self._is_confirmed = False
@@ -374,10 +403,9 @@ class DeviceClock:
         """
         slack_ns = self._slack(device_ns)
         if self._is_steady():
-            _, known_ns = self._drift()
             fitted_at_ns, _, _ = self._line = self._line or self._fit()
-            drift = _QUARTZ_DRIFT + _WANDER_NS / known_ns
-            slack_ns = min(slack_ns, _SLACK_NS + int(drift * max(0, device_ns - fitted_at_ns)))
+            _, may_differ = self._drift()
+            slack_ns = min(slack_ns, _SLACK_NS + int(may_differ * max(0, device_ns - fitted_at_ns)))
         return _BEHIND_NS + slack_ns
 
     def _baseline(self, device_ns: int) -> int:
@@ -387,11 +415,13 @@ class DeviceClock:
         offset_ns = y + int(drift * (near_ns - x))
         return offset_ns + int(self._drift()[0] * (device_ns - near_ns)) if near_ns < device_ns else offset_ns
 
-    def _drift(self) -> tuple[float, int]:
-        """By which the clocks drift apart, and over how long that is known."""
+    def _drift(self) -> tuple[float, float]:
+        """By which the clocks drift apart, and by which that may differ hours later."""
         x, y, drift = self._line = self._line or self._fit()
         near_ns, far_ns = self._points[-1][0] - self._points[0][0], x - (self._far[0][0] if self._far else x)
-        return (drift, near_ns) if far_ns <= near_ns else ((y - self._far[0][1]) / far_ns, far_ns)
+        if far_ns > near_ns:
+            drift = (y - self._far[0][1]) / far_ns
+        return drift, _QUARTZ_DRIFT + _WANDER_NS / max(near_ns, far_ns, _BUCKET_NS)
 
     def _fit(self) -> tuple[int, int, float]:
         if not self._is_steady():

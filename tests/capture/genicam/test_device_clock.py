@@ -162,6 +162,23 @@ def test_a_clock_that_jumps_ahead_is_placed_anew_where_delays_alternate_or_one_f
     assert any("jumped ahead" in remark for remark in said)
 
 
+@pytest.mark.parametrize("steps_ms", [(9, 6, 3), (13, 9, 5, 3), (21, 17, 12, 8, 3), (9, 3)])
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_delays_that_go_up_at_once_and_down_by_steps_leave_no_doubt_that_grows(steps_ms, ppm):
+    clock, chance, number = DeviceClock(), random.Random(5), 0
+    for delay_ms in (3,) * 5 + steps_ms * 20:
+        for _ in range(40):
+            number += 1
+            true_ns = number * 200 * MS
+            arrival_ns = true_ns + delay_ms * MS + int(chance.expovariate(1 / (0.2 * MS)))
+            span = clock.place(int(true_ns * (1 + ppm / 1e6)), arrival_ns, waited=True)
+            if number < 40 or span is None:  # one frame that is far quicker than all before
+                continue
+            assert span.captured_ns <= true_ns + (3 + 5.5) * MS  # 5 ms are not noticed
+            assert span.doubt_ns < 30 * MS
+        assert delay_ms > 3 or span.doubt_ns < 3 * MS
+
+
 @pytest.mark.parametrize("set_otherwise", [True, False])
 def test_frames_that_take_a_little_longer_from_some_moment_stay_in_doubt_by_that_alone(set_otherwise):
     """As by a longer exposure where the camera stamps its beginning: for hours, and back, again and again."""
