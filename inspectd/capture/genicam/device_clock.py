@@ -290,6 +290,7 @@ class DeviceClock:
 
         Where many were late in a row and then one is not, it may still be late by what the clocks may have
         drifted meanwhile: that stays in doubt, for good unless it is little and it came at once much earlier.
+        By what it came later than before it stays in doubt in any case.
         """
         late_ns, is_for_good = self._late_by(device_ns, offset_ns), self._overdue >= _WITNESSES
         if not is_for_good:
@@ -308,6 +309,8 @@ class DeviceClock:
         is_back = self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS
         if is_back and self._drifted_ns <= _LITTLE_NS:
             self._drifted_ns = 0
+        if has_dropped and not is_bounded and late_ns > self._play(self._since_ns):
+            self._come_later(device_ns, offset_ns)
         self._overdue = 0
         return False
 

@@ -148,6 +148,22 @@ def test_a_camera_that_is_one_behind_is_not_taken_for_punctual_as_its_parts_come
     assert said > 5
 
 
+@pytest.mark.parametrize("step_ms", [10, 24])
+def test_lateness_that_creeps_in_as_parts_come_slower_and_faster_in_turn_stays_in_doubt(step_ms):
+    """It is one behind after the first minute: each fast pace is a little slower than the one before."""
+    clock, stamp_ns = DeviceClock(), 0
+    for _ in range(300):
+        stamp_ns += 200 * MS
+        clock.place(stamp_ns, 100 * SECOND + stamp_ns, waited=True)
+    for turn in range(1, 7):
+        for interval_ms, seconds in ((400, 390), (step_ms * turn, 100)):
+            for _ in range(seconds * 1000 // interval_ms):
+                held_ns, stamp_ns = stamp_ns, stamp_ns + interval_ms * MS
+                span = clock.place(held_ns + 1, 100 * SECOND + stamp_ns, waited=True)
+        assert span.captured_ns <= 100 * SECOND + held_ns + 1
+        assert span.captured_ns + span.doubt_ns == 100 * SECOND + stamp_ns
+
+
 @pytest.mark.parametrize("late_before", [False, True])
 def test_a_clock_that_jumps_ahead_is_placed_anew_where_delays_alternate_or_one_frame_was_late(late_before):
     clock, said = DeviceClock(), []
