@@ -144,12 +144,8 @@ class DeviceClock:
         is_quickest = self._is_quickest(device_ns, offset_ns)
         if self._unsure_ns and self._points:
             later_ns = self._later_than_before(device_ns, offset_ns)
-            if is_quickest:  # as before they came late
-                left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
-                later_ns = left_ns if later_ns is None else min(left_ns, later_ns)
-            is_as_before = later_ns is not None and later_ns <= _BEHIND_NS
-            if is_quickest or is_as_before:
-                self._unsure_ns = 0 if later_ns is None or is_as_before else later_ns
+            if is_quickest or later_ns <= _BEHIND_NS:  # as before they came late
+                self._unsure_ns = later_ns if later_ns > _BEHIND_NS else 0
                 self._begin_anew()
         self._is_held = not self._points and (is_old or (self._is_held and not is_bounded))
         if not is_late and not self._late and not is_old and not self._is_held:
@@ -188,18 +184,18 @@ class DeviceClock:
                 self._best_drift = min(self._best_drift or known, known, key=lambda drift: drift[1])
             drift, _ = self._best_drift or (0.0, 0.0)
             self._before = device_ns, min(y + int(drift * (device_ns - x)) for x, y in self._points)
-        unsure_ns = self._unsure_ns + offset_ns - self._baseline(device_ns)
-        self._unsure_ns = min(unsure_ns, self._later_than_before(device_ns, offset_ns) or unsure_ns)
+        self._unsure_ns = max(0, self._later_than_before(device_ns, offset_ns))
         self._begin_anew()
         self._remember(device_ns, offset_ns)
 
-    def _later_than_before(self, device_ns: int, offset_ns: int) -> int | None:
-        """By how much a frame came later, at the most, than the quickest known; None: nobody knows."""
+    def _later_than_before(self, device_ns: int, offset_ns: int) -> int:
+        """By how much a frame came later, at the most, than the quickest known from before `_come_later`."""
+        later_ns = self._unsure_ns + offset_ns - self._baseline(device_ns)
         if self._before is None or self._best_drift is None:
-            return None
+            return later_ns
         (since_ns, before_ns), (drift, may_differ) = self._before, self._best_drift
-        passed_ns = device_ns - since_ns
-        return offset_ns - before_ns - int(drift * passed_ns) + _SLACK_NS + int(may_differ * passed_ns)
+        predicted_ns = before_ns + int(drift * (device_ns - since_ns))
+        return min(later_ns, offset_ns - predicted_ns + _SLACK_NS + int(may_differ * (device_ns - since_ns)))
 
     def expect_other_delays(self, longer_ns: int) -> None:
         """The camera was set to expose that much longer, or shorter: frames may come later or earlier so."""
