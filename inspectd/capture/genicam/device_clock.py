@@ -84,6 +84,8 @@ class DeviceClock:
         """Stamp and offset of the last frame."""
         self._late = self._alike = self._overdue = 0
         """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
+        self._is_back = True
+        """The last that was waited for was not late."""
         self._late_ns = self._overdue_ns = self._since_ns = 0
         """How late the last of either was; stamp of the last that was not late for good."""
         self._unsure_ns = 0
@@ -312,8 +314,12 @@ class DeviceClock:
 
     def _count_late(self, device_ns: int, offset_ns: int, *, is_late: bool) -> None:
         if not is_late:
-            self._late = self._alike = self._say_ns = 0
+            self._alike = 0
+            self._is_back, was_back = True, self._is_back
+            if was_back or self._late < _WITNESSES:  # after many that were late one may have an odd stamp
+                self._late = self._say_ns = 0
             return
+        self._is_back = False
         late_ns = self._late_by(device_ns, offset_ns)
         agrees = self._late > 0 and abs(late_ns - self._late_ns) <= _AGREE_NS
         self._alike = self._alike + 1 if agrees else 1

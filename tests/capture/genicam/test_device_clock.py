@@ -299,8 +299,23 @@ def test_a_camera_that_is_one_behind_by_its_own_time_stays_so_when_it_says_its_t
         span = clock.place(stamp_ns, arrival_ns, waited=True, is_bounded=is_known, is_old=is_old)
         assert span is None or span.captured_ns <= 100 * SECOND + stamp_ns
         assert "synchronised" not in clock.take_remark()
-    span = clock.place(stamp_ns + MS, 100 * SECOND + stamp_ns, waited=True, is_bounded=True)  # it does again
+    for _ in range(2):  # it does again, and gives each at once
+        stamp_ns += 100 * MS
+        span = clock.place(stamp_ns, 100 * SECOND + stamp_ns, waited=True, is_bounded=True)
     assert abs(span.captured_ns - 100 * SECOND - stamp_ns) < 2 * MS
+
+
+@pytest.mark.parametrize("ahead_ms", [100, 170, 200, 210, 1000])
+def test_one_odd_stamp_makes_frames_that_come_late_for_good_no_new_ones(ahead_ms):
+    """That frame looks as if it came as before; and after it the clock as if it had been set back."""
+    clock = DeviceClock()
+    for number in range(1, 200):
+        stamp_ns = number * 200 * MS
+        arrival_ns = 100 * SECOND + stamp_ns + (200 * MS if number > 50 else 0)
+        odd_ns = ahead_ms * MS if number == 100 else 0
+        span = clock.place(stamp_ns + odd_ns, arrival_ns, waited=True)
+        if number > 100:
+            assert span is None or span.captured_ns <= 100 * SECOND + stamp_ns
 
 
 def test_nothing_is_known_before_a_frame_was_waited_for():
