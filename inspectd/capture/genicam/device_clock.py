@@ -47,6 +47,8 @@ _SAID_EVERY_NS: Final = 60_000_000_000
 _AS_BEFORE_NS: Final = 60_000_000_000
 """Frames that came late for some minutes, then at once earlier again, are trusted after so long."""
 _AGREE_NS: Final = 5_000_000
+_NEAR_NS: Final = 2_000_000
+"""Frames that come so near to what an exposure takes more, or does not, come so by that."""
 _QUICKER_NS: Final = 5_000_000
 """A frame so much quicker than all before it shows that they were old, and nothing of itself."""
 
@@ -331,9 +333,12 @@ class DeviceClock:
             return
         self._on_time_ns.append(offset_ns - self._baseline(device_ns))
         del self._on_time_ns[:-_WITNESSES]
-        last_ns = self._on_time_ns
-        if len(last_ns) == _WITNESSES and max(last_ns) - min(last_ns) <= _AGREE_NS:
-            self._move(max(0, min(last_ns)))
+        last_ns, later_ns = self._on_time_ns, min(self._on_time_ns)
+        if len(last_ns) < _WITNESSES or max(last_ns) - later_ns > _AGREE_NS:
+            return
+        # What is neither is late by less than the exposures differ, and stays in doubt.
+        if any(abs(later_ns - known_ns) <= _NEAR_NS for known_ns in (0, self._above_ns, self._moved_ns)):
+            self._move(max(0, later_ns))
             self._above_ns = self._room_ns = self._moved_ns = 0
             self._on_time_ns.clear()
 

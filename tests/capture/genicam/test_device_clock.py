@@ -251,6 +251,22 @@ def test_a_camera_that_gives_each_frame_with_the_next_signal_from_a_setting_on_s
             assert span.captured_ns <= 100 * SECOND + stamp_ns
 
 
+@pytest.mark.parametrize("interval_ms", [20, 30, 35, 45, 60])
+def test_one_that_is_one_behind_from_a_setting_on_by_less_than_its_exposures_differ_stays_in_doubt(
+    interval_ms,
+):
+    """It stamps the end of the exposure: its frames would come as before."""
+    clock, stamp_ns = DeviceClock(), 0
+    for number in range(1, 400):
+        held_ns, stamp_ns = stamp_ns, stamp_ns + (100 if number < 200 else interval_ms) * MS
+        if number == 200:
+            clock.expect_other_delays(40 * MS)
+        taken_ns = stamp_ns if number < 200 else held_ns + 1
+        span = clock.place(taken_ns, 100 * SECOND + stamp_ns, waited=True)
+        if number > 200:
+            assert span.captured_ns <= 100 * SECOND + taken_ns
+
+
 @pytest.mark.parametrize(("ahead_ms", "doubt_ms"), [(30, 1), (15, 20)])
 def test_one_odd_stamp_costs_no_more_doubt_with_time(ahead_ms, doubt_ms):
     clock = DeviceClock()
