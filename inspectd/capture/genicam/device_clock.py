@@ -390,8 +390,8 @@ class DeviceClock:
 
     def _keep_far(self, device_ns: int) -> None:
         x, y, _ = self._line = self._line or self._fit()
-        if self._far and x - self._far[-1][0] < _FAR_EVERY_NS:
-            return
+        if x > self._points[-_STEADY_BUCKETS][0] or (self._far and x - self._far[-1][0] < _FAR_EVERY_NS):
+            return  # the first frames after a pause need not be quick ones
         self._far.append((x, y))
         while len(self._far) > _FEWEST_FAR and device_ns - self._far[0][0] > _FAR_NS:
             del self._far[0]
