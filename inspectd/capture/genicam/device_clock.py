@@ -363,7 +363,8 @@ class DeviceClock:
         if not self._room_ns:
             self._remember(device_ns, offset_ns)
             return
-        after_ns, near_ns = offset_ns - self._baseline(device_ns), self._slack(device_ns) + _SLACK_NS
+        after_ns = offset_ns - self._baseline(device_ns)
+        near_ns = self._play(device_ns) - _BEHIND_NS + _SLACK_NS
         for by_exposure_ns in (0, self._above_ns, self._moved_ns):
             if abs(after_ns - by_exposure_ns) <= near_ns:
                 self._remember(device_ns, offset_ns - by_exposure_ns)
@@ -389,9 +390,9 @@ class DeviceClock:
             self._keep_far(device_ns)
 
     def _keep_far(self, device_ns: int) -> None:
-        x, y, _ = self._line = self._line or self._fit()
-        if x > self._points[-_STEADY_BUCKETS][0] or (self._far and x - self._far[-1][0] < _FAR_EVERY_NS):
-            return  # the first frames after a pause need not be quick ones
+        x, y = self._middle()
+        if self._far and x - self._far[-1][0] < _FAR_EVERY_NS:
+            return
         self._far.append((x, y))
         while len(self._far) > _FEWEST_FAR and device_ns - self._far[0][0] > _FAR_NS:
             del self._far[0]
@@ -427,11 +428,18 @@ class DeviceClock:
 
     def _drift(self) -> tuple[float, float]:
         """By which the clocks drift apart, and by which that may differ hours later."""
-        x, y, drift = self._line = self._line or self._fit()
-        near_ns, far_ns = self._points[-1][0] - self._points[0][0], x - (self._far[0][0] if self._far else x)
+        _, _, drift = self._line = self._line or self._fit()
+        near_ns, (x, y) = self._points[-1][0] - self._points[0][0], self._middle()
+        far_ns = x - self._far[0][0] if self._far else 0
         if far_ns > near_ns:
             drift = (y - self._far[0][1]) / far_ns
         return drift, _QUARTZ_DRIFT + _WANDER_NS / max(near_ns, far_ns, _BUCKET_NS)
+
+    def _middle(self) -> tuple[int, int]:
+        """A point of the envelope between two that are known to be quick, as the last one need not be."""
+        x, y, drift = self._line = self._line or self._fit()
+        middle_ns = (self._points[0][0] + self._points[-1][0]) // 2
+        return middle_ns, y + int(drift * (middle_ns - x))
 
     def _fit(self) -> tuple[int, int, float]:
         if not self._is_steady():
