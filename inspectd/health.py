@@ -213,8 +213,7 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
     elif not facts.scoring_ready:
         told = "no score for parts until a process with their recipe is warm"
         if facts.scoring_refused:
-            way_out = "put the right one back, activate another recipe, or restart the line to judge by it"
-            told = f"{facts.scoring_refused}: {way_out}"
+            told = f"{facts.scoring_refused}: put the right one back, or leave it; then restart the line"
         yield _condition("scoring_down", told)
     elif facts.scoring_down:
         names = ", ".join(facts.scoring_down)

@@ -34,8 +34,6 @@ class _Loading(msgspec.Struct):
 
     request: str
     recipe: LineRecipe
-    beside: LineRecipe
-    """What was in force when it began."""
     hurry_ns: int
     is_in_hurry: bool = False
     ready: set[int] = set()
@@ -110,11 +108,9 @@ class RecipeLoader:
         kept = self._kept_beside()
         wanted = {each.name: each for line_recipe in (recipe, *kept) for each in line_recipe.recipes}
         spare = [key for each in kept if each is not self._book.in_force for key in sorted(each.keys)]
-        if not self._is_judged:
-            spare += sorted(self._book.in_force.keys)
         stages = self._pool.load(list(wanted.values()), spare)
         now_ns = self._clock()
-        self._loading = _Loading(request, recipe, self._book.in_force, now_ns + _PATIENCE_NS)
+        self._loading = _Loading(request, recipe, now_ns + _PATIENCE_NS)
         try:
             for stage in stages:
                 self._supervisor.start(stage, now_ns, once=True)
@@ -122,11 +118,6 @@ class RecipeLoader:
             self._loading = None
             self._stop(stages)
             raise
-
-    @property
-    def _is_judged(self) -> bool:
-        """Whether a process has what is in force: else there is nothing that has to go on beside another."""
-        return self._book.in_force.keys <= {bank.recipe for bank in self._pool.loaded(self._pool.serving)}
 
     def _kept_beside(self) -> list[LineRecipe]:
         """Loaded ones that stay beside a new one: those used last, the one in force at the end."""
@@ -169,14 +160,11 @@ class RecipeLoader:
         expected = {**self.expected_banks, **self._book.in_force.banks, **self._banks}
         found = {bank.recipe: bank.bank_sha256 for bank in ready.banks}
         changed = {key: (expected[key], has) for key, has in found.items() if expected.get(key, has) != has}
-        judging = set() if self._loading is None else set(self._loading.recipe.keys)
-        if self._is_judged or not self.concerns(process):
-            judging |= self._book.in_force.keys
+        judging = self._book.in_force.keys | self.expected_banks.keys()
         if others := changed.keys() - judging:
             ready = self._pool.stages[process].leave_out(others)
-            if told := others - self._book.in_force.keys:  # of those `bank_changed` has told
-                detail = f"{', '.join(sorted(told))}: left out, as its bank is another one than it was"
-                self._emit("warning", "recipe_failed", detail=detail)
+            detail = f"{', '.join(sorted(others))}: left out, as its bank is another one than it was"
+            self._emit("warning", "recipe_failed", detail=detail)
         changed = {key: changed[key] for key in changed.keys() & judging}
         if not changed:
             self._banks |= {bank.recipe: bank.bank_sha256 for bank in ready.banks}
@@ -206,7 +194,7 @@ class RecipeLoader:
         if changed:
             told = (f"{key}: is {has[:12]}..., expected {had[:12]}..." for key, (had, has) in changed.items())
             detail = f"sha256 of the bank of {'; '.join(told)}; {self._remedy(changed)}"
-            is_its_own = changed.keys() & loading.recipe.keys
+            is_its_own = bool(changed.keys() & loading.recipe.keys)  # or of what judges, loaded beside it
             self.fail(RecipeRefusalReason.DAMAGED if is_its_own else RecipeRefusalReason.FAILED, detail)
             return
         if not loading.ready:
@@ -217,8 +205,6 @@ class RecipeLoader:
         if self._book.in_force.is_file and self._book.in_force.keys & changed.keys():
             # What judges has to be loaded too, and its bank is no longer there.
             return "it judges now: give the new bank a file name of its own, or restart the line"
-        if self._loading is not None and self._loading.recipe.is_file:
-            return "put it back, give the new bank a file name of its own, or restart the line"
         return "import it again, or restart the line"
 
     def on_lost(self, process: int, cause: str) -> None:
@@ -264,15 +250,13 @@ class RecipeLoader:
         """Score by the processes that have loaded the recipe, unless something open still needs others."""
         pool, book = self._pool, self._book
         there = {bank.recipe for bank in pool.loaded(pool.standby)}
-        is_alone = not book.in_force.keys <= there
-        if is_alone and (self._is_judged or book.in_force is not loading.beside):
-            since = "judges again" if book.in_force is loading.beside else "was put in force meanwhile"
-            self.fail(RecipeRefusalReason.FAILED, f"{book.in_force.name} {since}")
+        if not book.in_force.keys <= there:
+            self.fail(RecipeRefusalReason.FAILED, f"{book.in_force.name} was put in force meanwhile")
             return
         if not loading.recipe.keys <= there:
             self.fail(RecipeRefusalReason.FAILED, "it finds no room beside the recipe in force")
             return
-        leaving = [each for each in book.loaded if not each.keys <= there and each is not book.in_force]
+        leaving = [each for each in book.loaded if not each.keys <= there]
         if is_recording:
             return  # it may be one of them that is put in force
         if self._batching.open_recipes() & {key for each in leaving for key in each.keys}:
@@ -281,9 +265,6 @@ class RecipeLoader:
                 self.fail(
                     RecipeRefusalReason.FAILED, f"{names} would have to leave, and are in use all the time"
                 )
-            return
-        if is_alone:
-            self._prepare_alone(loading, leaving)
             return
         for stage in pool.standby:
             number = pool.stages.index(stage)
@@ -302,21 +283,9 @@ class RecipeLoader:
         for stage in before:
             if stage not in self._retiring:
                 self._metrics.scoring_gone(stage.name)
-        self._end_loading(loading, leaving)
-
-    def _prepare_alone(self, loading: _Loading, leaving: list[LineRecipe]) -> None:
-        """Have it loaded by processes that start anew: those that serve have nothing that judges.
-
-        They go on looking for what is in force, and start anew once this one is.
-        """
-        self._pool.begin_as_standby()
-        self._stop(self._pool.standby)
-        self._end_loading(loading, leaving)
-
-    def _end_loading(self, loading: _Loading, leaving: list[LineRecipe]) -> None:
         for each in leaving:
-            self._book.remove(each)
-        self._book.add(loading.recipe)
+            book.remove(each)
+        book.add(loading.recipe)
         self._loading = None
         self._on_banks_changed()
         gone = f"; no longer prepared: {', '.join(each.name for each in leaving)}" if leaving else ""

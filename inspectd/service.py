@@ -336,7 +336,6 @@ class Service:
         gap_ns = self._poller.take_longest_gap_ns()
         if self.state != "starting":
             self._loop_watch.watch(gap_ns, now_ns)
-        self._scoring.look_again(now_ns)
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
         self.drift_watch.watch()
@@ -567,7 +566,7 @@ class Service:
             short = (
                 f"{recipe} is {has[:12]}..., was {had[:12]}..." for recipe, (had, has) in changed.items()
             )
-            self._scoring.stages[process].refuse(f"another bank: {', '.join(short)}", self._clock())
+            self._scoring.stages[process].refuse(f"another bank: {', '.join(short)}")
             if self.state == "starting":
                 self._fatal = InputError(f"banks are not those that the recipe in force names: {detail}")
             self._plant.emit("alarm", "bank_changed", process=name, detail=detail)

@@ -83,13 +83,8 @@ class ScoringPool:
 
     @property
     def refused(self) -> str:
-        """Why the banks of a process are not to judge, so that a person has to act; empty: none is."""
+        """Why a process has banks that are not to judge, which takes a person's restart; empty: none has."""
         return next((stage.refused for stage in self.serving if stage.refused), "")
-
-    def look_again(self, now_ns: int) -> None:
-        """Have banks that are not to judge loaded again now and then: the right ones may be back."""
-        for stage in self.serving:
-            stage.look_again(now_ns)
 
     @staticmethod
     def loaded(stages: Iterable[ScoringStage]) -> list[BankInForce]:
@@ -111,11 +106,6 @@ class ScoringPool:
             stage.load(msgspec.structs.replace(start, spare=tuple(spare), is_beside=True))
         return self.standby
 
-    def begin_as_standby(self) -> None:
-        """Have each process that serves begin with what the idle side has loaded, where it starts anew."""
-        for stage, idle in zip(self.serving, self.standby, strict=True):
-            stage.load_as(idle)
-
     def swap(self) -> None:
         """Score with the other side from now on; a process of it that dies loads the same recipes again."""
         self._is_swapped = not self._is_swapped
@@ -131,11 +121,9 @@ class ScoringPool:
             needed: recipes that judge.
             spare: those that may come to it; they are left out, in this order, as for `load`.
         """
-        is_other, self._needed = needed != self._needed, needed
+        self._needed = needed
         for stage in self.serving:
             stage.keep(needed, spare)
-            if is_other:
-                stage.look_again()
         if self.is_known and not self.is_ready:
             lacking = needed - {bank.recipe for bank in self.loaded(self.serving)}
             for stage in self.serving:

@@ -17,10 +17,6 @@ from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 
 SCORING: Final = ("inspectd.scoring.worker",)
 """The scoring process: its module, and arguments of its own after that."""
-_FIRST_LOOK_NS: Final = 5_000_000_000
-"""Banks that are not to judge are loaded again after so long, as the right ones may be back; then after twice
-as long each time."""
-_LONGEST_LOOK_NS: Final = 120_000_000_000
 
 
 class ScoringEvents(Protocol):
@@ -60,11 +56,8 @@ class ScoringStage(RingClient):
         self.stall_timeout_ns = int(start.scoring.stall_timeout_ms * 1e6)
         self.ready: ScoringReady | None = None
         self.refused = ""
-        """Why the banks that were loaded are not to judge: it is as if the process were not ready. It holds
-        until they are loaded again. Empty: they are."""
-        self._refused_before = ""
-        self._look_after_ns = _FIRST_LOOK_NS
-        self._look_ns = 0
+        """Why the banks of the process that runs are not to judge: it is as if it were not ready; empty: they
+        are."""
         self._process = process
         self._may_share = len(start.scoring.devices) > 1
         self._events = events
@@ -92,24 +85,9 @@ class ScoringStage(RingClient):
         self.ready, self.refused = None, ""
         self._channel = None
 
-    def load_as(self, other: ScoringStage) -> None:
-        """Begin every process from now on with what another stage begins with, at its full share of time."""
-        self.load(msgspec.structs.replace(other._start, is_beside=False))
-
-    def refuse(self, why: str, now_ns: int) -> None:
+    def refuse(self, why: str) -> None:
         """What the process has loaded is not to judge: nothing is sent to it, and nobody counts on it."""
         self.ready, self.refused = None, why
-        is_as_before = why == self._refused_before
-        self._look_after_ns = (
-            min(2 * self._look_after_ns, _LONGEST_LOOK_NS) if is_as_before else _FIRST_LOOK_NS
-        )
-        self._refused_before, self._look_ns = why, now_ns + self._look_after_ns
-
-    def look_again(self, now_ns: int | None = None) -> None:
-        """Have banks that are not to judge loaded again, if they are due; None: at once."""
-        if self.refused and self.stuck is None and (now_ns is None or now_ns >= self._look_ns):
-            self._look_ns = (1 << 63) - 1  # until they are refused again
-            self.stuck = f"{self.refused}; what is there now is loaded"
 
     def leave_out(self, recipes: Collection[str]) -> ScoringReady:
         """What the process that is ready has, without these."""
@@ -149,18 +127,15 @@ class ScoringStage(RingClient):
                         f"recipe {pace.recipe!r}: it measured {pace.one_ms} ms for an image and "
                         f"{pace.full_ms} ms for a full batch, expected some time"
                     )
-            self.ready, self.refused = record, ""
+            self.ready = record
             self._events.on_scoring_ready(self._process, record)
         elif not isinstance(record, Alive):
             raise TypeError(f"not a record of a scoring process: {record!r}")
 
     def lost(self, cause: str, exit_code: int | None, now_ns: int) -> None:
         """See `Job.lost`."""
-        is_looked_at = self.stuck is not None
         super().lost(cause, exit_code, now_ns)
-        self.ready = None
-        if not is_looked_at:
-            self.refused = ""
+        self.ready, self.refused = None, ""
         self._events.on_scoring_lost(self._process, cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:

@@ -144,31 +144,17 @@ def test_a_process_whose_bank_is_refused_counts_as_none(start_daemon, small_good
     judges_again(daemon)
 
 
-def test_where_the_bank_in_force_is_another_one_an_intact_recipe_judges_and_the_right_bank_does_again(
+def test_a_bank_in_force_that_is_another_one_is_told_and_no_intact_recipe_is_called_damaged(
     start_daemon, small_good
 ):
     daemon = line(start_daemon, small_good)
-    for number, name in enumerate("ab", 1):
-        add_recipe(daemon.folder / "state", name, number, {"free": 0.5})
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
     daemon.behave(Behaviour(digests={"cell": "f" * 64}))
     kill_scoring(daemon)
     daemon.until(lambda: daemon.reader.event("bank_changed"))
     conditions = ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").conditions
     (told,) = [each.detail for each in conditions if each.condition == "scoring_down"]
     assert told.startswith("another bank: cell is ffffffffffff..., was ")
-    prepare(daemon, "a")
-    assert ask(daemon, RecipeAction.ACTIVATE, "a").state is RecipeState.ACTIVE
-    daemon.until(lambda: any(v.recipe == "a" and v.evaluation == "pass" for v in daemon.reader.verdicts))
-    prepare(daemon, "b")
-    assert daemon.stop() == 0
-
-
-def test_a_bank_that_is_another_one_is_loaded_again_until_the_right_one_is_back(start_daemon, small_good):
-    daemon = line(start_daemon, small_good)
-    daemon.behave(Behaviour(bank="another"))
-    kill_scoring(daemon)
-    daemon.until(lambda: daemon.reader.event("bank_changed"))
-    daemon.behave(Behaviour())
-    daemon.reader.verdicts.clear()
-    daemon.until(lambda: any(verdict.evaluation == "pass" for verdict in daemon.reader.verdicts))
-    assert daemon.stop() == 0
+    ask(daemon, RecipeAction.PREPARE, "a")
+    daemon.until(lambda: daemon.reader.event("recipe_failed"))
+    assert "it judges now" in daemon.reader.event("recipe_failed").detail
