@@ -94,7 +94,7 @@ def read_mark(audit: Path) -> AuditMark | None:
             f"{error}, so nobody can know whether records of {audit.name} are missing. Move it away; if none "
             f"is missing that is all, else {_REMEDY}"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"{path}: is damaged, so nobody can know whether records of {audit.name} are missing. If none "
             f"is, delete it; else {_REMEDY}"
