@@ -487,15 +487,19 @@ class GoldenChecks:
             self.turn(self._clock())
 
     def _on_recorded(self, check: GoldenCheck, result: CheckResult, audit: Callable[..., None]) -> None:
-        is_void = result.outcome is GoldenOutcome.PASSED and self._recorder.void_by
-        audit(problem=f"counts for nothing: {self._recorder.void_by}" if is_void else "")
+        void_by = self._recorder.void_by if result.outcome is GoldenOutcome.PASSED else ""
+        audit(problem=f"counts for nothing: {void_by}" if void_by else "")
+        if void_by:  # as the next start will have it
+            problems = [f"passed, but counts for nothing: {void_by}"]
+            result = msgspec.structs.replace(result, outcome=GoldenOutcome.ABANDONED, problems=problems)
+            self._outcome, self._problems = result.outcome, problems
         self._last[result.recipe_sha256] = result
         self._on_ended(check, result.outcome)
 
     def _on_ended(self, check: GoldenCheck, outcome: GoldenOutcome) -> None:
         self.is_recording = False
         self._metrics.golden_check(outcome)
-        if outcome is GoldenOutcome.PASSED and not self._recorder.void_by:
+        if outcome is GoldenOutcome.PASSED:
             self._schedule.take_pass(check.subject.sha256, self._clock(), time.time_ns())
             self._failures.pop(check.subject.sha256, None)
         if outcome is not GoldenOutcome.FAILED:
