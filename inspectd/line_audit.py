@@ -44,6 +44,7 @@ _MOST_RECORDS: Final = 10_000
 """Looked through from the newest on for what is recorded already."""
 _MOST_CHECKS: Final = 100
 """Made up for at a start."""
+_MOST_OWED: Final = 100
 _AGAIN_NS: Final = 10_000_000_000
 """What judges is tried again so often: each time reads some records."""
 _LOOK_NS: Final = 60_000_000_000
@@ -86,13 +87,17 @@ class LineAudit:
         """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
         self._again_ns: int | None = None
         self._look_ns = 0
+        self._is_asked = False
+        """The disk has not answered yet whether it takes anything."""
+        self._is_unwritable = False
         self._problem = ""
 
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
         if not self._problem:
             return []
-        return [("audit_failed", f"{self._problem}; recipes cannot be changed, and checks are not recorded")]
+        what = "; recipes cannot be changed, and checks are not recorded" if self._is_unwritable else ""
+        return [("audit_failed", f"{self._problem}{what}")]
 
     def record_check(
         self,
@@ -135,14 +140,16 @@ class LineAudit:
             others: names of the file's recipes of which nothing more is known now.
         """
         work = partial(record_changed_judgements, self._path, list(judged), set(others))
-        self._owed.append(work)
+        if len(self._owed) < _MOST_OWED:  # of an altered file, which takes none of them until it is mended
+            self._owed.append(work)
         self._clerk.ask(self._take_owed, self._on_written, partial(self._on_owed_failed, is_told=False))
 
     def turn(self, now_ns: int) -> None:
         """Try again what the disk did not take, and look whether it takes anything."""
         if self._again_ns is not None and now_ns >= self._again_ns:
             self._write_owed()
-        if now_ns >= self._look_ns:
+        if now_ns >= self._look_ns and not self._is_asked:
+            self._is_asked = True
             self._look_ns = now_ns + (_AGAIN_NS if self._problem else _LOOK_NS)
             self._clerk.ask(self._look, self._on_writable, self._on_unwritable)
 
@@ -187,10 +194,12 @@ class LineAudit:
             self._look_ns = 0
 
     def _on_writable(self, _: None) -> None:
+        self._is_asked = self._is_unwritable = False
         if not self._owed:
             self._problem = ""
 
     def _on_unwritable(self, error: InspectdError) -> None:
+        self._is_asked, self._is_unwritable = False, True
         if not self._problem:
             self._on_failed("it takes no records", error)
         self._problem = str(error)

@@ -32,6 +32,8 @@ class RecipeWatch:
         self._clerk = clerk
         self._emit = emit
         self._asked_ns = self._look_ns = 0
+        self._is_asked = False
+        """The disk has not answered yet."""
         self._contradiction = ""
 
     def turn(self, now_ns: int, *, is_recording: bool) -> None:
@@ -42,8 +44,8 @@ class RecipeWatch:
             is_recording: a change is on its way to the audit file, which may be ahead of what judges. What is
                 asked of the clerk after this comes after the look.
         """
-        if now_ns >= self._look_ns and not is_recording:
-            self._asked_ns, self._look_ns = now_ns, now_ns + _LOOK_NS
+        if now_ns >= self._look_ns and not is_recording and not self._is_asked:
+            self._asked_ns, self._look_ns, self._is_asked = now_ns, now_ns + _LOOK_NS, True
             look = partial(self._records.refuse_contradiction, self._book.in_force)
             self._clerk.ask(look, self._on_agreed, self._on_refused)
 
@@ -52,9 +54,11 @@ class RecipeWatch:
         return [("recipe_contradicted", self._contradiction)] if self._contradiction else []
 
     def _on_agreed(self, _: None) -> None:
+        self._is_asked = False
         self._contradiction = ""
 
     def _on_refused(self, error: InspectdError) -> None:
+        self._is_asked = False
         if not isinstance(error, InputError):
             return  # a file that cannot be read now says nothing; `LineAudit` tells of that
         if not self._contradiction:

@@ -507,7 +507,8 @@ class Service:
     ) -> None:  # fmt: skip
         """See `RequestEvents.on_golden`."""
         delay_ms = (self._clock() - came_ns) / 1e6
-        if request.action is not GoldenAction.STATUS and self._is_late(delay_ms):
+        shows = request.action in {GoldenAction.BEGIN, GoldenAction.SHOW}
+        if shows and self._is_late(delay_ms):
             # Who asked may have given up, as with a trigger: another part may be in front of the cameras.
             detail = f"may have been read {delay_ms:.0f} ms late: nothing was done, ask again"
             reply(GoldenRefusal(request.request, GoldenRefusalReason.NOT_READY, detail))
