@@ -507,8 +507,7 @@ class Service:
     ) -> None:  # fmt: skip
         """See `RequestEvents.on_golden`."""
         delay_ms = (self._clock() - came_ns) / 1e6
-        shows = request.action in {GoldenAction.BEGIN, GoldenAction.SHOW}
-        if shows and self._is_late(delay_ms):
+        if request.action is GoldenAction.SHOW and self._is_late(delay_ms):
             # Who asked may have given up, as with a trigger: another part may be in front of the cameras.
             detail = f"may have been read {delay_ms:.0f} ms late: nothing was done, ask again"
             reply(GoldenRefusal(request.request, GoldenRefusalReason.NOT_READY, detail))
