@@ -24,14 +24,6 @@ MOST_DRIFT: Final = 6e-4
 """Two quartz clocks that drift further apart than 0.6 ms a second are broken."""
 _LEFT_DRIFT: Final = 5e-5
 """What the fitted drift may be wrong by, and clocks change with temperature."""
-_QUARTZ_DRIFT: Final = 5e-6
-"""So much two quartz clocks differ from their fitted drift by, hours later and at another temperature."""
-_WANDER_NS: Final = 2_000_000
-"""The quickest frames come so much sooner or later over the time by which the drift is known."""
-_FAR_EVERY_NS: Final = 120_000_000_000
-_FAR_NS: Final = 3_600_000_000_000
-_FEWEST_FAR: Final = 5
-"""The envelope of the last hour is kept in such steps, for the drift over a pause; so many however old."""
 _SLACK_NS: Final = 400_000
 """What the envelope may be wrong by: the quickest frames of a bucket are not all equally quick."""
 _AHEAD_NS: Final = 20_000_000
@@ -47,8 +39,6 @@ _SAID_EVERY_NS: Final = 60_000_000_000
 _AS_BEFORE_NS: Final = 60_000_000_000
 """Frames that came late for some minutes, then at once earlier again, are trusted after so long."""
 _AGREE_NS: Final = 5_000_000
-_NEAR_NS: Final = 2_000_000
-"""Frames that come so near to what an exposure takes more, or does not, come so by that."""
 _QUICKER_NS: Final = 5_000_000
 """A frame so much quicker than all before it shows that they were old, and nothing of itself."""
 
@@ -78,24 +68,16 @@ class DeviceClock:
     def __init__(self) -> None:
         self._points: list[tuple[int, int]] = []
         """Of each bucket the device's time and the offset of its quickest frame, oldest first."""
-        self._far: list[tuple[int, int]] = []
-        """The envelope as it was, oldest first; see `_FAR_EVERY_NS`."""
         self._line: tuple[int, int, float] | None = None
         """A point of the envelope and its slope; None: to be fitted anew."""
         self._last: tuple[int, int] | None = None
         """Stamp and offset of the last frame."""
         self._late = self._alike = self._overdue = 0
         """Frames in a row that were waited for and late; equally late; late, whether waited for or not."""
-        self._is_back = True
-        """The last that was waited for was not late."""
-        self._late_ns = self._overdue_ns = self._since_ns = 0
-        """How late the last of either was; stamp of the last that was not late for good."""
+        self._late_ns = self._overdue_ns = self._usual_ns = 0
+        """How late the last of either was, and what the envelope may have been wrong by then, at the most."""
         self._unsure_ns = 0
         """How much later frames came from some moment on, little and for good: so much older each may be."""
-        self._before: tuple[int, int] | None = None
-        """A point of the envelope from before that, which is the quickest known."""
-        self._best_drift: tuple[float, float] | None = None
-        """The best known `_drift`: clocks drift on however late frames come."""
         self._drifted_ns = 0
         """What the clocks may have drifted at most while frames came late: the same."""
         self._returned_ns: int | None = None
@@ -110,14 +92,12 @@ class DeviceClock:
         self._say_ns = 0
         self._is_lost = False
         self._has_waited = False
-        self._is_held = False
-        """All frames so far were old, as the camera said: what comes when it no longer says so is as old."""
         self._is_confirmed = False
         """The quickest frame was not the only one."""
         self._remark = ""
 
     def place(
-        self, device_ns: int, arrival_ns: int, *, waited: bool, is_bounded: bool = False, is_old: bool = False
+        self, device_ns: int, arrival_ns: int, *, waited: bool, is_bounded: bool = False
     ) -> FrameSpan | None:
         """When this frame was stamped; None where nobody can know.
 
@@ -126,7 +106,6 @@ class DeviceClock:
             arrival_ns: when it was there, on the machine's.
             waited: the reader had nothing left to read, and waited for this frame.
             is_bounded: the camera's own answer (`asked_time`) shows how old it is at least.
-            is_old: that is more than a frame takes that nothing held up: it shows nothing of the others.
         """
         if device_ns == 0:
             return None
@@ -136,37 +115,35 @@ class DeviceClock:
         if last is not None and device_ns <= last[0]:
             back_ms = (offset_ns - last[1]) / 1e6
             self._restart(f"the camera's clock went back by {back_ms:.0f} ms", is_bounded=is_bounded)
-        elif self._has_waited and self._points and self._is_ahead(device_ns, offset_ns):
+        elif self._has_waited and self._is_ahead(device_ns, offset_ns):
             if not self._has_jumped():
                 self._last = last
                 return None
             ahead_ms = self._ahead_ns[-1] / 1e6
             self._restart(f"the camera's clock jumped ahead by {ahead_ms:.0f} ms", is_bounded=is_bounded)
-        elif self._has_waited and self._points:
-            is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded, is_old=is_old)
+        elif self._has_waited:
+            is_late = self._take(device_ns, offset_ns, waited=waited, is_bounded=is_bounded)
         self._has_waited = self._has_waited or waited
         is_quickest = self._is_quickest(device_ns, offset_ns)
-        if self._unsure_ns and self._points:
-            later_ns = self._later_than_before(device_ns, offset_ns)
-            if is_quickest or later_ns <= _BEHIND_NS:  # as before they came late
-                self._unsure_ns = later_ns if later_ns > _BEHIND_NS else 0
-                self._begin_anew()
-        self._is_held = not self._points and (is_old or (self._is_held and not is_bounded))
-        if not is_late and not self._late and not is_old and not self._is_held:
-            self._learn(device_ns, offset_ns)  # of one that is late nobody knows what it shows
+        if is_quickest and self._points and self._unsure_ns:  # as before they came late
+            left_ns = self._unsure_ns - (self._baseline(device_ns) - offset_ns)
+            self._unsure_ns = left_ns if left_ns > _BEHIND_NS else 0
+            self._begin_anew()
+        if not is_late and not self._late:  # nobody knows what one shows that is late
+            self._learn(device_ns, offset_ns)
         self._is_confirmed = self._is_confirmed or (self._has_waited and not is_quickest)
-        if not self._has_waited or not self._points:
+        if not self._has_waited:
             return None  # every frame so far may have lain here, for nobody knows how long
         if (is_quickest or self._is_lost) and not is_bounded:
             return None
         return self._span(device_ns, arrival_ns)
 
-    def _take(self, device_ns: int, offset_ns: int, *, waited: bool, is_bounded: bool, is_old: bool) -> bool:
+    def _take(self, device_ns: int, offset_ns: int, *, waited: bool, is_bounded: bool) -> bool:
         """Take in how late a frame came; whether it still looks late."""
         is_late = self._looks_late(device_ns, offset_ns, is_bounded=is_bounded)
         if waited:
             self._count_late(device_ns, offset_ns, is_late=is_late)
-        if is_bounded and not is_old and self._alike >= _WITNESSES:
+        if is_bounded and self._alike >= _WITNESSES:
             late_ms = f"{self._late_ns / 1e6:.0f} ms"
             what = f"the camera's clock went back by {late_ms}, or its frames take as much longer"
             self._restart(what, is_bounded=True)
@@ -174,32 +151,13 @@ class DeviceClock:
         if not is_bounded:
             self._say_late(device_ns)
             if self._alike >= _WITNESSES and self._late_ns <= _LITTLE_NS:
-                self._come_later(device_ns, offset_ns)
+                self._unsure_ns += self._late_ns + self._room_ns
+                self._begin_anew()
+                self._remember(device_ns, offset_ns)
                 return False
         if waited and not is_late:
             self._settle(device_ns, offset_ns)
         return is_late
-
-    def _come_later(self, device_ns: int, offset_ns: int) -> None:
-        """Frames come as late as this one from now on, for all one knows: each may be as much older."""
-        if not self._unsure_ns:
-            if self._is_steady():
-                known = self._drift()
-                self._best_drift = min(self._best_drift or known, known, key=lambda drift: drift[1])
-            drift, _ = self._best_drift or (0.0, 0.0)
-            self._before = device_ns, min(y + int(drift * (device_ns - x)) for x, y in self._points)
-        self._unsure_ns = max(0, self._later_than_before(device_ns, offset_ns))
-        self._begin_anew()
-        self._remember(device_ns, offset_ns)
-
-    def _later_than_before(self, device_ns: int, offset_ns: int) -> int:
-        """By how much a frame came later, at the most, than the quickest known from before `_come_later`."""
-        later_ns = self._unsure_ns + offset_ns - self._baseline(device_ns)
-        if self._before is None or self._best_drift is None:
-            return later_ns
-        (since_ns, before_ns), (drift, may_differ) = self._before, self._best_drift
-        predicted_ns = before_ns + int(drift * (device_ns - since_ns))
-        return min(later_ns, offset_ns - predicted_ns + _SLACK_NS + int(may_differ * (device_ns - since_ns)))
 
     def expect_other_delays(self, longer_ns: int) -> None:
         """The camera was set to expose that much longer, or shorter: frames may come later or earlier so."""
@@ -221,7 +179,7 @@ class DeviceClock:
             device_ns: its stamp, on the device's clock.
             arrival_ns: when it was there, on the machine's.
         """
-        if device_ns == 0 or not self._has_waited or not self._points or self._is_lost:
+        if device_ns == 0 or not self._has_waited or self._is_lost:
             return None
         return self._span(device_ns, arrival_ns)
 
@@ -249,14 +207,12 @@ class DeviceClock:
             else "synchronised again"
         )
         self._begin_anew()
-        self._before = None
         if is_bounded:
             self._unsure_ns = self._drifted_ns = 0
         self._has_waited = self._is_confirmed = False
 
     def _begin_anew(self) -> None:
         self._points.clear()
-        self._far.clear()
         self._line = None
         self._late = self._alike = self._overdue = 0
         self._above_ns = self._room_ns = self._moved_ns = 0
@@ -290,18 +246,18 @@ class DeviceClock:
 
         Where many were late in a row and then one is not, it may still be late by what the clocks may have
         drifted meanwhile: that stays in doubt, for good unless it is little and it came at once much earlier.
-        By what it came later than before it stays in doubt in any case.
         """
-        late_ns, is_for_good = self._late_by(device_ns, offset_ns), self._overdue >= _WITNESSES
+        slack_ns, late_ns = self._slack(device_ns), self._late_by(device_ns, offset_ns)
+        is_for_good = self._overdue >= _WITNESSES
         if not is_for_good:
-            self._since_ns = device_ns
+            self._usual_ns = slack_ns
         has_dropped = is_for_good and self._overdue_ns - late_ns >= _LITTLE_NS
-        if late_ns > self._play(device_ns if has_dropped else self._since_ns):
+        if late_ns > _BEHIND_NS + (slack_ns if has_dropped else self._usual_ns):
             self._overdue, self._overdue_ns = self._overdue + 1, late_ns
             if self._overdue >= _WITNESSES:
                 self._returned_ns = None
             return True
-        drift_ns = self._slack(device_ns) - self._slack(self._since_ns)
+        drift_ns = slack_ns - self._usual_ns
         if not is_bounded and drift_ns > _SLACK_NS:
             self._drifted_ns = max(self._drifted_ns, drift_ns)
         if is_for_good:
@@ -309,19 +265,13 @@ class DeviceClock:
         is_back = self._returned_ns is not None and device_ns - self._returned_ns > _AS_BEFORE_NS
         if is_back and self._drifted_ns <= _LITTLE_NS:
             self._drifted_ns = 0
-        if has_dropped and not is_bounded and late_ns > self._play(self._since_ns):
-            self._come_later(device_ns, offset_ns)
         self._overdue = 0
         return False
 
     def _count_late(self, device_ns: int, offset_ns: int, *, is_late: bool) -> None:
         if not is_late:
-            self._alike = 0
-            self._is_back, was_back = True, self._is_back
-            if was_back or self._late < _WITNESSES:  # after many that were late one may have an odd stamp
-                self._late = self._say_ns = 0
+            self._late = self._alike = self._say_ns = 0
             return
-        self._is_back = False
         late_ns = self._late_by(device_ns, offset_ns)
         agrees = self._late > 0 and abs(late_ns - self._late_ns) <= _AGREE_NS
         self._alike = self._alike + 1 if agrees else 1
@@ -333,12 +283,9 @@ class DeviceClock:
             return
         self._on_time_ns.append(offset_ns - self._baseline(device_ns))
         del self._on_time_ns[:-_WITNESSES]
-        last_ns, later_ns = self._on_time_ns, min(self._on_time_ns)
-        if len(last_ns) < _WITNESSES or max(last_ns) - later_ns > _AGREE_NS:
-            return
-        # What is neither is late by less than the exposures differ, and stays in doubt.
-        if any(abs(later_ns - known_ns) <= _NEAR_NS for known_ns in (0, self._above_ns, self._moved_ns)):
-            self._move(max(0, later_ns))
+        last_ns = self._on_time_ns
+        if len(last_ns) == _WITNESSES and max(last_ns) - min(last_ns) <= _AGREE_NS:
+            self._move(max(0, min(last_ns)))
             self._above_ns = self._room_ns = self._moved_ns = 0
             self._on_time_ns.clear()
 
@@ -363,8 +310,7 @@ class DeviceClock:
         if not self._room_ns:
             self._remember(device_ns, offset_ns)
             return
-        after_ns = offset_ns - self._baseline(device_ns)
-        near_ns = self._play(device_ns) - _BEHIND_NS + _SLACK_NS
+        after_ns, near_ns = offset_ns - self._baseline(device_ns), self._slack(device_ns) + _SLACK_NS
         for by_exposure_ns in (0, self._above_ns, self._moved_ns):
             if abs(after_ns - by_exposure_ns) <= near_ns:
                 self._remember(device_ns, offset_ns - by_exposure_ns)
@@ -372,7 +318,6 @@ class DeviceClock:
 
     def _move(self, by_ns: int) -> None:
         self._points = [(device_ns, offset_ns + by_ns) for device_ns, offset_ns in self._points]
-        self._far = [(device_ns, offset_ns + by_ns) for device_ns, offset_ns in self._far]
         self._line = None
 
     def _remember(self, device_ns: int, offset_ns: int) -> None:
@@ -386,16 +331,6 @@ class DeviceClock:
             self._line = None
         while len(points) > _FEWEST and device_ns - points[0][0] > _WINDOW_NS:
             del points[0]
-        if self._is_steady():
-            self._keep_far(device_ns)
-
-    def _keep_far(self, device_ns: int) -> None:
-        x, y = self._middle()
-        if self._far and x - self._far[-1][0] < _FAR_EVERY_NS:
-            return
-        self._far.append((x, y))
-        while len(self._far) > _FEWEST_FAR and device_ns - self._far[0][0] > _FAR_NS:
-            del self._far[0]
 
     def _is_steady(self) -> bool:
         points = self._points
@@ -407,39 +342,10 @@ class DeviceClock:
             return _SLACK_NS + int(_LEFT_DRIFT * max(0, device_ns - self._points[-1][0]))
         return _SLACK_NS + int(MOST_DRIFT * (device_ns - self._points[0][0]))
 
-    def _play(self, device_ns: int) -> int:
-        """How much later than the envelope a frame on time may come.
-
-        Less than the slack after a pause: what clocks may drift at most would hide one that is one behind.
-        """
-        slack_ns = self._slack(device_ns)
-        if self._is_steady():
-            fitted_at_ns, _, _ = self._line = self._line or self._fit()
-            _, may_differ = self._drift()
-            slack_ns = min(slack_ns, _SLACK_NS + int(may_differ * max(0, device_ns - fitted_at_ns)))
-        return _BEHIND_NS + slack_ns
-
     def _baseline(self, device_ns: int) -> int:
         """Offset of a frame that nothing delayed, at this moment of the device's clock."""
         x, y, drift = self._line = self._line or self._fit()
-        near_ns = min(device_ns, self._points[-1][0] + _WINDOW_NS)
-        offset_ns = y + int(drift * (near_ns - x))
-        return offset_ns + int(self._drift()[0] * (device_ns - near_ns)) if near_ns < device_ns else offset_ns
-
-    def _drift(self) -> tuple[float, float]:
-        """By which the clocks drift apart, and by which that may differ hours later."""
-        _, _, drift = self._line = self._line or self._fit()
-        near_ns, (x, y) = self._points[-1][0] - self._points[0][0], self._middle()
-        far_ns = x - self._far[0][0] if self._far else 0
-        if far_ns > near_ns:
-            drift = (y - self._far[0][1]) / far_ns
-        return drift, _QUARTZ_DRIFT + _WANDER_NS / max(near_ns, far_ns, _BUCKET_NS)
-
-    def _middle(self) -> tuple[int, int]:
-        """A point of the envelope between two that are known to be quick, as the last one need not be."""
-        x, y, drift = self._line = self._line or self._fit()
-        middle_ns = (self._points[0][0] + self._points[-1][0]) // 2
-        return middle_ns, y + int(drift * (middle_ns - x))
+        return y + int(drift * (device_ns - x))
 
     def _fit(self) -> tuple[int, int, float]:
         if not self._is_steady():

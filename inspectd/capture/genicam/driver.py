@@ -51,9 +51,6 @@ class GenicamDriver:
         self._ids = FrameIds()
         self._order = FrameOrder()
         self._clock = DeviceClock()
-        is_gated, longest_ns = settings.mode == "triggered", settings.latency_span_ns[1]
-        self._longest_ns = longest_ns if is_gated else max(longest_ns, _LATE_FREE_NS)
-        """From its stamp to its arrival a frame takes so long at most; one that took longer was held back."""
         self._asked = self._ask_anew()
         self._format: PixelFormat | None = None
         self._shape: tuple[int, ...] = ()
@@ -102,7 +99,9 @@ class GenicamDriver:
 
     def _ask_anew(self) -> AskedTime:
         """Nothing is known of its time yet."""
-        asked = AskedTime(max(self._settings.latency_span_ns[1] + _LATE_NS, self._longest_ns))
+        latency_ns = self._settings.latency_span_ns[1]
+        is_gated = self._settings.mode == "triggered"
+        asked = AskedTime(latency_ns + _LATE_NS if is_gated else max(latency_ns, _LATE_FREE_NS))
         if not self._settings.ask_time:
             asked.give_up("")
         return asked
@@ -240,15 +239,10 @@ class GenicamDriver:
         arrival_ns = raw.arrival_ns + ahead_ns
         latest_ns = self._asked.latest_ns(raw.device_ns, arrival_ns)
         is_bounded = latest_ns is not None and self._asked.is_sharp(raw.device_ns)
-        is_old = latest_ns is not None and is_bounded and latest_ns < arrival_ns - self._longest_ns
-        placed = self._clock.place(
-            raw.device_ns, arrival_ns, waited=raw.waited, is_bounded=is_bounded, is_old=is_old
-        )
+        placed = self._clock.place(raw.device_ns, arrival_ns, waited=raw.waited, is_bounded=is_bounded)
         since_ns, until_ns = max(self._earliest_ns, raw.since_ns) + ahead_ns, arrival_ns
         if latest_ns is not None and is_bounded:  # it may have lain here: its own clock shows for how long
-            since_ns = max(since_ns, self._asked.earliest_ns(raw.device_ns))
-            # An old one was held back, or the camera's clock was set since it said its time.
-            until_ns = arrival_ns if is_old else latest_ns
+            since_ns, until_ns = max(since_ns, self._asked.earliest_ns(raw.device_ns)), latest_ns
             placed = placed and self._asked.narrowed(placed, raw.device_ns, latest_ns)
         first_ns, doubt_ns = placed or FrameSpan(since_ns, max(0, until_ns - since_ns))
         first_ns -= ahead_ns
