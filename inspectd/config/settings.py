@@ -176,7 +176,7 @@ class Triggers(Settings, frozen=True, kw_only=True):
         Meta(
             ge=25,
             le=60_000,
-            description="Refuse a trigger, or a request for a golden check, that may have waited longer than "
+            description="Refuse a trigger, or the showing of a golden part, that may have waited longer than "
             "this to be read.",
         ),
     ] = 100.0

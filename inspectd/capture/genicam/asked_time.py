@@ -18,6 +18,8 @@ _SHARP_NS: Final = 5_000_000
 """An answer that took longer leaves open whether a frame is new: it may be older by as much."""
 _HOLDS_NS: Final = 2 * EVERY_NS
 """So long after an answer it still shows that: the clocks have drifted apart by some milliseconds at most."""
+_HELD_UP_NS: Final = 600_000_000_000
+"""So long after an answer that took long, or was refused, no frame is held up for another one."""
 _TRIES: Final = 3
 """So often it is asked at once where answers take too long: this machine may have been busy."""
 _WITNESSES: Final = 8
@@ -36,7 +38,7 @@ class AskedTime:
         self._answer: tuple[int, int, int] | None = None
         self._is_asked = True
         self._ahead = self._late = self._loose = self._refused = 0
-        self._not_before_ns = 0
+        self._not_before_ns = self._hold_none_ns = 0
         self._remark = ""
 
     @property
@@ -74,7 +76,7 @@ class AskedTime:
             device_ns: the frame's stamp; 0: it has none.
             now_ns: now.
         """
-        may_be_sharp = device_ns > 0 and self._loose < _TRIES
+        may_be_sharp = device_ns > 0 and now_ns >= self._hold_none_ns
         return may_be_sharp and not self.is_sharp(device_ns) and self.is_due(now_ns)
 
     def answered(self, device_ns: int, asked_ns: int, answered_ns: int) -> None:
@@ -89,6 +91,8 @@ class AskedTime:
         self._not_before_ns = 0
         took_ns = answered_ns - asked_ns
         self._loose = self._loose + 1 if took_ns > _SHARP_NS else 0
+        if self._loose:
+            self._hold_none_ns = answered_ns + _HELD_UP_NS
         if self._loose and self._answer is not None:
             _, before_ns, known_ns = self._answer
             if known_ns - before_ns + 2 * MOST_DRIFT * (answered_ns - known_ns) < took_ns:
@@ -105,6 +109,7 @@ class AskedTime:
             now_ns: now.
         """
         self._not_before_ns = now_ns + EVERY_NS
+        self._hold_none_ns = now_ns + _HELD_UP_NS
         self._refused += 1
         if self._refused >= _WITNESSES:
             self.give_up(why)
