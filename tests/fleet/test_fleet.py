@@ -18,7 +18,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
     with lone_network(), Fleet(tmp_path, 2, 20) as fleet:
         fleet.start_servers()
         fleet.start_clients()
-        fleet.hear(2)
+        fleet.hear(4)
         mishaps = Mishaps(fleet, random.Random(3), print, longest_seconds=1)
         for kind in (
             mishaps.kill_follower,
@@ -29,7 +29,7 @@ def test_nothing_is_lost_doubled_or_out_of_order(tmp_path) -> None:
             mishaps.kill_hub,
         ):
             kind()
-        fleet.hear(1)
+        fleet.hear(4)
         fleet.drained(60)
         in_hub = fleet.read_by_hub(60)
         for line in fleet.names:

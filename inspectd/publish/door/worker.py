@@ -51,6 +51,8 @@ _LOOK_EVERY_NS: Final = 2_000_000
 _MAX_UNSENT: Final = 128  # replays come on top, of which the line sends a bounded number at once
 _UNREAD_NS: Final = 2_000_000_000
 """A client that leaves an answer unread for so long does not get the next."""
+_READ_NS: Final = 300_000_000
+"""An answer is read within so long by whoever waits for it, on a busy machine too."""
 
 
 class Door:
@@ -80,6 +82,7 @@ class Door:
         )
         self._held: deque[Request | Delivered] = deque()
         self._unsent: deque[tuple[int, Reply]] = deque()
+        self._answered_ns = 0
         self._changes: deque[KeysChange] = deque()
         self._told: DoorLevels | None = None
         self._due_ns = 0
@@ -114,6 +117,9 @@ class Door:
                     self._due_ns = time.monotonic_ns() + _TURN_NS
                     self._tell()
         finally:
+            # Where a connection ends, libzmq drops what a client that keeps no requests has not read yet: the
+            # last answer of a line would be lost to whoever waits for it.
+            time.sleep(max(0, self._answered_ns + _READ_NS - time.monotonic_ns()) / 1e9)
             self._sockets.close()
             self._io_threads.close()
 
@@ -138,6 +144,7 @@ class Door:
     def _answer(self, reply: Reply) -> bool:
         """Send an answer; False where it has to be tried again."""
         delivery = self._sockets.reply(reply.socket, reply.client, reply.parts)
+        self._answered_ns = time.monotonic_ns()
         if reply.ticket is None:
             return delivery is not Delivery.FULL or len(self._unsent) >= _MAX_UNSENT
         if delivery is not Delivery.FULL:
