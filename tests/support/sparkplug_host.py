@@ -49,6 +49,8 @@ class HostView:
     values: dict[str | None, dict[str, Any]] = field(default_factory=dict)
     """Present values by device; None: of the node. A device that died is not there."""
     bd_seq: int | None = None
+    may_lack: bool = False
+    """The broker drops some messages by its access list: their numbers are missing."""
     _seq: int | None = None
     _alias: dict[int, tuple[str | None, str, int]] = field(default_factory=dict)
 
@@ -68,7 +70,8 @@ class HostView:
             self._node_birth(message)
         else:
             assert self._seq is not None, f"{kind} outside a session"
-            assert message.seq == (self._seq + 1) % 256, f"{kind}: seq {message.seq} after {self._seq}"
+            is_next = message.seq == (self._seq + 1) % 256
+            assert is_next or self.may_lack, f"{kind}: seq {message.seq} after {self._seq}"
             self._seq = message.seq
             if kind == "DBIRTH":
                 self._birth(device, message.metrics)

@@ -123,6 +123,7 @@ def test_a_loss_is_counted_once_however_often_it_is_met(line, plant, monkeypatch
     acl.chmod(0o644)
     broker = plant.broker(f"allow_anonymous true\nacl_file {acl}\n")
     host = plant.host(broker)
+    host.view.may_lack = True
     (plant.folder / "sparkplug.toml").write_text(text(line, broker.port))
     (plant.folder / "state").mkdir()
     cursors.write(plant.folder / "state/cursor", cursors.Cursor("demo", "line1", Position(EPOCH, 0)))

@@ -181,6 +181,7 @@ def test_rights_that_are_missing_or_taken_away_lose_no_part(line, plant, tmp_pat
     rights = Rights(plant, tmp_path)
     rights.let_publish("spBv1.0/demo/+/line1")  # the node's births, and nothing of devices
     host = plant.host(rights.broker)
+    host.view.may_lack = True
     # A report of the node would show the host numbers that are missing.
     gateway = plant.gateway(line, rights.broker, broker=rights.table, node="report_seconds = 60")
     gateway.until_logged("broker_passes_nothing_on")
