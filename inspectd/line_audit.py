@@ -426,13 +426,14 @@ def record_missing_checks(audit: Path, golden: Path) -> None:
     # What is older may have a record that lies too far back.
     since_ns = records[-1].utc_ns if len(records) == _MOST_RECORDS else 0
     missing = [
-        result
-        for digest, result in newest_checks(golden, _MOST_CHECKS)
+        (result, void_by)
+        for digest, result, void_by in newest_checks(golden, _MOST_CHECKS)
         if result.utc_ns >= since_ns and not known & {digest, digest_of(result)}
     ]
-    for result in reversed(missing):
+    for result, void_by in reversed(missing):
         why = "; ".join(["recorded at the next start", *result.problems])
-        append_record(audit, check_entry(result, _START, None, why))
+        problem = f"counts for nothing: {void_by}" if void_by else DONE
+        append_record(audit, check_entry(result, _START, None, why), problem)
 
 
 def record_changed_judgements(

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from inspectd import line_audit
-from inspectd.golden.results import CheckResult, GoldenLines, append_line, digest_of
+from inspectd.golden.results import CheckResult, CheckVoid, GoldenLines, append_line, digest_of
 from inspectd.golden.schedule import GoldenPast, GoldenSubject
 from inspectd.line_audit import (
     LineAudit,
@@ -61,6 +61,17 @@ def test_checks_that_have_no_record_get_one_at_the_next_start(files):
     late = records[2]
     assert (late.who, late.door, late.object, late.action) == ("kim", "start", "cells@2", AuditAction.GOLDEN)
     assert late.why == "recorded at the next start; crack-1 on side: pass"
+
+
+def test_a_pass_that_is_void_gets_its_record_as_that(files):
+    log, golden = files
+    for result in map(check, (1, 2, 3)):
+        append_line(golden, result)
+    append_line(golden, CheckVoid(4, "kim-2", "cells", 2, "cd" * 32, "a camera was changed"))
+    append_line(golden, check(5))
+    record_missing_checks(log, golden)
+    void = "counts for nothing: a camera was changed"
+    assert [record.result for record in audit.read(log)] == ["done", void, void, "done"]
 
 
 def test_a_check_between_others_that_are_recorded_is_made_up_for_too(files, monkeypatch):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -166,7 +166,11 @@ def read_lines(path: Path, most_bytes: int = MOST_BYTES) -> GoldenLines:
             while data := file.readline(_LONGEST_LINE):
                 line = _decoded(data) if data.endswith(b"\n") else None
                 if isinstance(line, CheckVoid):
-                    _abandon(found, line)
+                    for at, passed in _void_passes(found, line):
+                        problems = [*passed.problems, f"passed, but counts for nothing: {line.why}"]
+                        found[at] = msgspec.structs.replace(
+                            passed, outcome=GoldenOutcome.ABANDONED, problems=problems
+                        )
                     continue
                 if line is not None:
                     found.append(line)
@@ -185,8 +189,10 @@ def digest_of(line: CheckResult | CheckDue) -> str:
     return hashlib.sha256(_encoder.encode(line)).hexdigest()
 
 
-def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
-    """The last checks of the file, the newest first, each with the SHA-256 of its line as it stands there.
+def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult, str]]:
+    """The last checks of the file, the newest first.
+
+    Each with the SHA-256 of its line as it stands there, and with why it is void though it passed, or "".
 
     Raises:
         InputError: it is no regular file.
@@ -201,12 +207,21 @@ def newest_checks(path: Path, most: int) -> list[tuple[str, CheckResult]]:
         return []
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be read: {error.strerror or error}") from error
-    checks = [
-        (hashlib.sha256(data[:-1]).hexdigest(), line)
-        for data in read
-        if data.endswith(b"\n") and isinstance(line := _decoded(data), CheckResult)
+    checks: list[CheckResult] = []
+    digests: list[str] = []
+    void_by: dict[int, str] = {}
+    for data in read:
+        line = _decoded(data) if data.endswith(b"\n") else None
+        if isinstance(line, CheckVoid):
+            void_by |= {at: line.why for at, _ in _void_passes(checks, line)}
+        elif isinstance(line, CheckResult):
+            checks.append(line)
+            digests.append(hashlib.sha256(data[:-1]).hexdigest())
+    found = [
+        (digest, line, void_by.get(at, ""))
+        for at, (digest, line) in enumerate(zip(digests, checks, strict=True))
     ]
-    return checks[: -most - 1 : -1]
+    return found[: -most - 1 : -1]
 
 
 def past_of(lines: Sequence[CheckResult | CheckDue], unbelieved: int = 0) -> dict[str, GoldenPast]:
@@ -237,15 +252,16 @@ def _follow(past: dict[str, GoldenPast], lines: Iterable[CheckResult | CheckDue]
     return past
 
 
-def _abandon(found: list[CheckResult | CheckDue], void: CheckVoid) -> None:
-    """Have the passes that a line says are void say so themselves."""
-    for at in range(len(found) - 1, -1, -1):
-        line = found[at]
+def _void_passes(
+    lines: Sequence[CheckResult | CheckDue], void: CheckVoid
+) -> Iterator[tuple[int, CheckResult]]:
+    """Those of the lines before it, and where, that are passes and by it are void."""
+    for at in range(len(lines) - 1, -1, -1):
+        line = lines[at]
         if not isinstance(line, CheckResult) or line.recipe_sha256 != void.recipe_sha256:
             continue
         if line.outcome is GoldenOutcome.PASSED:
-            problems = [*line.problems, f"passed, but counts for nothing: {void.why}"]
-            found[at] = msgspec.structs.replace(line, outcome=GoldenOutcome.ABANDONED, problems=problems)
+            yield at, line
         if line.check == void.check:
             return
 
