@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import zmq
 
@@ -15,6 +15,8 @@ from inspectd.client.sockets import LOOK_MS, ClientKeys, LastingConnection, subs
 from inspectd.client.tracker import LineTracker
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
+
+_MOST_SKIPPED: Final = 1000
 
 
 class LiveReader:
@@ -71,15 +73,20 @@ class LiveReader:
             raise
 
     def receive(self, timeout_seconds: float) -> Message | None:
-        """The next message, or None when none came in time; duplicates and foreign messages are skipped."""
+        """The next message, or None when none came in time; duplicates and foreign messages are skipped.
+
+        What waits already is read also after that time, but of what is skipped no more than a thousand.
+        """
         deadline = self._clock() + timeout_seconds
+        skipped = 0
         while not self._ready:
             for connection in self._connections:
                 connection.keep()
             left_ms = max(0, round((deadline - self._clock()) * 1000))
             found = self._poller.poll(min(left_ms, LOOK_MS))
-            if not found and left_ms <= LOOK_MS:
+            if (not found and left_ms <= LOOK_MS) or (not left_ms and skipped > _MOST_SKIPPED):
                 return None
+            skipped += len(found)
             for socket, _ in found:  # one of each in turn: none keeps another one waiting
                 message = self._read(socket.recv_multipart())
                 self._ready += [message] if message is not None else []

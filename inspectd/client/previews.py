@@ -87,7 +87,8 @@ class PreviewReader:
             self._take_in()
             if self._newest:
                 return self._newest.pop(next(iter(self._newest)))
-            if not self._connection.poll(max(0, round((deadline - self._clock()) * 1000))):
+            left_ms = max(0, round((deadline - self._clock()) * 1000))
+            if not self._connection.poll(left_ms) or not left_ms:
                 return None
 
     def close(self) -> None:

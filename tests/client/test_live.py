@@ -1,6 +1,7 @@
 """The reader on real sockets with real encoded records, and its account of a line on a clock of ours."""
 
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +137,26 @@ def test_a_foreign_message_is_counted_and_passed_over(
     assert reader.receive(5) == verdict(1)
     assert reader.unreadable == 1
     assert reader.last_problem
+
+
+def test_no_flood_of_foreign_messages_keeps_a_reader(publisher: Publisher, reader: LiveReader) -> None:
+    is_answered = threading.Event()
+
+    def flood() -> None:
+        while not is_answered.is_set():
+            publisher.socket.send_multipart([b"i1/demo/line1/camera1/v/", b"?"])
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        assert reader.receive(0.1) is None
+    finally:
+        is_answered.set()
+        thread.join()
+    assert reader.unreadable
+    while (message := reader.receive(0.1)) is None:
+        publisher.send(verdict(1), wire.Kind.VERDICT)  # ZeroMQ drops what comes while its queue is full
+    assert message == verdict(1)
 
 
 def test_fields_a_later_version_adds_are_ignored(publisher: Publisher, reader: LiveReader) -> None:

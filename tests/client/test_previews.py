@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,6 +76,25 @@ def test_the_newest_of_each_place_in_turn(publisher, reader):
     assert [reader.receive(0).header for _ in range(2)] == [header(2, "side"), header(5, "side", "label")]
     assert reader.receive(0) is None
     assert (reader.skipped, reader.unreadable) == (2, 1)
+
+
+def test_no_flood_of_what_cannot_be_read_keeps_a_reader(publisher, reader):
+    reader.show(["top"])
+    subscription(publisher)
+    is_answered = threading.Event()
+
+    def flood() -> None:
+        while not is_answered.is_set():
+            publisher.send_multipart([parts_of(header(1))[0], b"{}"])
+
+    thread = threading.Thread(target=flood)
+    thread.start()
+    try:
+        assert reader.receive(0.1) is None
+    finally:
+        is_answered.set()
+        thread.join()
+    assert reader.unreadable
 
 
 def test_what_is_not_shown_is_not_subscribed_to_and_not_given(publisher, reader):
