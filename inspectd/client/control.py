@@ -57,8 +57,9 @@ class BaseTriggerSender:
         deadline = self._clock() + timeout_seconds
         if self._is_owed:
             # The answer to a trigger that timed out may come yet, and ids come again: it finds nobody.
-            self._connection.close()
+            before = self._connection
             self._connect()
+            before.close()
             self._is_owed = False
         while True:
             self._connection.keep()

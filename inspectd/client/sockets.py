@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,8 @@ _EVENTS: Final = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | sum(_H
 taken, and stands still once it is too much, until `LastingConnection.keep`."""
 _COMES_ABOUT: Final = zmq.EVENT_CONNECT_RETRIED | zmq.EVENT_CONNECTED
 """ZeroMQ is on its way to another connection; many times a second where nothing is there."""
+_monitors: Final = itertools.count()
+"""Their numbers; a sender may make one connection after another before ZeroMQ has freed an address."""
 
 
 class ClientKeys(msgspec.Struct, frozen=True):
@@ -114,7 +117,6 @@ class LastingConnection:
 
     def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._socket, self._clock = socket, clock
-        self._monitors = 0
         self._left: list[int] = []
         """Events that came before ZeroMQ was asked for others."""
         self._events = self._monitor(_EVENTS)
@@ -198,8 +200,7 @@ class LastingConnection:
 
     def _monitor(self, events: int) -> Any:
         """Where ZeroMQ says these from now on, and no others any more."""
-        self._monitors += 1
-        address = f"inproc://{id(self)}-{self._monitors}"  # that of the one before may not be free yet
+        address = f"inproc://monitor-{next(_monitors)}"
         self._socket.monitor(address, events)
         monitor = self._socket.context.socket(zmq.PAIR)
         monitor.connect(address)

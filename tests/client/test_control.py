@@ -19,6 +19,7 @@ import zmq
 from inspectd import wire
 from inspectd.client import AsyncTriggerSender, RecipeAction, RecipeRequest, TriggerSender, ask_recipe
 from inspectd.client.golden import GoldenAsker
+from inspectd.client.sockets import LastingConnection
 from inspectd.errors import InputError, UnavailableError
 from inspectd.wire import Accepted, Refusal, RefusalReason, TriggerRequest
 from inspectd.wire.golden import GoldenAction, GoldenRefusal, GoldenRefusalReason, GoldenRequest
@@ -293,3 +294,17 @@ def test_an_answer_about_a_recipe_that_is_none_is_said_so(start_line, answer):
     line = start_line(lambda _: [answer])
     with pytest.raises(UnavailableError, match="answered with something else"):
         ask_recipe(line.endpoint, RecipeRequest("1", RecipeAction.PREPARE, 7))
+
+
+def test_no_connection_watches_at_the_address_of_one_before_it():
+    addresses = []
+
+    class Watched(zmq.Socket):
+        def monitor(self, address, events=None):
+            addresses.extend([address] if address else [])
+            return super().monitor(address, events)
+
+    with zmq.Context() as context:
+        for _ in range(20):  # ZeroMQ may free an address later than it closes; Python reuses an object's
+            LastingConnection(context.socket(zmq.DEALER, socket_class=Watched)).close()
+    assert len(set(addresses)) == 20
