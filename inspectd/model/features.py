@@ -11,11 +11,14 @@ from torch.nn import functional
 
 from inspectd.model.backbones import Backbone
 from inspectd.model.options import PatchOptions
-from inspectd.pictures.region import pixels_of
+from inspectd.model.resize import resized
 
 
 class Preprocess:
     """Resizes (bilinear with antialiasing) and normalises uint8 BGR frames.
+
+    They are resized by the one function that the line resizes by too, whatever the device: a bank is then
+    built of what the line sees, to the last bit.
 
     Args:
         height: height of the network's input, in pixels.
@@ -50,48 +53,18 @@ class Preprocess:
         """Bring frames, which may differ in size, to one batch.
 
         Args:
-            frames: each (H, W, 3) uint8 BGR or (H, W, 1); views into shared memory are read in place.
+            frames: each (H, W, 3) uint8 BGR or (H, W, 1).
 
         Returns:
             (N, 3, height, width) float32 RGB, normalised, channels_last.
         """
-        fitted = [self.fitted(self.uploaded(frame)).expand(-1, 3, -1, -1) for frame in frames]
-        return self.normalised(torch.cat(fitted))
+        fitted = [resized(frame, self.height, self.width, self.region) for frame in frames]
+        return self.normalised(torch.from_numpy(np.stack(fitted)).to(self.device).permute(0, 3, 1, 2))
 
     def normalised(self, batch: torch.Tensor) -> torch.Tensor:
         """(N, 3, height, width) float32 RGB of (N, 3, height, width) BGR holding 0..255; channels_last."""
         rgb = batch.flip(1).to(torch.float32, memory_format=torch.channels_last)
         return rgb.mul(self.scale).add_(self.shift)
-
-    def uploaded(self, frame: NDArray[np.uint8]) -> torch.Tensor:
-        """The region of a frame (H, W, C) uint8, on the device as (1, C, H', W') uint8, strided.
-
-        Whole rows go there: a view of some columns would first be copied to memory that is not page-locked.
-        """
-        rows, columns = pixels_of(self.region, *frame.shape[:2])
-        pixels = torch.as_tensor(readable(frame[rows])).to(self.device, non_blocking=True)[:, columns]
-        return pixels.permute(2, 0, 1).unsqueeze(0)
-
-    def fitted(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(1, C, H, W) uint8 -> (1, C, height, width) holding whole values 0..255."""
-        if pixels.shape[2:] == (self.height, self.width):
-            return pixels
-        if self.device.type == "cpu":
-            return _stretched(pixels, self.height, self.width)
-        # CUDA resizes no uint8. Rounded after each axis, along rows first, as a CPU does: both make the same.
-        narrowed = _stretched(pixels.to(torch.float32), pixels.shape[2], self.width).add_(0.5).floor_()
-        return _stretched(narrowed, self.height, self.width).add_(0.5).floor_().clamp_(0, 255)
-
-
-def _stretched(pixels: torch.Tensor, height: int, width: int) -> torch.Tensor:
-    return functional.interpolate(
-        pixels, (height, width), mode="bilinear", antialias=True, align_corners=False
-    )
-
-
-def readable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame as it lies, or a copy where torch takes no such array: a read-only or a reversed one."""
-    return frame if frame.flags.writeable and min(frame.strides) >= 0 else frame.copy()
 
 
 def patch_features(maps: Sequence[torch.Tensor], options: PatchOptions) -> torch.Tensor:

@@ -61,19 +61,8 @@ def test_views_are_taken_as_they_are(view: tuple[slice, ...]) -> None:
     assert torch.equal(preprocess([frame]), expected)
 
 
-def test_a_region_is_uploaded_as_whole_rows() -> None:
-    frame = np.random.default_rng(4).integers(0, 256, (40, 60, 3), dtype=np.uint8)
-    preprocess = Preprocess(8, 8, HALF, HALF, CPU, region=(0.25, 0.5, 0.5, 0.25))
-    pixels = preprocess.uploaded(frame)
-    assert pixels.shape == (1, 3, 10, 30)
-    assert torch.equal(pixels[0].permute(1, 2, 0), torch.from_numpy(frame[20:30, 15:45].copy()))
-    # What was sent is the memory of ten rows as they lie: nothing was copied on the host.
-    assert pixels.untyped_storage().data_ptr() == frame[20:].ctypes.data
-    assert pixels.untyped_storage().nbytes() == 10 * 60 * 3
-
-
 @pytest.mark.gpu
 def test_cuda_and_cpu_agree() -> None:
     frame = np.random.default_rng(3).integers(0, 256, (300, 200, 3), dtype=np.uint8)
     cuda = Preprocess(64, 64, HALF, HALF, torch.device("cuda"))([frame]).cpu()
-    assert (cuda - Preprocess(64, 64, HALF, HALF, CPU)([frame])).abs().max() <= 1.01 / 127.5
+    assert (cuda - Preprocess(64, 64, HALF, HALF, CPU)([frame])).abs().max() <= 1e-6

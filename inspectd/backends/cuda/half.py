@@ -14,7 +14,7 @@ from inspectd.backends.cuda.fewer_passes import with_fewer_passes
 from inspectd.backends.cuda.rounding import halve
 from inspectd.backends.cuda.search import HalfSearch
 from inspectd.backends.cuda.trials import missing_for_kernels, tried
-from inspectd.model.features import FeatureExtractor, Preprocess, patch_features, readable
+from inspectd.model.features import FeatureExtractor, Preprocess, patch_features
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline, finish
 from inspectd.pictures.region import pixels_of
@@ -90,7 +90,7 @@ class HalvedPipeline:
                 (len(alike), rows.stop - rows.start, width, channels), dtype=torch.uint8, device=self.device
             )
             for target, frame in zip(pixels, alike, strict=True):
-                target.copy_(torch.as_tensor(readable(frame[rows])), non_blocking=True)
+                target.copy_(torch.as_tensor(_readable(frame[rows])), non_blocking=True)
             into = images[done : done + len(alike)]
             # A grey frame gets its three channels there: until then it costs a third.
             of_three = pixels.expand(-1, -1, -1, 3).contiguous()
@@ -133,8 +133,13 @@ class HalvedPipeline:
         return answers
 
 
+def _readable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame as it lies, or a copy where torch takes no such array: a read-only or a reversed one."""
+    return frame if frame.flags.writeable and min(frame.strides) >= 0 else frame.copy()
+
+
 def _fitter(preprocess: Preprocess) -> FrameFitter | None:
-    """The kernel that makes the network's input; None where torch has to."""
+    """The kernel that makes the network's input; None where the host has to."""
     if missing_for_kernels(preprocess.device) is not None:
         return None
     made: list[FrameFitter] = []

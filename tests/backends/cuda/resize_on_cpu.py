@@ -16,8 +16,10 @@ CASES = [
     ((30, 35), (8, 12), (0.99, 0.99, 0.01, 0.01)),
     ((1, 1), (4, 4), None),
     ((45, 7), (6, 6), None),
+    ((30, 40), (32, 32), None),
+    ((20, 24), (16, 16), None),
 ]
-"""Sizes of frames and of the input, and the region."""
+"""Sizes of frames and of the input, and the region; the last ones have many exact halves."""
 
 generator = torch.Generator().manual_seed(0)
 found = []

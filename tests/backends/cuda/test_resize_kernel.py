@@ -11,7 +11,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from inspectd.backends.cuda.half import HalvedPipeline
-from inspectd.backends.cuda.resize_kernel import COLUMNS, OPTIONS, FrameFitter, fit_frames
+from inspectd.backends.cuda.resize_kernel import COLUMNS, OPTIONS, WEIGHTS, FrameFitter, fit_frames
 from inspectd.bench.subject import Synthetic
 from inspectd.bench.synthetic import synthetic_pipeline
 
@@ -21,7 +21,7 @@ def found(tmp_path_factory):
     return interpreted(Path(__file__).with_name("resize_on_cpu.py"), tmp_path_factory)
 
 
-def test_it_resizes_as_torch_does_on_a_cpu(found):
+def test_it_resizes_as_a_cpu_does(found):
     # Half precision holds a level to a twentieth.
     assert max(found["levels_off"]) < 0.1
 
@@ -34,12 +34,13 @@ def test_a_trial_finds_out_whether_it_is_right(found):
 @pytest.mark.parametrize("capability", [80, 89, 90, 120])
 def test_it_compiles_for_cards(capability):
     pointers = {
-        "frames": "*u8", "images": "*fp16", "first_rows": "*i32", "row_weights": "*fp32",
-        "first_columns": "*i32", "column_weights": "*fp32", "scale": "*fp32", "shift": "*fp32",
+        "frames": "*u8", "images": "*fp16", "first_rows": "*i32", "row_weights": "*i32",
+        "first_columns": "*i32", "column_weights": "*i32", "scale": "*fp32", "shift": "*fp32",
     }  # fmt: skip
     numbers = ("frame_bytes", "row_bytes", "first_byte", "height", "width", "row_taps", "column_taps")
-    signature = {**pointers, **dict.fromkeys(numbers, "i32"), "columns_tile": "constexpr"}
-    source = ASTSource(fit_frames, signature, {"columns_tile": COLUMNS})
+    constants = {"columns_tile": COLUMNS, **WEIGHTS}
+    signature = {**pointers, **dict.fromkeys(numbers, "i32"), **dict.fromkeys(constants, "constexpr")}
+    source = ASTSource(fit_frames, signature, constants)
     made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options=OPTIONS)
     assert "fit_frames" in made.asm["ptx"]
 
@@ -53,7 +54,7 @@ def test_the_weights_of_many_sizes_do_not_pile_up():
 
 
 @pytest.mark.gpu
-def test_frames_of_many_sizes_become_what_torch_makes_of_them():
+def test_frames_of_many_sizes_become_what_a_cpu_makes_of_them():
     spec = Synthetic("resnet18", ("layer2", "layer3"), "random", "coarse", 96, 80, rows=100)
     rng = np.random.default_rng(0)
     sizes = [(480, 640), (480, 640), (96, 80), (50, 300), (480, 640), (2048, 2448)]
@@ -64,5 +65,4 @@ def test_frames_of_many_sizes_become_what_torch_makes_of_them():
     steps = HalvedPipeline(synthetic_pipeline(spec, "cuda"))
     assert steps._fitter is not None
     off = (steps.images(frames).float().cpu() - want).abs() / float(steps.preprocess.scale.max())
-    assert float(off.max()) < 1.1
-    assert float((off > 0.5).float().mean()) < 1e-3
+    assert float(off.max()) < 0.1
