@@ -33,7 +33,7 @@ _REMEMBERED_FRAMES: Final = 64
 _REPEATS_OF_AN_ENCODER: Final = 3
 _BLOCK_PIXELS: Final = 16
 _MOVED_LEVELS: Final = 10.0
-"""Change of a block's mean level that no encoder made of the same picture (measured: docs/cameras.md)."""
+"""Change of a block's mean level that no encoder made of the same picture (measured: docs/dating.md)."""
 _BGR_TO_GREY: Final = np.array([0.114, 0.587, 0.299])  # ITU-R BT.601
 
 

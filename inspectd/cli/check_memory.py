@@ -26,7 +26,7 @@ _CAPTURE_BYTES: Final = {
     "pylon": 105_000_000,
 }
 _OTHER_CAPTURE_BYTES: Final = 80_000_000
-"""What a process takes beside frames; somewhat more than was measured (docs/cameras.md, memory)."""
+"""What a process takes beside frames; somewhat more than was measured (docs/speed.md, memory of a line)."""
 _FRAMES_IN_CAPTURE: Final = 4
 """Copies of a frame that a driver and its libraries hold while it is read, decoded and judged."""
 _GENICAM_BUFFERS: Final = 16
