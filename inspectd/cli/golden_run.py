@@ -41,7 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: an option is wrong, or the line refuses the check.
         UnavailableError: the line does not run here, or does not answer.
     """
-    timeout_seconds = patience("--timeout", arguments.timeout)
+    timeout_seconds = patience(arguments.timeout)
     who = who_asks(arguments.who)
     with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
         for number in (signal.SIGTERM, signal.SIGHUP):  # such as of a terminal that is closed

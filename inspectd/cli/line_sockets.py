@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import socket
 from pathlib import Path
 from typing import Final
 
 from inspectd import config
+from inspectd.cli.numbers import patience
+from inspectd.client import ClientKeys
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import is_file
 
@@ -15,6 +18,30 @@ _CONNECT_SECONDS: Final = 1.0
 _USUAL_PORTS: Final = {"verdicts": 5571, "sync": 5573}
 _BY_SYSTEMD: Final = Path("/run/inspectd")
 """`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
+
+
+def add_asking(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of a command that asks a line at one of its sockets."""
+    parser.add_argument("--server-key", type=Path, metavar="FILE", help="the line's public key, for TCP")
+    parser.add_argument(
+        "--client-key", type=Path, metavar="FILE", help="this client's NAME.key_secret, for TCP"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=5.0, metavar="SECONDS",
+        help="longest wait for an answer; default: 5",
+    )  # fmt: skip
+
+
+def keys_and_patience(arguments: argparse.Namespace) -> tuple[ClientKeys | None, float]:
+    """What these options say: the keys for TCP, if any, and the longest wait in seconds.
+
+    Raises:
+        InputError: one of the two keys is missing, or the wait is none.
+    """
+    if bool(arguments.server_key) != bool(arguments.client_key):
+        raise InputError("expected both keys, --server-key and --client-key, or neither")
+    keys = ClientKeys(arguments.server_key, arguments.client_key) if arguments.server_key else None
+    return keys, patience(arguments.timeout)
 
 
 def runtime_places(file: Path) -> list[Path]:

@@ -34,14 +34,14 @@ def positive(text: str) -> float:
     return value
 
 
-def patience(option: str, seconds: float) -> float:
-    """The longest wait for something, as it was given.
+def patience(seconds: float) -> float:
+    """The longest wait for something, as `--timeout` gives it.
 
     Raises:
         InputError: it is no time, or longer than an hour.
     """
     if not 0 < seconds <= 3600:
-        raise InputError(f"{option}: got {seconds:g}, expected seconds above 0, at most 3600")
+        raise InputError(f"--timeout: got {seconds:g}, expected seconds above 0, at most 3600")
     return seconds
 
 

@@ -47,7 +47,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the line does not answer, or what it records cannot be written.
         InspectdError: the line refuses.
     """
-    patience("--timeout", arguments.timeout)
+    patience(arguments.timeout)
     line = LineState(arguments.config)
     action = RecipeAction(arguments.recipe_command)
     name, version = _meant(line, arguments, action)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import msgspec
 
-from inspectd.cli.line_sockets import endpoint_of
-from inspectd.cli.numbers import patience
-from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Truncated, Unread, Verdict, replay
-from inspectd.errors import ExitCode, InputError
+from inspectd.cli.line_sockets import add_asking, endpoint_of, keys_and_patience
+from inspectd.client import PartVerdict, Position, Replayed, Truncated, Unread, Verdict, replay
+from inspectd.errors import ExitCode
 from inspectd.text import printable
 
 
@@ -38,17 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--json", action="store_true", help="the headers as they were published, one per line"
     )
-    parser.add_argument("--server-key", type=Path, metavar="FILE", help="the line's public key, for TCP")
-    parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="this client's NAME.key_secret, for TCP"
-    )
-    parser.add_argument(
-        "--timeout",
-        type=float,
-        default=5.0,
-        metavar="SECONDS",
-        help="longest wait for an answer; default: 5",
-    )
+    add_asking(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -58,12 +46,8 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer.
     """
-    keys = None
-    if bool(arguments.server_key) != bool(arguments.client_key):
-        raise InputError("expected both keys, --server-key and --client-key, or neither")
-    if arguments.server_key:
-        keys = ClientKeys(arguments.server_key, arguments.client_key)
-    code, timeout_seconds = ExitCode.OK, patience("--timeout", arguments.timeout)
+    code = ExitCode.OK
+    keys, timeout_seconds = keys_and_patience(arguments)
     endpoint = endpoint_of(arguments.endpoint, "sync")
     for item in replay(endpoint, arguments.first, arguments.last, keys, timeout_seconds):
         if isinstance(item, Truncated):

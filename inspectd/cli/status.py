@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Final
 
 from inspectd.cli import output
-from inspectd.cli.line_sockets import endpoint_of
-from inspectd.cli.numbers import patience
+from inspectd.cli.line_sockets import add_asking, endpoint_of, keys_and_patience
 from inspectd.cli.status_screen import WIDTH, screen
-from inspectd.client import ClientKeys, HealthStatus, ask_status
-from inspectd.errors import ExitCode, InputError
+from inspectd.client import HealthStatus, ask_status
+from inspectd.errors import ExitCode
 from inspectd.text import json_line
 
 _WELL: Final[set[str]] = {HealthStatus.GOOD, HealthStatus.MAINTENANCE_REQUIRED}
@@ -33,14 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "tcp://127.0.0.1:5573",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, with all there is")
-    parser.add_argument("--server-key", type=Path, metavar="FILE", help="the line's public key, for TCP")
-    parser.add_argument(
-        "--client-key", type=Path, metavar="FILE", help="this client's NAME.key_secret, for TCP"
-    )
-    parser.add_argument(
-        "--timeout", type=float, default=5.0, metavar="SECONDS",
-        help="longest wait for an answer; default: 5",
-    )  # fmt: skip
+    add_asking(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -51,10 +42,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: the endpoint or a key file cannot be used.
         UnavailableError: the line does not answer.
     """
-    if bool(arguments.server_key) != bool(arguments.client_key):
-        raise InputError("expected both keys, --server-key and --client-key, or neither")
-    keys = ClientKeys(arguments.server_key, arguments.client_key) if arguments.server_key else None
-    timeout_seconds = patience("--timeout", arguments.timeout)
+    keys, timeout_seconds = keys_and_patience(arguments)
     status = ask_status(endpoint_of(arguments.line, "sync"), keys, timeout_seconds)
     if arguments.json:
         print(json_line(status))
