@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Final
 
 from inspectd.errors import UnavailableError
@@ -39,3 +41,13 @@ def needing(command: str, **extras: Mapping[str, str]) -> Iterator[None]:
                     f"pip install 'inspectd[{extra}]' brings all that it needs"
                 ) from error
         raise
+
+
+def needed(command: str, module: str, **extras: Mapping[str, str]) -> ModuleType:
+    """A module that stands on packages of an extra.
+
+    Raises:
+        UnavailableError: as `needing`.
+    """
+    with needing(command, **extras):
+        return importlib.import_module(module)

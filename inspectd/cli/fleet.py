@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from inspectd.cli.beside_line import run_check, run_program, say
-from inspectd.cli.extras import FLEET_PACKAGES, needing
+from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.numbers import positive
 from inspectd.cli.outcome_files import file_to_write
@@ -47,6 +46,7 @@ watch_minutes = 60
 _TABLES: Final = ("line", "servers", "fleet", "metrics", "log")
 _ORDERS: Final = {"order", "sign", "show"}
 _SERVERS: Final = {"publish", "desire", "rollout", "make-streams", "archives"}
+_needed: Final = partial(needed, "fleet", fleet=FLEET_PACKAGES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -143,13 +143,3 @@ def examples() -> dict[str, str]:
 
 def _code(code: int) -> int:
     return code
-
-
-def _needed(name: str) -> ModuleType:
-    """A module that stands on packages of the extra `fleet`.
-
-    Raises:
-        UnavailableError: one of them is not installed.
-    """
-    with needing("fleet", fleet=FLEET_PACKAGES):
-        return importlib.import_module(name)

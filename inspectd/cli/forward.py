@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from inspectd.cli.beside_line import run_check, run_program, say
-from inspectd.cli.extras import FLEET_PACKAGES, needing
+from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.numbers import positive
 from inspectd.errors import ExitCode, InputError, UnavailableError
@@ -23,6 +22,7 @@ _HEAD: Final = """\
 # `inspectd forward --config FILE --check` asks servers and line, and says every problem.
 """
 _TABLES: Final = ("line", "servers", "forward", "metrics", "log")
+_needed: Final = partial(needed, "forward", fleet=FLEET_PACKAGES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,13 +101,3 @@ def _make_streams(settings: ForwardConfig, arguments: argparse.Namespace) -> int
     except servers.ServersError as error:
         raise UnavailableError(f"the plant's servers: {error}") from error
     return ExitCode.OK
-
-
-def _needed(name: str) -> ModuleType:
-    """A module that stands on packages of the extra `fleet`.
-
-    Raises:
-        UnavailableError: one of them is not installed.
-    """
-    with needing("forward", fleet=FLEET_PACKAGES):
-        return importlib.import_module(name)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from inspectd.cli.beside_line import run_program
-from inspectd.cli.extras import needing
+from inspectd.cli.extras import needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.errors import ExitCode
 from inspectd.gateways.modbus import settings as modbus
@@ -125,12 +123,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.check:
         print(f"{arguments.config}: no problem")
         return ExitCode.OK
-
-    def load() -> ModuleType:
-        with needing(f"gateway {arguments.action}", **{gateway.extra: gateway.packages}):
-            return importlib.import_module(gateway.program)
-
-    return run_program(load, settings)
+    packages = {gateway.extra: gateway.packages}
+    return run_program(lambda: needed(f"gateway {arguments.action}", gateway.program, **packages), settings)
 
 
 def example(name: str = "modbus") -> str:

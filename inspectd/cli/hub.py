@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 from inspectd.cli import site_users
 from inspectd.cli.beside_line import run_check, run_program, say
-from inspectd.cli.extras import FLEET_PACKAGES, needing
+from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
 from inspectd.errors import ExitCode, InputError
@@ -28,6 +27,7 @@ _PACKAGES: Final = {
     "psycopg": "psycopg[binary]",
     "sqlalchemy": "sqlalchemy",
 }
+_needed: Final = partial(needed, "hub", hub=_PACKAGES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +74,3 @@ def main(arguments: argparse.Namespace) -> int:
 def example() -> str:
     """The commented example of the hub's file."""
     return as_tables(_HEAD, HubConfig(), HubConfig.__struct_fields__)
-
-
-def _needed(name: str) -> ModuleType:
-    """A module that stands on packages of the extra `hub`.
-
-    Raises:
-        UnavailableError: one of them is not installed.
-    """
-    with needing("hub", hub=_PACKAGES):
-        return importlib.import_module(name)
