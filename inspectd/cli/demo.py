@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Final, Self
 
 import msgspec
@@ -75,7 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
     work: Path = arguments.out.resolve()
     _claim(work)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        signal.signal(number, signal.default_int_handler)
     console = output.console(highlight=False)
     try:
         lay_out(data, work / "images")
@@ -126,10 +125,6 @@ def _claim(work: Path) -> None:
             )
     except OSError as error:
         raise UnavailableError(f"--out {work}: cannot be used as work folder: {error.strerror}") from error
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _build_bank(console: Console, data: DemoData, work: Path) -> None:

@@ -6,7 +6,6 @@ import argparse
 import signal
 import time
 from collections.abc import Callable
-from types import FrameType
 
 from inspectd.cli.line_sockets import socket_of
 from inspectd.cli.numbers import patience
@@ -45,7 +44,7 @@ def main(arguments: argparse.Namespace) -> int:
     who = who_asks(arguments.who)
     with GoldenAsker(socket_of(arguments.config, "control"), who=who) as asker:
         for number in (signal.SIGTERM, signal.SIGHUP):  # such as of a terminal that is closed
-            signal.signal(number, _interrupt)
+            signal.signal(number, signal.default_int_handler)
         return GoldenDialog(asker, timeout_seconds).run(arguments.recipe)
 
 
@@ -178,10 +177,6 @@ class GoldenDialog:
                 "the line's state directory answer? inspectd status says whether the check is still due"
             )
         return answer
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _say_showing(showing: GoldenShowing) -> None:
