@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from inspectd.cli.bank_common import Steps
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.teach.candidates import bank_in_use
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is no such bank, or images are missing.
         UnavailableError: they cannot be kept.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     _, _, path = bank_in_use(place, arguments.recipe, arguments.camera)
     with Steps() as steps:
         pictures = list_pictures(arguments.images).pictures

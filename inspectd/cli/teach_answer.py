@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.answering import confirm, vouch, withdraw
 from inspectd.text import json_line
@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: it cannot be said of this case by this person.
         UnavailableError: it cannot be recorded.
     """
-    place, who = teach_place(arguments), person(arguments)
+    place, who = place_of_line(arguments.config), person(arguments)
     match arguments.teach_command:
         case "confirm" | "refuse":
             agrees = arguments.teach_command == "confirm"

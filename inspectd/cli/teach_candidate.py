@@ -6,7 +6,7 @@ import argparse
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.cli.bank_common import Steps, print_names
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.teach.building import build_candidate
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is nothing to teach, or the bank's images are not kept.
         UnavailableError: it cannot be kept.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     base = find_base(place, arguments.recipe, arguments.camera)
     drawn = [] if arguments.drawn is None else list_pictures(arguments.drawn).pictures
     with Steps() as steps:

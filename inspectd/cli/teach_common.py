@@ -13,18 +13,13 @@ from inspectd.teach.place import TeachPlace
 from inspectd.teach.roles import Person
 
 
-def teach_place(arguments: argparse.Namespace) -> TeachPlace:
-    """The folder of teaching of the line whose configuration file was given.
+def place_of_line(config: Path) -> TeachPlace:
+    """The folder of teaching of the line whose configuration file this is.
 
     Raises:
         ConfigError: the file cannot be used.
         UnavailableError: nothing names a directory for the line's state.
     """
-    return place_of_line(arguments.config)
-
-
-def place_of_line(config: Path) -> TeachPlace:
-    """As `teach_place`, by the configuration file alone."""
     line = LineState(config)
     root = line.audit.parent
     evidence = line.settings.evidence_path if line.settings.evidence.dir else root / "evidence"

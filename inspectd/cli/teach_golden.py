@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from inspectd.bank.file import read_manifest
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.teach.candidates import bank_in_use
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is no such bank, or an image cannot be read; or none to take out is golden.
         UnavailableError: one cannot be kept.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     _, _, path = bank_in_use(place, arguments.recipe, arguments.camera)
     pictures, who = list_pictures(arguments.images).pictures, person(arguments)
     of = {"recipe": arguments.recipe, "camera": arguments.camera}

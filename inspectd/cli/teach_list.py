@@ -6,7 +6,7 @@ import argparse
 
 from inspectd.bank.answers import SHORT
 from inspectd.cli.bank_common import print_table
-from inspectd.cli.teach_common import teach_place
+from inspectd.cli.teach_common import place_of_line
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
 from inspectd.teach.candidates import list_candidates
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: the audit file, a case or a candidate was altered.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     cases, candidates = CaseBook(place).all(), list_candidates(place)
     if arguments.json:
         print(json_line({"cases": cases, "candidates": candidates}))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.answering import mark
 from inspectd.teach.kept_parts import find_part
@@ -18,7 +18,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is no evidence of the verdict, or it cannot be marked so.
         UnavailableError: it cannot be recorded.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     case = mark(place, find_part(place.evidence, arguments.verdict), arguments.part_is, person(arguments))
     if arguments.json:
         print(json_line(case))

@@ -6,7 +6,7 @@ import argparse
 
 from inspectd.backends.cuda.device import choose_device
 from inspectd.cli.bank_common import Steps
-from inspectd.cli.teach_common import teach_place
+from inspectd.cli.teach_common import place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.building import rebuild_listed
 from inspectd.teach.image_lists import read_list
@@ -20,7 +20,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: its images are not kept, or were altered.
         UnavailableError: it cannot be written.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     images = read_list(place, arguments.bank)
     with Steps() as steps:
         sha256 = rebuild_listed(

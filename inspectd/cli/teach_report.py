@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from inspectd.cli.bank_common import Steps, print_names, print_table
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.report_page import (
     EFFECT_HEADINGS,
@@ -26,7 +26,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: there is no such candidate, or what is known was altered.
         UnavailableError: the report cannot be written.
     """
-    place = teach_place(arguments)
+    place = place_of_line(arguments.config)
     with Steps() as steps:
         report, found = make_report(place, arguments.candidate, person(arguments), arguments.device, steps)
     if arguments.out is not None:

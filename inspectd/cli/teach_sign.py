@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.cli.teach_common import person, teach_place
+from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.signing import approve, propose
 from inspectd.text import json_line
@@ -17,7 +17,7 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: it cannot be signed so.
         UnavailableError: it cannot be recorded, or the store cannot be written.
     """
-    place, who = teach_place(arguments), person(arguments)
+    place, who = place_of_line(arguments.config), person(arguments)
     if arguments.teach_command == "propose":
         candidate = propose(place, arguments.candidate, who, arguments.second_why)
         if arguments.json:
