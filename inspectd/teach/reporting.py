@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from inspectd.bank.file import read_bank
 from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.teach.candidates import BANK, Candidate, find_candidate
@@ -39,13 +38,12 @@ def make_report(
     refuse_role(TeachAct.REPORT, person)
     candidate, folder = find_candidate(place, word)
     banks = _judging_banks(place, candidate, folder, device)
-    bank = read_bank(folder / BANK)
     golden = golden_set(place, candidate.recipe, candidate.place)  # one that comes meanwhile makes it old
     found = replay(place, candidate.recipe, candidate.place, banks, progress)
-    effects = effects_of(candidate, (banks[0].bank, bank), found, device, progress)
+    effects = effects_of(candidate, (banks[0].bank, banks[1].bank), found, device, progress)
     pictures = keep_pictures(place, found, (banks[0].threshold, banks[1].threshold))
     report = report_on(
-        candidate, bank, found,
+        candidate, banks[1].bank, found,
         judged=_judged(place, candidate, found), effects=effects, golden_set=golden, pictures=pictures,
     )  # fmt: skip
     keep_report(folder, report)
