@@ -46,7 +46,7 @@ from inspectd.bank.file import (
 from inspectd.bank.fit import CrossFit, Features, FeaturesHere, FitSpec, Fitted, cross_fit
 from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.image_records import arrays_of, taught_images, taught_rows, unlike_the_rest
-from inspectd.bank.images import NamedFrame, named_image, pixel_digest
+from inspectd.bank.images import NamedFrame, digest_of, named_image
 from inspectd.bank.lists import add_lists
 from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.progress import Progress
@@ -473,7 +473,7 @@ def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:
 
 
 def _is_among(frame: NDArray[np.uint8], taught: frozenset[str]) -> bool:
-    return bool(taught) and pixel_digest(frame).tobytes().hex() in taught
+    return bool(taught) and digest_of(frame) in taught
 
 
 def _check_enough(images: Collection, count: int, *, strict: bool) -> None:

@@ -52,6 +52,11 @@ def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.frombuffer(sha.digest(), dtype=np.uint8)
 
 
+def digest_of(frame: NDArray[np.uint8]) -> str:
+    """The same in hexadecimal, as banks name their images."""
+    return pixel_digest(frame).tobytes().hex()
+
+
 def video_frames(path: Path, count: int) -> Iterator[NamedFrame]:
     """Up to `count` frames spread evenly over a video, each with a name; and why any is left out.
 

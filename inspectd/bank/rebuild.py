@@ -16,7 +16,7 @@ from inspectd.bank.build_spec import BuildSpec, Prepare
 from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
 from inspectd.bank.image_records import file_name
-from inspectd.bank.images import named_image, pixel_digest
+from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
@@ -117,7 +117,7 @@ def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[s
     for done, path in enumerate(images, start=1):
         _, frame = named_image(path, bit_depth)
         if not isinstance(frame, str):
-            found.setdefault(pixel_digest(frame).tobytes().hex(), path)
+            found.setdefault(digest_of(frame), path)
         progress("images", done, len(images))
     return found
 
@@ -127,7 +127,7 @@ def _same_image(path: Path, bit_depth: int, sha256: str) -> tuple[str, NDArray[n
     name, frame = named_image(path, bit_depth)
     if isinstance(frame, str):
         raise InputError(f"{name}: {frame}, but could be read a moment ago")
-    if pixel_digest(frame).tobytes().hex() != sha256:
+    if digest_of(frame) != sha256:
         raise InputError(f"{name}: was changed while the bank was built; nothing was written, try again")
     return name, frame
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from inspectd.bank.answers import accept, row_of
 from inspectd.bank.file import read_bank
-from inspectd.bank.images import pixel_digest
+from inspectd.bank.images import digest_of
 from inspectd.cli.bank_common import print_names, write_if_agreed
 from inspectd.errors import ExitCode, InputError
 from inspectd.files import is_file
@@ -61,7 +61,7 @@ def image_sha256(word: str, bit_depth: int) -> str:
     path = Path(word)
     if is_file(path):
         try:
-            return pixel_digest(read_picture(path, bit_depth)).tobytes().hex()
+            return digest_of(read_picture(path, bit_depth))
         except PictureError as error:
             raise InputError(f"{word}: {error}") from error
     raise InputError(f"{word}: expected an image file, or at least the first 6 digits of its sha256")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
 from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, write_bank
-from inspectd.bank.images import named_image, pixel_digest
+from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.bank.reach import reach_of
@@ -255,6 +255,6 @@ def _score(
             score = scorer.score([frame])[0].image_score
         values.append(score)
         found.names.append(str(path))
-        found.sha256s.append(pixel_digest(frame).tobytes().hex())
+        found.sha256s.append(digest_of(frame))
     progress(step, len(paths), len(paths))
     return replace(found, values=np.array(values, dtype=np.float64))

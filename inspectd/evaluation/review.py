@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.answers import SHORT, aside_mask
 from inspectd.bank.file import GOOD_SCORES, OUTLIER_HEATMAPS, BankFile
-from inspectd.bank.images import NamedFrame, pixel_digest
+from inspectd.bank.images import NamedFrame, digest_of
 from inspectd.evaluation.budgets import (
     FOUND_MEANS,
     UNLIKE_HEADINGS,
@@ -44,7 +44,7 @@ def keep_pictures(
     """The same frames; small copies of the region of those wanted (None: all) are put into `pictures`."""
     for name, frame in frames:
         if not isinstance(frame, str):
-            sha256 = pixel_digest(frame).tobytes().hex()
+            sha256 = digest_of(frame)
             if wanted is None or sha256 in wanted:
                 small = thumbnail(frame if region is None else cropped(frame, region))
                 pictures[sha256] = cv2.imencode(".jpg", small, _QUALITY)[1].tobytes()

@@ -6,11 +6,12 @@ import contextlib
 
 import cv2
 
+from inspectd.bank.images import digest_of
 from inspectd.errors import InputError, UnavailableError
 from inspectd.evidence.record import FRAME
 from inspectd.teach.cases import Answer, Case, CaseBook, CaseState, case_object, case_path
 from inspectd.teach.golden_images import golden_images
-from inspectd.teach.kept_parts import KeptPart, digest_of, refuse_altered
+from inspectd.teach.kept_parts import KeptPart, refuse_altered
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.reject_runs import refuse_in_a_run

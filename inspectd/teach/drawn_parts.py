@@ -12,13 +12,12 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
 from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.line_rules import LineRules
 from inspectd.files import temporary_folder
 from inspectd.teach.image_lists import ListedImage
-from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
 
 

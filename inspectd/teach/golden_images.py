@@ -9,10 +9,9 @@ from typing import Final, Literal
 
 import msgspec
 
-from inspectd.bank.images import named_image
+from inspectd.bank.images import digest_of, named_image
 from inspectd.errors import InputError
 from inspectd.recipes.canonical import Digest
-from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.roles import Person, TeachAct, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed

@@ -20,11 +20,10 @@ from inspectd.bank.file import (
     good_scores,
     read_bank,
 )
-from inspectd.bank.images import named_image
+from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.progress import Progress
 from inspectd.errors import BankError, InputError
 from inspectd.recipes.canonical import Digest
-from inspectd.teach.kept_parts import digest_of
 from inspectd.teach.place import LONG_WORK_SECONDS, TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role

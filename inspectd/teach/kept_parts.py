@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.images import pixel_digest
 from inspectd.errors import InputError
 from inspectd.evidence.record import FRAME, EvidenceRecord, read_record
 from inspectd.pictures.channels import as_bgr
@@ -124,8 +123,3 @@ def newest_first(evidence: Path) -> Iterator[Path]:
         ),
         reverse=True,
     )
-
-
-def digest_of(frame: NDArray[np.uint8]) -> str:
-    """sha256 of the pixels of an image (H, W, 3) uint8 BGR in hexadecimal, as banks name their images."""
-    return pixel_digest(frame).tobytes().hex()
