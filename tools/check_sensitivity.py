@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from scipy import stats
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_manifest
+from inspectd.bank.images import read_again
 from inspectd.evaluation.dataset import LabelledImage, read_dataset
 from inspectd.evaluation.drawn_defects import (
     WHOLE,
@@ -31,7 +33,6 @@ from inspectd.evaluation.drawn_defects import (
     ScoredPaste,
     found_share,
     large_from,
-    reader,
     score_pastes,
     size_range,
 )
@@ -59,7 +60,12 @@ def pastes_of(bank: Path, judged: list[Judged], each: int) -> list[ScoredPaste]:
     """Large pastes in all good images, whatever these score: the threshold is found afterwards."""
     manifest, scorer = read_manifest(bank), Scorer.load(bank, "cpu")
     good = [
-        GoodImage(str(item.image.path), reader(item.image.path, manifest.bit_depth), item.score, item.size)
+        GoodImage(
+            str(item.image.path),
+            partial(read_again, item.image.path, manifest.bit_depth),
+            item.score,
+            item.size,
+        )
         for item in judged
         if not item.image.defective and not item.from_the_bank
     ]

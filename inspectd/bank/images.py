@@ -45,6 +45,18 @@ def named_image(path: Path, bit_depth: int) -> NamedFrame:
         return str(path), str(error)
 
 
+def read_again(path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    """An image (H, W, 3) uint8 BGR that could be read a moment ago.
+
+    Raises:
+        InputError: it cannot be read any more.
+    """
+    name, frame = named_image(path, bit_depth)
+    if isinstance(frame, str):
+        raise InputError(f"{name}: {frame}, but could be read a moment ago")
+    return frame
+
+
 def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """sha256 (32,) uint8 of an image's size and pixels, whatever file format they came in."""
     sha = hashlib.sha256(str(frame.shape).encode())

@@ -16,7 +16,7 @@ from inspectd.bank.build_spec import BuildSpec, Prepare
 from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
 from inspectd.bank.image_records import file_name
-from inspectd.bank.images import digest_of, named_image
+from inspectd.bank.images import digest_of, named_image, read_again
 from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
@@ -124,12 +124,10 @@ def _found(images: Sequence[Path], bit_depth: int, progress: Progress) -> dict[s
 
 def _same_image(path: Path, bit_depth: int, sha256: str) -> tuple[str, NDArray[np.uint8]]:
     """An image read again; raises InputError where it is not the one that was found."""
-    name, frame = named_image(path, bit_depth)
-    if isinstance(frame, str):
-        raise InputError(f"{name}: {frame}, but could be read a moment ago")
+    frame = read_again(path, bit_depth)
     if digest_of(frame) != sha256:
-        raise InputError(f"{name}: was changed while the bank was built; nothing was written, try again")
-    return name, frame
+        raise InputError(f"{path}: was changed while the bank was built; nothing was written, try again")
+    return str(path), frame
 
 
 def _known_name(bank: BankFile, digest: str) -> str:

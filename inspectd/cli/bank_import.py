@@ -16,9 +16,9 @@ from inspectd.backends.scorer import Scorer
 from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import FEWEST_IMAGES, BankBuilder
 from inspectd.bank.build_spec import BuildSpec, Prepared
-from inspectd.bank.built import BuildReport, Built
+from inspectd.bank.built import BuildReport
 from inspectd.bank.file import NETWORK, ONNX, read_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.images import named_image, read_again
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import Steps, print_names
@@ -34,7 +34,6 @@ from inspectd.evaluation.choose_judging import (
     judgings_of,
     unseen_fields,
 )
-from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
 from inspectd.pictures.folder import described, list_good_pictures
 from inspectd.scoring.paces import measured_pace, near_stall
@@ -63,7 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         builder = BankBuilder(spec, imported=prepared)
         frames = (named_image(path, spec.bit_depth) for path in listing.pictures)
         built = builder.fit(frames, len(listing.pictures), steps)
-        frame = _first(built)
+        frame = read_again(Path(built.images.names[0]), spec.bit_depth)
         refuse_blind(built, frame)
         unseen = unseen_fields(builder, frame)
         report = builder.write(built, arguments.out)
@@ -199,14 +198,6 @@ def _print_report(
     print_quality(report.quality)
     print_choice(choice_of(bank))
     print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
-
-
-def _first(built: Built) -> Frame:
-    """The first of the bank's images again."""
-    name, frame = named_image(Path(built.images.names[0]), built.manifest.bit_depth)
-    if isinstance(frame, str):
-        raise InputError(f"{name}: {frame}, but could be read a moment ago")
-    return frame
 
 
 def _print_unseen(unseen: NDArray[np.bool_]) -> None:

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.images import named_image, pixel_digest
+from inspectd.bank.images import named_image, pixel_digest, read_again
 from inspectd.bank.progress import Progress
 from inspectd.bank.sample import Sample, SampleScores
 from inspectd.bank.settings_choice import DEFAULT, FEWEST_IMAGES, MARGIN, SettingsChoice, SettingsTrial
 from inspectd.bank.threshold import default_threshold, outliers
 from inspectd.errors import InputError
-from inspectd.evaluation.drawn_defects import WHOLE, drawn, place_of, reader, size_range
+from inspectd.evaluation.drawn_defects import WHOLE, drawn, place_of, size_range
 from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
 from inspectd.evaluation.synthetic import Frame
 from inspectd.model.architectures import default_layers
@@ -150,7 +150,7 @@ class Material:
     def frames(self) -> Iterator[list[Frame]]:
         """Each image as it is, then with each of its synthetic defects."""
         for row, (path, size) in enumerate(zip(self.paths, self.sizes, strict=True)):
-            frame = reader(path, self.bit_depth)()
+            frame = read_again(path, self.bit_depth)
             own = [self.planned[defect] for defect in np.flatnonzero(self.owners == row)]
             yield [frame, *(drawn(frame, one, place_of(one, size, self.region)).image for one in own)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.bank.file import Manifest
-from inspectd.bank.images import named_image
+from inspectd.bank.images import read_again
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.paste_plan import CONTRASTS, PlannedPaste, plan_pastes
@@ -94,7 +95,7 @@ def large_defects_found(
     """
     images, region = [], manifest.patch_options.region or WHOLE
     for path in paths:
-        read = reader(path, manifest.bit_depth)
+        read = partial(read_again, path, manifest.bit_depth)
         frame = read()
         (value,) = score([frame])
         images.append(GoodImage(str(path), read, value, (frame.shape[0], frame.shape[1])))
@@ -121,18 +122,6 @@ def size_range(image_sizes: Sequence[tuple[int, int]], region: Region) -> tuple[
 def large_from(sizes_pixels: tuple[float, float]) -> float:
     """The size from which on a paste is large: the middle of a range, by logarithms."""
     return float(np.sqrt(sizes_pixels[0] * sizes_pixels[1]))
-
-
-def reader(path: Path, bit_depth: int) -> Callable[[], Frame]:
-    """Reads an image file again, which could be read a moment ago; raises InputError where it was changed."""
-
-    def read() -> Frame:
-        name, frame = named_image(path, bit_depth)
-        if isinstance(frame, str):
-            raise InputError(f"{name}: {frame}, but could be read a moment ago")
-        return frame
-
-    return read
 
 
 def score_pastes(

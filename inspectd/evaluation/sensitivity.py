@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ import numpy as np
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
 from inspectd.bank.file import BankFile, good_scores, read_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.images import named_image, read_again
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.bank.threshold import default_threshold
@@ -27,7 +28,6 @@ from inspectd.evaluation.drawn_defects import (
     ScoredPaste,
     found_share,
     large_from,
-    reader,
     score_pastes,
     size_range,
 )
@@ -294,7 +294,7 @@ def _good_images(
                 found.rejected.append(name)
             else:
                 size = (frame.shape[0], frame.shape[1])
-                found.images.append(GoodImage(name, reader(path, bit_depth), value, size))
+                found.images.append(GoodImage(name, partial(read_again, path, bit_depth), value, size))
         progress("images", done, len(paths))
     return found
 
