@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -160,7 +159,7 @@ def _judging(
     if len(paths) < FEWEST_TO_CHOOSE:
         return spec, f"not chosen: {len(paths)} images, expected at least {FEWEST_TO_CHOOSE}"
     chosen = choose_judging(spec, builder, paths, minutes=arguments.tune_minutes, progress=steps)
-    return replace(chosen.spec), "chosen by synthetic defects"
+    return chosen.spec, "chosen by synthetic defects"
 
 
 def _print_report(

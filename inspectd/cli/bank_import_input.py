@@ -60,10 +60,8 @@ def input_options(arguments: argparse.Namespace, facts: AdmittedModel) -> Import
         )
     if "mean_values" in facts.metadata or "scale_values" in facts.metadata:
         told |= {"scale": 1.0}
-        for name, key in (("mean", "mean_values"), ("deviation", "scale_values")):
-            told[name] = _numbers(
-                f"model {arguments.model}: {key}", facts.metadata.get(key, str(int(key[0] == "s")))
-            )
+        for name, key, usual in (("mean", "mean_values", "0"), ("deviation", "scale_values", "1")):
+            told[name] = _numbers(f"model {arguments.model}: {key}", facts.metadata.get(key, usual))
     if facts.is_anomalibs and facts.resizes:
         told |= _named("anomalib")
     if arguments.preprocessing is not None:
