@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from inspectd.backends.cuda.device import choose_device
-from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import refuse_other_rule
 from inspectd.bank.file import read_bank
-from inspectd.bank.rebuild import rebuild
-from inspectd.cli.bank_common import Steps
-from inspectd.cli.bank_rebuilt import write_rebuilt
+from inspectd.cli.bank_rebuilt import rebuild_and_write
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
 from inspectd.text import printable
@@ -27,15 +23,4 @@ def main(arguments: argparse.Namespace) -> int:
         advice = "--replace-threshold, as another precision has other scores; calibrate again afterwards"
         refuse_other_rule(path, bank, advice)
     images = list_pictures(arguments.images).pictures
-    with Steps() as steps:
-        built = rebuild(
-            path,
-            bank,
-            images,
-            precision=arguments.precision,
-            prepare=prepare,
-            memory_gb=arguments.memory_gb,
-            device=str(choose_device(arguments.device)),
-            progress=steps,
-        )
-    return write_rebuilt(path, bank, built, arguments)
+    return rebuild_and_write(path, bank, images, arguments, precision=arguments.precision)

@@ -6,14 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from inspectd.backends.cuda.device import choose_device
-from inspectd.backends.precisions import prepare
 from inspectd.bank.answers import refuse_other_rule, row_of
 from inspectd.bank.file import read_bank
-from inspectd.bank.rebuild import rebuild
 from inspectd.cli.bank_accept import image_sha256
-from inspectd.cli.bank_common import Steps
-from inspectd.cli.bank_rebuilt import write_rebuilt
+from inspectd.cli.bank_rebuilt import rebuild_and_write
 from inspectd.files import is_file
 from inspectd.pictures.folder import list_pictures
 
@@ -31,18 +27,7 @@ def main(arguments: argparse.Namespace) -> int:
     if not arguments.replace_threshold:
         advice = "--replace-threshold, as another bank has other scores; calibrate again afterwards"
         refuse_other_rule(path, bank, advice)
-    with Steps() as steps:
-        built = rebuild(
-            path,
-            bank,
-            images,
-            without=list(dict.fromkeys(rows)),
-            prepare=prepare,
-            memory_gb=arguments.memory_gb,
-            device=str(choose_device(arguments.device)),
-            progress=steps,
-        )
-    return write_rebuilt(path, bank, built, arguments)
+    return rebuild_and_write(path, bank, images, arguments, without=list(dict.fromkeys(rows)))
 
 
 def _place_of(word: str, images: Sequence[Path]) -> str:

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from inspectd.backends.cuda.device import choose_device
+from inspectd.backends.precisions import prepare
 from inspectd.bank.built import Built
 from inspectd.bank.file import BankFile, Manifest
+from inspectd.bank.rebuild import rebuild
 from inspectd.cli.bank_choice import print_choice
-from inspectd.cli.bank_common import write_if_agreed
+from inspectd.cli.bank_common import Steps, write_if_agreed
 from inspectd.errors import ExitCode
 from inspectd.evaluation.budgets import choice_of
+from inspectd.model.options import WantedPrecision
 from inspectd.text import json_line, printable
 
 
-def write_rebuilt(path: Path, bank: BankFile, built: Built, arguments: argparse.Namespace) -> ExitCode:
-    """Show what changes, and write the bank in the old one's place as `write_if_agreed` does."""
+def rebuild_and_write(
+    path: Path,
+    bank: BankFile,
+    images: Sequence[Path],
+    arguments: argparse.Namespace,
+    *,
+    without: Sequence[int] = (),
+    precision: WantedPrecision | None = None,
+) -> ExitCode:
+    """Build a bank again, show what changes, and write it in the old one's place as `write_if_agreed` does.
+
+    Raises:
+        InputError: it cannot be built again so, or the file was changed meanwhile.
+        UnavailableError: it cannot be written, or not be computed here.
+    """
+    with Steps() as steps:
+        built = rebuild(
+            path, bank, images, without=without, precision=precision, prepare=prepare,
+            memory_gb=arguments.memory_gb, device=str(choose_device(arguments.device)), progress=steps,
+        )  # fmt: skip
     if not arguments.json:
         _print_effect(bank.manifest, built)
     sha256 = write_if_agreed(path, bank, built.manifest, built.arrays, arguments)
