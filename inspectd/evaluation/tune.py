@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,12 +99,12 @@ def tune(
     own: set[str] = set()
     progress("settings", 0, len(sweep))
     with temporary_folder("inspectd-tune-") as folder:
-        for spec, trial in _combinations(base, sweep):
+        for spec in _combinations(base, sweep):
             bank = Path(folder) / "trial.bank"
             build_bank(good, bank, spec, lambda *_: None, device)
             result = evaluate(bank, images, device, lambda *_: None).report
             own |= set(result.from_the_bank or ())
-            trials.append(trial(result))
+            trials.append(_trial(spec, result))
             progress("settings", len(trials), len(sweep))
     return msgspec.structs.replace(choose(trials, limits), from_the_bank=sorted(own))
 
@@ -155,33 +155,25 @@ def _within(trial: TuningTrial, limits: Limits) -> bool:
     return fast and (limits.bank_mb is None or trial.bank_mb <= limits.bank_mb)
 
 
-def _combinations(
-    base: BuildSpec, sweep: Sweep
-) -> Iterator[tuple[BuildSpec, Callable[[BankReport], TuningTrial]]]:
+def _combinations(base: BuildSpec, sweep: Sweep) -> Iterator[BuildSpec]:
     for (height, width), coreset, neighbours, layers in itertools.product(
         sweep.sizes, sweep.coresets, sweep.neighbours, sweep.layers
     ):
         options = base.options | {"neighbours": neighbours}
-        spec = replace(
+        yield replace(
             base, detector="patchcore", options=options, layers=layers, height=height, width=width,
             coreset=coreset,
         )  # fmt: skip
-        yield spec, _trial_of(spec, neighbours, layers)
 
 
-def _trial_of(
-    spec: BuildSpec, neighbours: int, layers: tuple[str, ...]
-) -> Callable[[BankReport], TuningTrial]:
-    def trial(result: BankReport) -> TuningTrial:
-        return TuningTrial(
-            f"{spec.height}x{spec.width}",
-            spec.coreset,
-            neighbours,
-            layers,
-            result.image_auroc,
-            result.pixel_auroc,
-            result.latency_ms["p50"],
-            result.bank_mb,
-        )
-
-    return trial
+def _trial(spec: BuildSpec, result: BankReport) -> TuningTrial:
+    return TuningTrial(
+        f"{spec.height}x{spec.width}",
+        spec.coreset,
+        spec.options["neighbours"],
+        spec.layers or (),
+        result.image_auroc,
+        result.pixel_auroc,
+        result.latency_ms["p50"],
+        result.bank_mb,
+    )
