@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from itertools import groupby
 
+import msgspec
 from rich.table import Table
 
 from inspectd.cli import output
@@ -29,7 +30,7 @@ def main(arguments: argparse.Namespace) -> int:
     force, unknown = in_force_if_known(line.audit)
     if arguments.json:
         for each in listed:
-            print(json_line({**_fields(each), "in_force": is_in_force(force, each.recipe)}))
+            print(json_line({**msgspec.structs.asdict(each), "in_force": is_in_force(force, each.recipe)}))
         if unknown is not None:
             raise unknown
         return ExitCode.OK
@@ -57,10 +58,6 @@ def _print(listed: list[ListedVersion], force: InForce | None) -> None:
     for each in listed:
         if each.problem is not None:
             print("\n".join(wrapped(printable(f"damaged: {each.id}@{each.version}: {each.problem}"), 0)))
-
-
-def _fields(listed: ListedVersion) -> dict[str, object]:
-    return {name: getattr(listed, name) for name in listed.__struct_fields__}
 
 
 def _table(listed: list[ListedVersion], force: InForce | None) -> Table:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import msgspec
+
 from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, version_named, wrapped
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
@@ -57,9 +59,8 @@ def _settings(camera: CameraRecipe) -> dict[str, str]:
         "gain_db": "the camera's own",
         "quality_off": "nothing",
     }
-    values = {name: getattr(camera, name) for name in camera.__struct_fields__}
     words = {"True": "yes", "False": "no"}
     return {
         name: left_open[name] if value is None or value == () else words.get(f"{value}", f"{value}")
-        for name, value in sorted(values.items())
+        for name, value in sorted(msgspec.structs.asdict(camera).items())
     }
