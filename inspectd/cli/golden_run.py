@@ -150,9 +150,7 @@ class GoldenDialog:
         """Wait for the result of the next showing, or the end of the check."""
         deadline = self._clock() + timeout_seconds
         while self._clock() < deadline:
-            answer = self._asker.ask(GoldenAction.STATUS)
-            if isinstance(answer, GoldenRefusal) or answer.check != before.check:
-                raise UnavailableError("the line has dropped the check; was it restarted? Begin again")
+            answer = self._status(before)
             if answer.shown > before.shown and answer.last is not None:
                 _say_showing(answer.last)
                 return answer
@@ -162,15 +160,19 @@ class GoldenDialog:
         print(f"  no result within {timeout_seconds:g} s; show it again")
         return before
 
+    def _status(self, before: GoldenAck) -> GoldenAck:
+        """How the check stands now."""
+        answer = self._asker.ask(GoldenAction.STATUS)
+        if isinstance(answer, GoldenRefusal) or answer.check != before.check:
+            raise UnavailableError("the line has dropped the check; was it restarted? Begin again")
+        return answer
+
     def _await_record(self, answer: GoldenAck) -> GoldenAck:
         """Wait for the record of a check whose parts were all shown: only then has it passed."""
         deadline = self._clock() + self._timeout_seconds
         while answer.outcome is None and self._clock() < deadline:
             self._pause(_PAUSE_SECONDS)
-            asked = self._asker.ask(GoldenAction.STATUS)
-            if isinstance(asked, GoldenRefusal) or asked.check != answer.check:
-                raise UnavailableError("the line has dropped the check; was it restarted? Begin again")
-            answer = asked
+            answer = self._status(answer)
         if answer.outcome is None:
             raise UnavailableError(
                 f"the end of the check is not recorded within {self._timeout_seconds:g} s; does the disk of "
@@ -199,12 +201,7 @@ def _said(answer: GoldenAck) -> int:
     if answer.outcome is GoldenOutcome.PASSED:
         print("passed")
         return ExitCode.OK
-    if answer.outcome is GoldenOutcome.FAILED:
-        print("FAILED")
-        for problem in answer.problems:
-            print(f"  {problem}")
-    else:
-        print("abandoned: nothing has changed")
-        for problem in answer.problems:
-            print(f"  {problem}")
+    print("FAILED" if answer.outcome is GoldenOutcome.FAILED else "abandoned: nothing has changed")
+    for problem in answer.problems:
+        print(f"  {problem}")
     return ExitCode.FAILED
