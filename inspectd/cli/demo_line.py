@@ -119,11 +119,11 @@ class LineRun:
         Raises:
             InspectdError: the daemon died or takes too long.
         """
-        self._until(
-            lambda: self._heartbeat is not None and self._heartbeat.state == "running",
-            _START_SECONDS,
-            "the line does not start",
-        )
+        deadline = time.monotonic() + _START_SECONDS
+        while self._heartbeat is None or self._heartbeat.state != "running":
+            if time.monotonic() > deadline:
+                raise self._failure(f"the line does not start: waited {_START_SECONDS:.0f} s")
+            self._turn()
 
     def inspect(self, seconds: float | None) -> None:
         """Return after `seconds`, or, without, when every camera's replay has ended in verdicts.
@@ -166,13 +166,6 @@ class LineRun:
         if self._stopped is None:
             raise self._failure("the daemon stopped without announcing it on the bus")
         return self._stopped
-
-    def _until(self, reached: Callable[[], bool], limit_seconds: float, complaint: str) -> None:
-        deadline = time.monotonic() + limit_seconds
-        while not reached():
-            if time.monotonic() > deadline:
-                raise self._failure(f"{complaint}: waited {limit_seconds:.0f} s")
-            self._turn()
 
     def _turn(self) -> None:
         """Take in what arrives until the next drawing is due."""
