@@ -41,14 +41,14 @@ def refuse_another_value(name: str, wanted: float, answered: float) -> None:
         )
 
 
-def open_as_set(driver: CameraDriver, camera: Camera, beat: Callable[[], None]) -> None:
+def open_as_set(driver: CameraDriver, camera: Camera) -> None:
     """Open a camera by hand, set as the configuration file says, without the frames of before that.
 
     Raises:
         CameraError: it does not open, or gives no frame.
         CameraSettingsError: it cannot be set, or its frames go on saying that they were taken otherwise.
     """
-    driver.open(beat)
+    driver.open(lambda: None)  # nobody waits for a sign of life of what a person opens
     settings = settings_for(camera)
     setter = CameraSetter(driver, settings, camera.settle_ns, _refuse)
     setter.turn()
@@ -56,7 +56,6 @@ def open_as_set(driver: CameraDriver, camera: Camera, beat: Callable[[], None]) 
         return
     end_ns = time.monotonic_ns() + (camera.settle_ns or 0) + _UNSHOWN_NS
     while (frame := driver.read()) is not None and setter.taken_with(frame) != settings:
-        beat()
         if frame.captured_ns > end_ns:
             raise CameraSettingsError(
                 f"was set to {settings}, and after {_UNSHOWN_NS / 1e9:g} s its frames say {frame.device}"

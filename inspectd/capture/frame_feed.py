@@ -106,7 +106,7 @@ class FrameFeed:
 
     def _live(self) -> None:
         try:
-            open_as_set(self._driver, self._camera, lambda: None)
+            open_as_set(self._driver, self._camera)
             self._facts = self._driver.facts()
             self._is_open.set()
             while not self._stop.is_set() and not self.has_ended:

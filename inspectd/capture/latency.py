@@ -280,7 +280,7 @@ class BrightnessReader:
             CameraError: it does not open.
             CameraSettingsError: it cannot be set as its settings say.
         """
-        open_as_set(self._driver, self._camera, lambda: None)
+        open_as_set(self._driver, self._camera)
         self._thread.start()
         return self
 

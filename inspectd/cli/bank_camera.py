@@ -138,11 +138,11 @@ def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:
     driver = make_driver(camera)
     failures = 0
     try:
-        open_as_set(driver, camera, _no_beat)
+        open_as_set(driver, camera)
         while True:
             try:
                 if failures:
-                    open_as_set(driver, camera, _no_beat)
+                    open_as_set(driver, camera)
                 time.sleep(driver.due_seconds())
                 frame = driver.read()
             except UnreadableImageError as error:
@@ -162,7 +162,3 @@ def _frames(camera: config.Camera) -> Iterator[Frame | UnreadableImageError]:
             yield frame
     finally:
         driver.close()
-
-
-def _no_beat() -> None:
-    """Nobody waits for a sign of life here."""

@@ -269,7 +269,7 @@ def _camera_problems(
     def try_camera(where: str, camera: config.Camera) -> None:
         driver = make_driver(camera)
         try:
-            open_as_set(driver, camera, _no_beat)
+            open_as_set(driver, camera)
             frame = first_frame(where, driver)
             results[where] = None if frame is None else pictures[where].problem_of(frame)
             if frame is not None:
@@ -317,10 +317,6 @@ def _start(
     thread = threading.Thread(target=target, args=(where, camera), daemon=True)
     thread.start()
     return thread
-
-
-def _no_beat() -> None:
-    """Nobody waits for a sign of life here."""
 
 
 def _endpoint_problem(where: str, endpoint: str | None, taken: ExitStack) -> Iterator[str]:
