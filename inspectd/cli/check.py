@@ -281,17 +281,15 @@ def _camera_problems(
         finally:
             driver.close()
 
-    threads = [
-        (where, camera, _start(try_camera, where, camera))
-        for where, camera in cameras
-        if not pictures[where].problems
-    ]
-    for where, camera, thread in threads:
-        thread.join(2 * camera.stall_timeout_ms / 1000)
-        problem = results.get(
-            where,
-            f"{camera.source_key}: delivered no frame within {2 * camera.stall_timeout_ms / 1000:g} s",
-        )
+    to_try = [(where, camera) for where, camera in cameras if not pictures[where].problems]
+    threads = [threading.Thread(target=try_camera, args=one, daemon=True) for one in to_try]
+    for thread in threads:
+        thread.start()
+    for (where, camera), thread in zip(to_try, threads, strict=True):
+        wait_seconds = 2 * camera.stall_timeout_ms / 1000
+        thread.join(wait_seconds)
+        silent = f"{camera.source_key}: delivered no frame within {wait_seconds:g} s"
+        problem = results.get(where, silent)
         if problem is not None:
             yield f"{where}.{problem}"
 
@@ -311,14 +309,6 @@ def _format_problem(camera: config.Camera, frame: Frame, banks: Mapping[str, Ban
     return f"{camera.source_key}: {'; '.join(found)}; none would be judged{hint}" if found else None
 
 
-def _start(
-    target: Callable[[str, config.Camera], None], where: str, camera: config.Camera
-) -> threading.Thread:
-    thread = threading.Thread(target=target, args=(where, camera), daemon=True)
-    thread.start()
-    return thread
-
-
 def _endpoint_problem(where: str, endpoint: str | None, taken: ExitStack) -> Iterator[str]:
     if endpoint is None:
         return
@@ -331,11 +321,8 @@ def _endpoint_problem(where: str, endpoint: str | None, taken: ExitStack) -> Ite
 
 def _port_problem(where: str, host: str, port: int, taken: ExitStack) -> Iterator[str]:
     """The reason why this process cannot listen there, if any; else it does, until the end of `taken`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        taken.enter_context(socket.create_server((host, port), family=_family(host)))
+        taken.enter_context(socket.create_server((host, port), family=family))
     except OSError as error:
         yield cannot_listen(where, host, port, error)
-
-
-def _family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
