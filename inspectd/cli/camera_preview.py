@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -22,6 +21,7 @@ from inspectd.capture.frame_feed import FedFrame, FrameFeed
 from inspectd.capture.geometry.picture import read_geometry
 from inspectd.capture.presence import read_empty_belt
 from inspectd.capture.quality import FrameGate, frame_digest
+from inspectd.cli.output import warn
 from inspectd.cli.recipe_common import LineState
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
@@ -118,10 +118,7 @@ def _judging(arguments: argparse.Namespace, camera: config.Camera) -> _Judging:
             name = f"{force.name}, in force"
             recipe = next(recipe for recipe in force.recipes if recipe.name == key)
     except InspectdError as error:
-        print(
-            f"warning: the file's recipe is shown, the one in force is not known: {printable(str(error))}",
-            file=sys.stderr,
-        )
+        warn(f"the file's recipe is shown, the one in force is not known: {error}")
     regions = (region.of_frame for region in camera.regions)
     region = next((each for each in regions if place_of(camera.name, each.name) == place), None)
     return _Judging(name, read_bank(Path(recipe.bank)), region, recipe.any_size)

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import os
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -21,6 +20,7 @@ from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
+from inspectd.cli.output import warn
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import ConfigError, InspectdError, UnavailableError
 from inspectd.evidence.store import owner_of
@@ -60,7 +60,7 @@ def main(arguments: argparse.Namespace) -> int:
     """
     found = config.examine(arguments.file)
     for warning in (*_warnings(found), *_camera_warnings(found), *_timing_warnings(found)):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        warn(warning)
     problems = list(found.problems)
     if not arguments.settings_only:
         banks: dict[str, BankInForce] = {}
@@ -180,29 +180,27 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
     if in_force.is_file:
         yield from impossible_checks(line.settings, banks)
         for warning in unproven(line.settings):
-            print(f"warning: {printable(warning)}", file=sys.stderr)
+            warn(warning)
     else:
         print(f"in force: {in_force.name} of the recipe store, not the recipes of this file")
         parts = line.settings.golden.parts
         if parts and in_force.id not in {part.recipe for part in parts}:
-            none = (
+            warn(
                 f"golden.parts: recipe {in_force.name} in force has none: its parts are judged without checks"
             )
-            print(f"warning: {none}", file=sys.stderr)
     yield from _evidence_problem(line.settings)
     for name in line.store.ids():
         try:
             if name != in_force.id:
                 records.read(name, None)
         except InspectdError as error:
-            print(f"warning: {printable(str(error))}", file=sys.stderr)
+            warn(str(error))
     known = sorted({*(recipe.name for recipe in line.settings.recipes), *line.store.ids()})
     for index, part in enumerate(line.settings.golden.parts):
         if part.recipe not in known:
-            print(
-                f"warning: golden.parts[{index}].recipe: {part.recipe!r} is in neither this file nor the "
-                f"store, so no recipe is held by this part; these are there: {', '.join(known)}",
-                file=sys.stderr,
+            warn(
+                f"golden.parts[{index}].recipe: {part.recipe!r} is in neither this file nor the store, so no "
+                f"recipe is held by this part; these are there: {', '.join(known)}"
             )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import msgspec
 
 from inspectd import config
+from inspectd.cli.output import warn
 from inspectd.errors import UnavailableError
 from inspectd.ipc.ring import ring_bytes
 from inspectd.text import printable
@@ -208,7 +208,7 @@ def memory_problems(
     try:
         there = memory_of_machine()
     except UnavailableError as error:
-        print(f"warning: {error}", file=sys.stderr)
+        warn(str(error))
         return
     stated = statement_of(cameras, slot_bytes, scoring_bytes)
     for line in memory_lines(stated, cameras, there):
@@ -217,7 +217,7 @@ def memory_problems(
     if problem is not None:
         yield problem
     elif warning is not None:
-        print(f"warning: {warning}", file=sys.stderr)
+        warn(warning)
 
 
 def own_peak_bytes() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,7 +11,8 @@ from inspectd.capture.driver import CameraDriver, Frame, UnreadableImageError
 from inspectd.capture.geometry.calibration import CalibrationError
 from inspectd.capture.geometry.picture import read_geometry
 from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
-from inspectd.text import counted, printable
+from inspectd.cli.output import warn
+from inspectd.text import counted
 
 _NAMED: Final = 3
 
@@ -72,6 +72,6 @@ def first_frame(where: str, driver: CameraDriver) -> Frame | None:
                 left_out.append(str(error))
     finally:
         for warning in left_out[:_NAMED]:
-            print(f"warning: {where}.folder: {printable(warning)}", file=sys.stderr)
+            warn(f"{where}.folder: {warning}")
         if (further := len(left_out) - _NAMED) > 0:
-            print(f"warning: {where}.folder: {counted(further, 'more picture')} left out", file=sys.stderr)
+            warn(f"{where}.folder: {counted(further, 'more picture')} left out")

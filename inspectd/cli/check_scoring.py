@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import msgspec
@@ -12,12 +11,12 @@ from inspectd.backends.cuda.memory import release_memory
 from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.check_belts import belts_with_parts
 from inspectd.cli.check_times import slow_scoring, slow_start
+from inspectd.cli.output import warn
 from inspectd.errors import BankError, CheckAboveError, InputError, InspectdError, ThresholdError
 from inspectd.records import BankInForce
 from inspectd.scoring.messages import ScoringReady, StartScoring
 from inspectd.scoring.pool import process_starts
 from inspectd.scoring.worker import admit_banks, load, placed
-from inspectd.text import printable
 
 
 def scoring_problems(
@@ -50,14 +49,14 @@ def scoring_problems(
                     (banks[recipe.name],), (pace,) = ready.banks, ready.paces
                     warmup_seconds += ready.warmup_seconds
                     if not banks[recipe.name].limits:
-                        print(f"warning: {places[recipe.name]}: {_not_held(recipe)}", file=sys.stderr)
+                        warn(f"{places[recipe.name]}: {_not_held(recipe)}")
                     for warning in slow_scoring(places[recipe.name], recipe, deadline_ms, pace):
-                        print(f"warning: {warning}", file=sys.stderr)
+                        warn(warning)
                 except BankError as error:
                     yield f"{places[recipe.name]}.bank: {error}"
                 release_memory()
             for warning in slow_start(scoring, warmup_seconds):
-                print(f"warning: {warning}", file=sys.stderr)
+                warn(warning)
     except InspectdError as error:
         yield f"scoring: {error}"
 
@@ -71,7 +70,7 @@ def _threshold_problems(
             reach = admit_threshold(recipe)
             print(f"{where}, {recipe.name}: {reach}")
             for warning in _reach_warnings(where, recipe, reach):
-                print(f"warning: {printable(warning)}", file=sys.stderr)
+                warn(warning)
             sound.append((where, recipe))
         except CheckAboveError as error:
             yield f"{where}.check_above: {error}"
@@ -88,7 +87,7 @@ def _load(
     ready, scorers = load(start)
     (bank,) = ready.banks
     for warning in belts_with_parts(cameras, recipe, bank, scorers[recipe.name]):
-        print(f"warning: {printable(warning)}", file=sys.stderr)
+        warn(warning)
     return ready
 
 
@@ -106,7 +105,7 @@ def _reach_warnings(where: str, recipe: config.Recipe, reach: Reach) -> Iterator
 
 def _not_held(recipe: config.Recipe) -> str:
     why = "quality_off leaves nothing" if recipe.quality_off else f"bank {recipe.bank} did not learn it"
-    return printable(
+    return (
         "frames are not held against how the good images were taken, so dark, blurred or shifted ones are "
         f"judged like any other: {why}; build it again, of enough images"
     )

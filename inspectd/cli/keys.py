@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from inspectd import config, endpoint, key_files
+from inspectd.cli.output import warn
 from inspectd.cli.person import user_name
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import InputError
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
-from inspectd.text import printable
 from inspectd.wire.sockets import Role
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -144,7 +144,7 @@ def _allowed(keys_dir: Path) -> list[Client]:
     """Print the keys that may connect, and the wrong lines of the list."""
     found = keys.read_list(keys_dir)
     for problem in found.problems:
-        print(f"warning: {printable(problem)}; its key is not allowed", file=sys.stderr)
+        warn(f"{problem}; its key is not allowed")
     return list(found.clients)
 
 

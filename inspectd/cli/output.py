@@ -54,6 +54,11 @@ def plain_output() -> Iterator[None]:
         yield
 
 
+def warn(text: str) -> None:
+    """Say on standard error what a person should look at, though it keeps nothing from being done."""
+    print(f"warning: {printable(text)}", file=sys.stderr)
+
+
 def console(*, highlight: bool = True) -> Console:
     """For tables, colours and live views, whose own control sequences must pass: put text in by `cell`."""
     from rich.console import Console  # noqa: PLC0415 - `bench` runs without it

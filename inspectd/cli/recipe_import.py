@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Container, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.bank_common import Steps
+from inspectd.cli.output import warn
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, wrapped
 from inspectd.config import (
@@ -85,7 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
     for name, reach in admission.reaches.items():
         print("\n".join(wrapped(f"{name}: {reach}", 2)))
         if reach.warning and not recipe.cameras[name].accept_threshold:
-            print(f"warning: {name}: {reach.warning}", file=sys.stderr)
+            warn(f"{name}: {reach.warning}")
     return ExitCode.OK
 
 
