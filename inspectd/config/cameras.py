@@ -11,7 +11,7 @@ from inspectd.config.camera_base import CameraBase
 from inspectd.config.genicam_camera import GenicamCamera
 from inspectd.config.sources import WHOLE_SCHEMES, is_device, lossy_scheme
 from inspectd.config.synthetic_camera import SyntheticCamera
-from inspectd.config.values import Pixels, Rate
+from inspectd.config.values import BitDepth, Pixels, Rate
 
 _V4L2_STEP_US: Final = 100
 
@@ -42,12 +42,8 @@ class OpenCvCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         Meta(description='Pixel format to request from a device, e.g. "MJPG".'),
     ] = None
     bit_depth: Annotated[
-        int,
-        Meta(
-            ge=8,
-            le=16,
-            description="Bits of a grey device's pixels, as of the bank's; above 8 with Y10, Y12 or Y16.",
-        ),
+        BitDepth,
+        Meta(description="Bits of a grey device's pixels, as of the bank's; above 8 with Y10, Y12 or Y16."),
     ] = 8
     loop: Annotated[bool, Meta(description="Restart a video file at its end.")] = False
     open_timeout_ms: Annotated[int, Meta(ge=100, description="Give up opening a stream after this long.")] = (
@@ -125,12 +121,8 @@ class ImagesCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag=
         ),
     ] = None
     bit_depth: Annotated[
-        int,
-        Meta(
-            ge=8,
-            le=16,
-            description="Bits per channel of the images, as of the bank's; above 8 in 16-bit files.",
-        ),
+        BitDepth,
+        Meta(description="Bits per channel of the images, as of the bank's; above 8 in 16-bit files."),
     ] = 8
     colour: Annotated[
         bool,

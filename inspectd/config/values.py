@@ -37,6 +37,7 @@ PlaceName = Annotated[
 """What is judged by itself: `CAMERA`, or `CAMERA/REGION` of a camera with regions."""
 Pixels = Annotated[int, Meta(ge=1, le=100_000)]
 Rate = Annotated[float, Meta(gt=0, le=10_000)]
+BitDepth = Annotated[int, Meta(ge=8, le=16)]
 PixelFormatName = Literal[
     "Mono8",
     "Mono10",
