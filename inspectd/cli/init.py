@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
@@ -149,12 +149,10 @@ def as_table(header: str, kind: type[config.Settings]) -> str:
 
 
 def _settings(kind: type[config.Settings], prefix: str) -> Iterator[str]:
-    hints = get_type_hints(kind, include_extras=True)
+    types, hints = get_type_hints(kind), get_type_hints(kind, include_extras=True)
     required_first = sorted(msgspec.structs.fields(kind), key=lambda field: not field.required)
     for field in required_first:
-        table = (
-            type(field.default) if isinstance(field.default, config.Settings) else _bare(hints[field.name])
-        )
+        table = types[field.name]
         if isinstance(table, type) and issubclass(table, config.Settings):
             yield from _settings(table, f"{prefix}{field.name}.")
             continue
@@ -175,14 +173,5 @@ def _toml(value: Any) -> str:
 
 
 def _description(hint: Any) -> str:
-    texts: list[str] = []
-    while get_origin(hint) is Annotated:
-        texts = [m.description for m in hint.__metadata__ if m.description] + texts
-        hint = hint.__origin__
+    texts: list[str] = [meta.description for meta in hint.__metadata__ if meta.description]
     return texts[-1]
-
-
-def _bare(hint: Any) -> Any:
-    while get_origin(hint) is Annotated:
-        hint = hint.__origin__
-    return hint
