@@ -6,6 +6,7 @@ A name that was mistyped must not cost a file: what a command writes takes the p
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -37,49 +38,13 @@ def file_to_write(text: str) -> Path:
     return path
 
 
-def bank_to_write(text: str) -> Path:
-    """As `file_to_write`, of a bank: in the place of none or another one.
+def _to_write(kind: str, text: str) -> Path:
+    """As `file_to_write`, of a kind: in the place of none or another one of it.
 
     Raises:
         InputError: something else is there.
         UnavailableError: nothing can be written there.
     """
-    return _to_write(text, "bank")
-
-
-def page_to_write(text: str) -> Path:
-    """As `bank_to_write`, of an HTML page."""
-    return _to_write(text, "page")
-
-
-def drawing_to_write(text: str) -> Path:
-    """As `bank_to_write`, of an SVG drawing."""
-    return _to_write(text, "drawing")
-
-
-def archive_to_write(text: str) -> Path:
-    """As `bank_to_write`, of a recipe's archive."""
-    return _to_write(text, "archive")
-
-
-def figures_to_write(text: str) -> Path:
-    """As `bank_to_write`, of figures in JSON."""
-    return _to_write(text, "figures")
-
-
-def picture_to_write(text: str) -> Path:
-    """As `bank_to_write`, of a picture.
-
-    Raises:
-        InputError: the name says no format of a picture, or something else is there.
-        UnavailableError: nothing can be written there.
-    """
-    if Path(text).suffix.lower() not in _PICTURES:
-        raise InputError(f"--out: got {text}, expected a name ending in .png or .jpg")
-    return _to_write(text, "picture")
-
-
-def _to_write(text: str, kind: str) -> Path:
     path = file_to_write(text)
     if not is_there(path):
         return path
@@ -95,3 +60,22 @@ def _to_write(text: str, kind: str) -> Path:
             f"{path}: is there already and is no {kind}, so it is not replaced; name another file"
         )
     return path
+
+
+bank_to_write: Final = partial(_to_write, "bank")
+page_to_write: Final = partial(_to_write, "page")
+drawing_to_write: Final = partial(_to_write, "drawing")
+archive_to_write: Final = partial(_to_write, "archive")
+figures_to_write: Final = partial(_to_write, "figures")
+
+
+def picture_to_write(text: str) -> Path:
+    """As the others, of a picture.
+
+    Raises:
+        InputError: the name says no format of a picture, or something else is there.
+        UnavailableError: nothing can be written there.
+    """
+    if Path(text).suffix.lower() not in _PICTURES:
+        raise InputError(f"--out: got {text}, expected a name ending in .png or .jpg")
+    return _to_write("picture", text)
