@@ -276,10 +276,7 @@ def _labelled(row: str) -> Text:
 
 def _wrapped(text: str, indent: str) -> list[str]:
     """Two rows at most; what is longer ends with an ellipsis."""
-    first, *rest = textwrap.wrap(
-        printable(text), WIDTH, subsequent_indent=indent, drop_whitespace=True, max_lines=2, placeholder=" …"
-    )
-    return [first, *rest]
+    return textwrap.wrap(printable(text), WIDTH, subsequent_indent=indent, max_lines=2, placeholder=" …")
 
 
 def _cut(row: str) -> str:
