@@ -90,7 +90,7 @@ def figures_of(banks: Sequence[Compared], budget: float) -> Iterator[tuple[str, 
     yield f"rejected, {100 * budget:g} % budget", *(_share(bank.rejected) for bank in banks)
     yield "found, own threshold", *(f"{1 - report.escape_rate:.1%}" for report in reports)
     yield "rejected, own threshold", *(f"{report.false_reject_rate:.1%}" for report in reports)
-    otherwise = [_otherwise(banks[0].judgement, bank.judgement) for bank in banks]
+    otherwise = otherwise_than_first(banks)
     yield "fails what the first passes", *(str(to_fail) for to_fail, _ in otherwise)
     yield "passes what the first fails", *(str(to_pass) for _, to_pass in otherwise)
     yield "one image, ms, p50", *(f"{report.latency_ms['p50']:.1f}" for report in reports)
