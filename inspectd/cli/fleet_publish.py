@@ -24,7 +24,6 @@ from inspectd.fleet.agent.signing import NEEDED
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.servers import DeniedError, Servers, ServersDoor, ServersError
 from inspectd.fleet.streams import made
-from inspectd.text import printable
 
 _ADMINISTRATOR: Final = "_INBOX.administrator"
 _AGAIN_SECONDS: Final = 2.0
@@ -33,7 +32,6 @@ _PATIENCE_SECONDS: Final = 600.0
 """Without a chunk more."""
 
 _T = TypeVar("_T")
-_Say = Callable[[str], None]
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -58,7 +56,7 @@ def main(arguments: argparse.Namespace) -> int:
         _refuse_unsigned(signed, arguments)
         if arguments.action == "desire":
             return asyncio.run(_desire(door, signed, order, arguments.line or order.lines))
-        return asyncio.run(_Run(door, signed, arguments.every, say).run(is_resumed=arguments.resume))
+        return asyncio.run(_Run(door, signed, arguments.every).run(is_resumed=arguments.resume))
     except ServersError as error:
         raise UnavailableError(f"the plant's servers: {error}") from error
 
@@ -158,8 +156,8 @@ async def _again(
 class _Run:
     """A rollout until it is done or stopped; says each change in words."""
 
-    def __init__(self, door: ServersDoor, signed: SignedOrder, every_seconds: float, say: _Say) -> None:
-        self._door, self._every_seconds, self._say = door, every_seconds, say
+    def __init__(self, door: ServersDoor, signed: SignedOrder, every_seconds: float) -> None:
+        self._door, self._every_seconds = door, every_seconds
         self._rollout = Rollout(signed, time.monotonic)
         self._said = ""
 
@@ -195,11 +193,11 @@ class _Run:
     def _tell_people(self, text: str) -> None:
         if text != self._said:
             self._said = text
-            self._say(printable(text))
+            say(text)
 
     def _ended(self, text: str, step: Step) -> int:
-        self._say(printable(text))
+        say(text)
         if step is Step.STOP:
             for line in what_runs_where(self._rollout.order, self._rollout.seen):
-                self._say(printable(line))
+                say(line)
         return ExitCode.OK if step is Step.DONE else ExitCode.FAILED
