@@ -41,7 +41,8 @@ def _body(judgement: Judgement) -> Iterator[str]:
         yield "may be among them.</p>"
     yield from _facts(result)
     yield from _plots(judgement)
-    yield from _classes(result)
+    yield "<h2>Found at the bank's threshold, by class of defect</h2>"
+    yield from table(CLASS_HEADINGS, class_cells(result))
     yield from _galleries(judgement)
     if result.skipped:
         skipped = "<br>".join(escape(f"{name}: {why}") for name, why in result.skipped.items())
@@ -73,11 +74,6 @@ def _plots(judgement: Judgement) -> Iterator[str]:
     yield "<h2>Curves</h2><div class='plots'>"
     yield f"<div>{roc_svg(false_positive, true_positive, point)}</div>"
     yield f"<div>{histogram_svg(scores[~truth], scores[truth], result.threshold)}</div></div>"
-
-
-def _classes(result: BankReport) -> Iterator[str]:
-    yield "<h2>Found at the bank's threshold, by class of defect</h2>"
-    yield from table(CLASS_HEADINGS, class_cells(result))
 
 
 def _galleries(judgement: Judgement) -> Iterator[str]:
