@@ -159,7 +159,7 @@ def adopt(
 
 def listed_bank(images: ImageList) -> BankFile:
     """What `rebuild` needs to know of a bank, from its list alone."""
-    digests = digests_of_list(images)
+    digests = [image.pixels_sha256 for image in images.images[: images.manifest.images]]  # not the taught
     tensors: dict[str, NDArray[Any]] = {
         GOOD_SCORES: np.array(images.good_scores, dtype=np.float64),
         IMAGE_DIGESTS: np.array([list(bytes.fromhex(digest)) for digest in digests], dtype=np.uint8),
@@ -169,11 +169,6 @@ def listed_bank(images: ImageList) -> BankFile:
         bits = np.unpackbits(np.frombuffer(base64.b64decode(images.mask), np.uint8), count=count)
         tensors[_MASK] = bits.reshape(images.mask_shape).astype(np.float32)
     return BankFile(images.manifest, tensors, images.bank_sha256)
-
-
-def digests_of_list(images: ImageList) -> list[str]:
-    """sha256 of the pixels of the bank's own images, in their order."""
-    return [image.pixels_sha256 for image in images.images[: images.manifest.images]]
 
 
 def _path(place: TeachPlace, bank_sha256: str) -> Path:
