@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -87,12 +86,6 @@ class PlantTriggers:
         return came
 
     def _take(self) -> None:
-        for trigger in self._read():
-            self._came.append(trigger)
-            self._count += 1
-            self._last_seconds = time.monotonic()
-
-    def _read(self) -> Iterator[Trigger]:
         known_ns = self.known_ns
         for incoming in self._sockets.requests("control"):
             now_ns, parts = time.monotonic_ns(), incoming.parts
@@ -104,7 +97,10 @@ class PlantTriggers:
             else:
                 answer = Refusal(request.trigger_id, RefusalReason.NOT_READY, self._why)
                 if known_ns:  # else it may have waited here since before anybody looked
-                    yield Trigger(
+                    trigger = Trigger(
                         request.trigger_id, request.part_id, received_ns=now_ns, doubt_ns=now_ns - known_ns
                     )
+                    self._came.append(trigger)
+                    self._count += 1
+                    self._last_seconds = time.monotonic()
             self._sockets.reply("control", incoming.client, [*envelope, wire.encode(answer)])
