@@ -35,24 +35,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     brought.add_argument("--number", type=int, metavar="N", help="its number for a PLC, 1 to 999; the same")
     brought.add_argument("--why", metavar="TEXT", help="reason for it, for people")
     brought.add_argument("--who", metavar="NAME", help="default: the user of this system")
-    _add_common(brought)
+    add_common(brought)
 
-    _add_common(commands.add_parser("list", help="show every recipe, and which one is in force"))
+    add_common(commands.add_parser("list", help="show every recipe, and which one is in force"))
 
     show = commands.add_parser("show", help="verify a version and show all of it")
     show.add_argument("recipe", metavar="ID[@VERSION]", help=_NAMED)
-    _add_common(show)
+    add_common(show)
 
     export = commands.add_parser("export", help="write a version into one file, for another line")
     export.add_argument("recipe", metavar="ID[@VERSION]", help=_NAMED)
     export.add_argument(
         "--out", type=archive_to_write, required=True, metavar="FILE", help="archive to write"
     )
-    _add_common(export)
+    add_common(export)
 
     verify = commands.add_parser("verify", help="read every byte of versions and say which are damaged")
     verify.add_argument("recipe", nargs="?", metavar="ID[@VERSION]", help="default: all")
-    _add_common(verify)
+    add_common(verify)
 
     for name, summary in _CHANGES.items():
         change = commands.add_parser(name, help=summary)
@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--timeout", type=float, default=300.0, metavar="SECONDS",
             help="longest wait until it is loaded; default: 300",
         )  # fmt: skip
-        _add_common(change)
-    _add_common(commands.add_parser("history", help="show what was in force when, who asked for it, and why"))
+        add_common(change)
+    add_common(commands.add_parser("history", help="show what was in force when, who asked for it, and why"))
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -78,7 +78,8 @@ def main(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of commands about what a line keeps."""
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.cli.outcome_files import bank_to_write, page_to_write
+from inspectd.cli.recipe import add_common
 from inspectd.ipc.child import stand_back
 
 _ANSWERS: Final = {
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         answer.add_argument("case", metavar="CASE", help="EPOCH-SEQ, as `inspectd teach list` shows it")
         _add_person(answer)
 
-    _add_common(commands.add_parser("list", help="show cases and candidates"))
+    add_common(commands.add_parser("list", help="show cases and candidates"))
 
     adopt = commands.add_parser("adopt", help="keep the images a recipe's bank was built from")
     _add_bank(adopt)
@@ -87,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=bank_to_write, required=True, metavar="FILE", help="bank file to write"
     )
     _add_build(rebuild)
-    _add_common(rebuild)
+    add_common(rebuild)
 
     serve = commands.add_parser("serve", help="do all this for the operator's page, over a socket")
     serve.add_argument(
@@ -112,20 +113,13 @@ def main(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, required=True, metavar="FILE", help="the line's configuration file"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-
-
 def _add_person(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--who", metavar="NAME", help="default: the user of this system")
     parser.add_argument(
         "--role", required=True, metavar="ROLE", help="operator, inspector, engineer or quality"
     )
     parser.add_argument("--why", default="", metavar="TEXT", help="reason, for the audit file")
-    _add_common(parser)
+    add_common(parser)
 
 
 def _add_bank(parser: argparse.ArgumentParser) -> None:
