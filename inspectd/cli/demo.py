@@ -19,7 +19,7 @@ from inspectd.bank.file import read_manifest
 from inspectd.cli import demo_result, output
 from inspectd.cli.daemon_process import DaemonProcess
 from inspectd.cli.demo_data import DemoData, lay_out, own_folder, solar_cells
-from inspectd.cli.demo_line import LINE, PLANT, LineFile, LineRun, free_ports, runtime_dir
+from inspectd.cli.demo_line import BANK, IMAGES, LINE, PLANT, LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result
 from inspectd.cli.live_view import LineView, plain_line
 from inspectd.cli.outcome_files import figures_to_write
@@ -77,18 +77,16 @@ def main(arguments: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     console = output.console(highlight=False)
     try:
-        lay_out(data, work / "images")
+        lay_out(data, work / IMAGES)
         _build_bank(console, data, work)
         line_file = LineFile(
             path=work / "demo.toml",
-            bank="demo.bank",
-            images="images",
             fps=arguments.fps,
             loop=arguments.seconds is not None,
             runtime_dir=runtime_dir(work),
             ports=free_ports(),
             # Of images that were cut out one by one each has a size of its own.
-            any_size=len(read_manifest(work / "demo.bank").image_sizes) > 1,
+            any_size=len(read_manifest(work / BANK).image_sizes) > 1,
         )
         result, counts = _run_line(console, data, line_file, arguments.seconds)
         # What is left should still run for as long as someone wants to look at it.
@@ -132,7 +130,7 @@ def _build_bank(console: Console, data: DemoData, work: Path) -> None:
         f"[bold]1 Building the bank[/] from {len(data.train)} images of good parts ({escape(data.name)})"
     )
     command = [sys.executable, "-P", "-m", "inspectd", "bank", "build", "--tune", "off", "--pastes", "0"]
-    command += ["--images", str(work / "images" / "train"), "--out", str(work / "demo.bank")]
+    command += ["--images", str(work / IMAGES / "train"), "--out", str(work / BANK)]
     done = subprocess.run(command, check=False)
     if done.returncode != ExitCode.OK:
         raise InspectdError(
@@ -228,7 +226,7 @@ def _conclude(
         write_bytes(json_path, msgspec.json.format(msgspec.json.encode(summary), indent=2) + b"\n")
     sheet = line_file.path.with_name("contact-sheet.png")
     sheet.unlink(missing_ok=True)  # an earlier demo's
-    demo_result.write_contact_sheet(result, line_file.path.parent / "images", sheet)
+    demo_result.write_contact_sheet(result, line_file.path.parent / IMAGES, sheet)
     problems = result.unaccounted(counts)
     if problems:
         console.print("[bold red]Not every frame is accounted for:[/]")

@@ -22,6 +22,8 @@ from inspectd.wire import Event, Heartbeat
 
 PLANT: Final = "demo"
 LINE: Final = "line1"
+BANK: Final = "demo.bank"
+IMAGES: Final = "images"
 _START_SECONDS: Final = 180.0
 _STALL_SECONDS: Final = 30.0
 _SETTLE_SECONDS: Final = 0.5
@@ -34,8 +36,6 @@ class LineFile(msgspec.Struct, frozen=True):
     """Contents of `demo.toml`, and the places of its sockets."""
 
     path: Path
-    bank: str
-    images: str
     fps: float
     loop: bool
     runtime_dir: Path
@@ -64,7 +64,7 @@ state_dir = {_quoted(self.path.parent / "state")}
 
 [[recipes]]
 name = "demo"
-bank = {_quoted(self.bank)}{sizes}
+bank = {_quoted(BANK)}{sizes}
 {cameras}
 [publish]
 verdicts_tcp = "127.0.0.1:{self.ports["verdicts"]}"
@@ -80,7 +80,7 @@ port = {self.ports["metrics"]}
 name = "{name}"
 kind = "images"
 recipe = "demo"
-folder = {_quoted(f"{self.images}/{name}")}
+folder = {_quoted(f"{IMAGES}/{name}")}
 fps = {self.fps}
 loop = {json.dumps(self.loop)}
 shuffle_seed = {seed}

@@ -198,9 +198,7 @@ def test_a_daemon_that_dies_is_reported_with_the_end_of_its_log(tmp_path: Path) 
 def test_the_written_configuration_is_valid_whatever_the_folder_is_called(tmp_path: Path) -> None:
     folder = tmp_path / 'a "b" \\ü'
     folder.mkdir()
-    file = LineFile(
-        folder / "demo.toml", "demo.bank", "images", 7.5, False, runtime_dir(folder), free_ports()
-    )
+    file = LineFile(folder / "demo.toml", 7.5, False, runtime_dir(folder), free_ports())
     file.write()
     loaded = config.load(file.path)
     assert loaded.recipes[0].bank == str(folder / "demo.bank")
