@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-from inspectd.bank.file import BankFile, good_scores
 from inspectd.cli.bank_common import print_table
 from inspectd.evaluation.budgets import (
     FOUND_MEANS,
     UNLIKE_HEADINGS,
     Choice,
-    choice_of,
     table_of,
     unlike_cells,
 )
 
 _MOST_UNLIKE: Final = 10
-
-
-def checked_choice(path: Path, bank: BankFile) -> Choice:
-    """The thresholds to choose from for a bank.
-
-    Raises:
-        BankError: it does not hold the scores of its own images.
-    """
-    good_scores(path, bank)
-    return choice_of(bank)
 
 
 def print_choice(choice: Choice) -> None:

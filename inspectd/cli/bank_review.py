@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from inspectd.bank.file import read_bank
+from inspectd.bank.file import good_scores, read_bank
 from inspectd.bank.images import named_image
-from inspectd.cli.bank_choice import checked_choice
 from inspectd.cli.bank_common import Steps
 from inspectd.errors import ExitCode
+from inspectd.evaluation.budgets import choice_of
 from inspectd.evaluation.review import Pictures, keep_pictures, write_review
 from inspectd.pictures.folder import list_pictures
 
@@ -16,7 +16,8 @@ from inspectd.pictures.folder import list_pictures
 def main(arguments: argparse.Namespace) -> int:
     """Find the images in the folder, and write the page."""
     bank = read_bank(arguments.bank)
-    wanted = {image.sha256 for image in checked_choice(arguments.bank, bank).unlike_the_rest}
+    good_scores(arguments.bank, bank)  # raises where it holds none
+    wanted = {image.sha256 for image in choice_of(bank).unlike_the_rest}
     paths = list_pictures(arguments.images).pictures if wanted else []
     pictures: Pictures = {}
     with Steps() as steps:
