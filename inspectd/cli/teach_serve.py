@@ -36,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: another desk serves the line, the socket cannot be made, or the folder of teaching
             cannot be written.
     """
-    place = place_of_line(arguments.config)
+    place, line = place_of_line(arguments.config), config.load(arguments.config).line
     users = {os.getuid(), *(_user_id(name) for name in arguments.user)}
     path = _socket(arguments)
     log.setup("info", "text")
@@ -54,7 +54,7 @@ def main(arguments: argparse.Namespace) -> int:
         jobs = TeachJobs(
             place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000
         )
-        desk = TeachDesk(place, jobs, _line(arguments.config))
+        desk = TeachDesk(place, jobs, f"{line.plant}/{line.name}")
         with closing(jobs), DeskServer(path, desk, users) as server:
             serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)
             serving.start()
@@ -66,11 +66,6 @@ def main(arguments: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     log.event(_log, logging.INFO, "stopped")
     return ExitCode.OK
-
-
-def _line(file: Path) -> str:
-    line = config.load(file).line
-    return f"{line.plant}/{line.name}"
 
 
 def _socket(arguments: argparse.Namespace) -> Path:

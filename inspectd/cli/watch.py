@@ -12,7 +12,7 @@ from rich.live import Live
 from inspectd.cli import output
 from inspectd.cli.line_sockets import endpoint_of
 from inspectd.cli.live_view import LineView, plain_line
-from inspectd.client import Liveness, LiveReader, Message
+from inspectd.client import Liveness, LiveReader
 from inspectd.errors import ExitCode
 from inspectd.text import printable
 
@@ -79,8 +79,8 @@ def _watch_plain(reader: LiveReader, endpoint: str) -> None:
     missed: dict[tuple[str, str], int] = {}
     while True:
         message = reader.receive(_REFRESH_SECONDS)
-        if message is not None:
-            _say_message(message)
+        if message is not None and (line := plain_line(message)) is not None:
+            _say(line)
         for key, tracker in reader.lines.items():
             if tracker.liveness is not liveness.get(key, Liveness.WAITING):
                 liveness[key] = tracker.liveness
@@ -98,12 +98,6 @@ _EXPLAINED: Final = {
     Liveness.STALE: "STALE: three heartbeats missed, treat every part as a reject",
     Liveness.STOPPED: "stopped",
 }
-
-
-def _say_message(message: Message) -> None:
-    line = plain_line(message)
-    if line is not None:
-        _say(line)
 
 
 def _say(line: str) -> None:
