@@ -108,10 +108,10 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: the servers cannot be reached, a port is taken, a file cannot be written, or a
             package that the fleet needs is not installed.
     """
-    if arguments.action in _ORDERS:
-        return _code(_needed("inspectd.cli.fleet_order").main(arguments))
-    if arguments.action in _SERVERS:
-        return _code(_needed("inspectd.cli.fleet_publish").main(arguments))
+    if arguments.action in _ORDERS | _SERVERS:
+        module = "fleet_order" if arguments.action in _ORDERS else "fleet_publish"
+        code: int = _needed(f"inspectd.cli.{module}").main(arguments)
+        return code
     if arguments.action == "init":
         for name, text in examples().items():
             print(f"wrote {write_example(arguments.dir, name, text)}")
@@ -139,7 +139,3 @@ def examples() -> dict[str, str]:
         "publish.toml": f"{_PUBLISHER_HEAD}\n{as_table('[servers]', settings.ServersLink)}",
         "rollout.toml": "\n".join([_ROLLOUT_HEAD, *rollout, _WAVES]),
     }
-
-
-def _code(code: int) -> int:
-    return code
