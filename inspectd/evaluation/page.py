@@ -119,6 +119,14 @@ def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
+def fitted(picture: NDArray[np.uint8], side: int = _THUMBNAIL) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) uint8 BGR, scaled so that its longer side has a number of pixels."""
+    scale = side / max(picture.shape[:2])
+    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
+
+
 def beside_heatmap(
     small: NDArray[np.uint8], heatmap: NDArray[np.floating], threshold: float, region: Region | None = None
 ) -> NDArray[np.uint8]:

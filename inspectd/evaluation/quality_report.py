@@ -8,11 +8,10 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inspectd.bank.file import BankFile
 from inspectd.evaluation.calibrate import images_needed, shown_rate
-from inspectd.evaluation.page import gallery, page, table
+from inspectd.evaluation.page import fitted, gallery, page, table
 from inspectd.evaluation.plots import escape
 from inspectd.files import write_text
 from inspectd.quality.learn import FEWEST
@@ -21,7 +20,6 @@ from inspectd.quality.reasons import REASONS
 
 LIMIT_HEADINGS: Final = ("measure", "usual", "at least", "at most", "beyond it")
 _WANTED_RATE: Final = 0.001
-_SHOWN_SIDE: Final = 220
 
 NOT_LEARNT: Final = (
     f"how its images were taken: not learnt, so dark, blurred, shifted or wrong pictures are judged like any "
@@ -84,16 +82,13 @@ def _body(bank: BankFile) -> Iterator[str]:
     yield from (f"<p class='note'>{escape(line)}</p>" for line in summary_lines(learnt))
     references = bank.tensors.get(REFERENCES, np.empty((0, 1, 1), np.uint8))
     usual = [
-        (
-            _enlarged(cv2.cvtColor(each, cv2.COLOR_GRAY2BGR)),
-            "the most usual picture" if not row else "another",
-        )
+        (fitted(cv2.cvtColor(each, cv2.COLOR_GRAY2BGR)), "another" if row else "the most usual picture")
         for row, each in enumerate(references)
     ]
     yield from gallery("What its images show", usual, len(usual))
     pictures = bank.tensors.get(NEAREST, ())
     near = [
-        (_enlarged(picture), f"<b>{escape(each.measure)}</b> {each.value:.4g}<br>{escape(each.image)}")
+        (fitted(picture), f"<b>{escape(each.measure)}</b> {each.value:.4g}<br>{escape(each.image)}")
         for picture, each in zip(pictures, learnt.nearest, strict=True)
     ]
     yield from gallery("Good images nearest to each limit", near, len(near))
@@ -101,9 +96,3 @@ def _body(bank: BankFile) -> Iterator[str]:
 
 def _end(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
-
-
-def _enlarged(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _SHOWN_SIDE / max(picture.shape[:2])
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC), dtype=np.uint8)

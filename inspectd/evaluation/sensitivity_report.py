@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from inspectd.evaluation.drawn_defects import ScoredPaste, drawn
-from inspectd.evaluation.page import facts, gallery, jpeg, page, percent, table
+from inspectd.evaluation.page import facts, fitted, gallery, jpeg, page, percent, table
 from inspectd.evaluation.plots import Curve, MapCell, detection_svg, escape, map_svg
 from inspectd.evaluation.sensitivity import (
     FEWEST_BY_PLACE,
@@ -157,7 +157,7 @@ def _observed(scored: list[ScoredPaste], threshold: float) -> list[tuple[float, 
 def _map(run: SensitivityRun) -> Iterator[str]:
     result, places = run.result, run.result.places
     yield "<h2>Where large ones are found</h2>"
-    picture = _fitted(run.images[0].read(), _MAP_SIDE)
+    picture = fitted(run.images[0].read(), _MAP_SIDE)
     height, width = picture.shape[:2]
     left, top, share_width, share_height = run.region
     cell_width, cell_height = share_width * width / places.columns, share_height * height / places.rows
@@ -213,7 +213,7 @@ def _caption(run: SensitivityRun, item: ScoredPaste) -> str:
 def _thumbnail(run: SensitivityRun, item: ScoredPaste) -> Frame:
     """The image with the paste outlined, beside what lies there, enlarged."""
     pasted = drawn(run.images[item.paste.image].read(), item.paste, item.place)
-    whole = _fitted(pasted.image, _THUMBNAIL)
+    whole = fitted(pasted.image, _THUMBNAIL)
     mask = cv2.resize(
         pasted.mask.astype(np.uint8), (whole.shape[1], whole.shape[0]), interpolation=cv2.INTER_AREA
     )
@@ -228,15 +228,7 @@ def _thumbnail(run: SensitivityRun, item: ScoredPaste) -> Frame:
     )
     near = pasted.image[max(row - reach, 0) : row + reach, max(column - reach, 0) : column + reach]
     line = np.full((_THUMBNAIL, 3, 3), 255, np.uint8)
-    return np.hstack([_framed(whole), line, _framed(_fitted(near, _THUMBNAIL))])
-
-
-def _fitted(picture: Frame, side: int) -> Frame:
-    """Scaled so that its longer side has a number of pixels."""
-    scale = side / max(picture.shape[:2])
-    size = (max(round(picture.shape[1] * scale), 1), max(round(picture.shape[0] * scale), 1))
-    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(picture, size, interpolation=way), dtype=np.uint8)
+    return np.hstack([_framed(whole), line, _framed(fitted(near, _THUMBNAIL))])
 
 
 def _framed(picture: Frame) -> Frame:
