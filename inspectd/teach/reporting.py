@@ -15,7 +15,8 @@ from inspectd.teach.replay import Banks, JudgingBank, Replay, replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_pictures import keep_pictures
 from inspectd.teach.roles import Person, TeachAct, refuse_role
-from inspectd.teach.signing import keep_report
+from inspectd.teach.sealed import write_sealed
+from inspectd.teach.signing import REPORT
 from inspectd.wire import Evaluation
 
 
@@ -46,7 +47,7 @@ def make_report(
         candidate, banks[1].bank, found,
         judged=_judged(place, candidate, found), effects=effects, golden_set=golden, pictures=pictures,
     )  # fmt: skip
-    keep_report(folder, report)
+    write_sealed(folder / REPORT, report)  # in place of an older one; signatures go by its sha256
     return report, found
 
 

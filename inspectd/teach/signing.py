@@ -22,7 +22,7 @@ from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.report import TeachReport
 from inspectd.teach.roles import Person, TeachAct, is_same_person, refuse_no_reason, refuse_role
-from inspectd.teach.sealed import read_sealed, write_sealed
+from inspectd.teach.sealed import read_sealed
 
 REPORT: Final = "report.json"
 _SAME: Final = (
@@ -30,15 +30,6 @@ _SAME: Final = (
     "taught", "unlike_the_rest",
 )  # fmt: skip
 """Fields that a report has from its candidate."""
-
-
-def keep_report(folder: Path, report: TeachReport) -> str:
-    """Keep a report beside its candidate, in place of an older one; signatures go by its sha256.
-
-    Raises:
-        UnavailableError: it cannot be written.
-    """
-    return write_sealed(folder / REPORT, report)
 
 
 class Proposal(NamedTuple):
