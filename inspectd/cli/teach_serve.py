@@ -21,7 +21,7 @@ from inspectd.ipc.state_hold import StateHold
 from inspectd.notify import Notifier
 from inspectd.settled import settle
 from inspectd.teach.candidates import remove_unfinished
-from inspectd.teach.desk import TeachDesk, socket_of
+from inspectd.teach.desk import TeachDesk
 from inspectd.teach.desk_server import DeskServer
 from inspectd.teach.jobs import TeachJobs, job_command
 
@@ -69,13 +69,13 @@ def main(arguments: argparse.Namespace) -> int:
 
 
 def _socket(arguments: argparse.Namespace) -> Path:
-    folder = arguments.runtime_dir or systemd_directory("RUNTIME_DIRECTORY")
+    folder: Path | None = arguments.runtime_dir or systemd_directory("RUNTIME_DIRECTORY")
     if folder is None:
         raise InputError(
             "--runtime-dir: is missing, expected a directory for the socket, such as /run/inspectd-teach/l1"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    return socket_of(folder)
+    return folder / "teach.sock"
 
 
 def _user_id(name: str) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pwd
 import threading
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -237,8 +236,3 @@ def _back_to(place: TeachPlace) -> dict[str, Any] | None:
         "recipe": before.id, "version": before.version, "now": f"{now.id}@{now.version}",
         "since_ms": last.utc_ns // 1_000_000, "by": last.who, "action": last.action.value,
     }  # fmt: skip
-
-
-def socket_of(folder: Path) -> Path:
-    """The desk's socket in its runtime directory."""
-    return folder / "teach.sock"
