@@ -7,6 +7,7 @@ import logging
 import os
 import pwd
 import signal
+import sys
 import threading
 import time
 from contextlib import closing
@@ -23,7 +24,7 @@ from inspectd.settled import settle
 from inspectd.teach.candidates import remove_unfinished
 from inspectd.teach.desk import TeachDesk
 from inspectd.teach.desk_server import DeskServer
-from inspectd.teach.jobs import TeachJobs, job_command
+from inspectd.teach.jobs import TeachJobs
 
 _log: Final = logging.getLogger(__name__)
 
@@ -51,9 +52,8 @@ def main(arguments: argparse.Namespace) -> int:
             remove_unfinished(place)
         except UnavailableError as error:  # the next start tries again, and nothing else needs it
             log.event(_log, logging.WARNING, "teach_unfinished", detail=str(error))
-        jobs = TeachJobs(
-            place.root, job_command(arguments.config.resolve()), lambda: time.time_ns() // 1_000_000
-        )
+        command = [sys.executable, "-m", "inspectd.cli.teach_job", str(arguments.config.resolve())]
+        jobs = TeachJobs(place.root, command, lambda: time.time_ns() // 1_000_000)
         desk = TeachDesk(place, jobs, f"{line.plant}/{line.name}")
         with closing(jobs), DeskServer(path, desk, users) as server:
             serving = threading.Thread(target=server.serve_forever, name="desk", daemon=True)

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -219,11 +218,6 @@ class TeachJobs:
     def _change(self, job: DeskJob) -> None:
         write_bytes(self._file, msgspec.json.encode(job), has_one_writer=True)
         self._job = job
-
-
-def job_command(config: Path) -> list[str]:
-    """What starts the process for a line."""
-    return [sys.executable, "-m", "inspectd.cli.teach_job", str(config)]
 
 
 def _kill(child: subprocess.Popen[bytes]) -> None:
