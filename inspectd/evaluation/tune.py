@@ -30,10 +30,6 @@ class Sweep:
     neighbours: Sequence[int]
     layers: Sequence[tuple[str, ...]]
 
-    def __len__(self) -> int:
-        """Number of combinations."""
-        return len(self.sizes) * len(self.coresets) * len(self.neighbours) * len(self.layers)
-
 
 class Limits(msgspec.Struct, frozen=True):
     """Limits of a recommended setting."""
@@ -97,15 +93,16 @@ def tune(
     """
     trials: list[TuningTrial] = []
     own: set[str] = set()
-    progress("settings", 0, len(sweep))
+    specs = list(_combinations(base, sweep))
+    progress("settings", 0, len(specs))
     with temporary_folder("inspectd-tune-") as folder:
-        for spec in _combinations(base, sweep):
+        for spec in specs:
             bank = Path(folder) / "trial.bank"
             build_bank(good, bank, spec, lambda *_: None, device)
             result = evaluate(bank, images, device, lambda *_: None).report
             own |= set(result.from_the_bank or ())
             trials.append(_trial(spec, result))
-            progress("settings", len(trials), len(sweep))
+            progress("settings", len(trials), len(specs))
     return msgspec.structs.replace(choose(trials, limits), from_the_bank=sorted(own))
 
 
