@@ -234,6 +234,15 @@ class GoldenChecks:
             if check.is_ended:
                 self._conclude(check, "nothing was shown for too long")
 
+    @property
+    def is_writing(self) -> bool:
+        """Whether something of a check is on its way to the disk."""
+        return self.is_recording or self._recorder.is_writing
+
+    def close(self) -> None:
+        """The line ends, and its clerk next: try once more what the disk did not take."""
+        self._recorder.close()
+
     def conditions(self) -> list[tuple[str, str]]:
         """Name and detail of what is wrong now, for the line's health."""
         return self._standing.conditions(self._failures) if self._is_running else []

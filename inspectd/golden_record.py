@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from inspectd.alarms import EmitEvent
 from inspectd.errors import InspectdError
@@ -18,6 +18,8 @@ from inspectd.wire.golden import GoldenOutcome
 _AGAIN_NS: Final = 5_000_000_000
 
 Line = CheckResult | CheckDue | CheckVoid
+_KNOWN: Final = {CheckResult: "failed", CheckDue: "is due", CheckVoid: "passed for nothing"}
+"""What a line tells the next start of a check."""
 
 
 class GoldenRecorder:
@@ -43,12 +45,20 @@ class GoldenRecorder:
         self._emit = emit
         self._clock = clock
         self._owed: dict[tuple[type[Line], str], Line] = {}  # by kind and the subject's sha256
+        self._under_way: list[Line] = []
+        """What the disk has not answered yet."""
+        self._is_closing = False
         self._again_ns: int | None = None
         self._own = OwnFile(file)
         self._passing: CheckResult | None = None
         """A pass that is on its way to the disk: no check begins before it is there."""
         self.void_by = ""
         """Why the last pass counts for nothing although it is, or will be, on the disk; empty: it counts."""
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the disk has not answered yet."""
+        return bool(self._under_way)
 
     def write(
         self, line: Line, what: str, done: Callable[[], None], failed: Callable[[InspectdError], None]
@@ -81,15 +91,39 @@ class GoldenRecorder:
             self._again_ns = None
             self._ask_owed([key for key, line in self._owed.items() if not self._is_waiting(line)])
 
+    def close(self) -> None:
+        """The line ends, and its clerk next: try once more what the disk did not take.
+
+        A pass that is on its way even now was told to nobody, so it overrules nothing: what waits for it is
+        written behind it.
+        """
+        self._is_closing = True
+        if self._passing is not None and self.void_by:
+            self._owed.setdefault((CheckVoid, self._passing.recipe_sha256), self._void(self._passing))
+        self._ask_owed(list(self._owed))
+
     def _is_waiting(self, line: Line) -> bool:
         return self._passing is not None and line.recipe_sha256 == self._passing.recipe_sha256
 
     def _ask_owed(self, keys: Iterable[tuple[type[Line], str]]) -> None:
         for key in keys:
-            self._ask(self._owed[key], partial(self._on_owed_written, key), self._on_owed_failed)
+            line = self._owed[key]
+            if line not in self._under_way:
+                self._ask(
+                    line, partial(self._on_owed_written, key, line), partial(self._on_owed_failed, line)
+                )
 
     def _ask(self, line: Line, done: Callable[[None], None], failed: Callable[[InspectdError], None]) -> None:
-        self._clerk.ask(partial(self._append, line), done, failed)
+        self._under_way.append(line)
+        self._clerk.ask(
+            partial(self._append, line),
+            partial(self._answer, line, done),
+            partial(self._answer, line, failed),
+        )
+
+    def _answer(self, line: Line, then: Callable[[Any], None], answer: object) -> None:
+        self._under_way.remove(line)
+        then(answer)
 
     def _append(self, line: Line) -> None:
         """In the clerk's thread: write into no other file than the one that the line read at its start."""
@@ -107,14 +141,17 @@ class GoldenRecorder:
         self._passing = None
         waiting = [key for key in self._owed if key[1] == line.recipe_sha256]
         if self.void_by:
-            void = CheckVoid(
-                time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by
-            )
-            self.write(void, f"check {line.check}: its pass counts for nothing", nothing, nothing)
+            what = f"check {line.check}: its pass counts for nothing"
+            self.write(self._void(line), what, nothing, nothing)
             self._ask_owed(waiting)
         else:
             for key in waiting:
                 del self._owed[key]
+
+    def _void(self, line: CheckResult) -> CheckVoid:
+        return CheckVoid(
+            time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by
+        )
 
     def _on_failed(
         self, line: Line, what: str, failed: Callable[[InspectdError], None], error: InspectdError
@@ -123,14 +160,18 @@ class GoldenRecorder:
         if line is self._passing:
             self._passing = None
             if self._owed:  # what waited is tried with what the disk did not take before
-                self._on_owed_failed(error)
+                self._again_ns = self._clock() + _AGAIN_NS
         if not isinstance(line, CheckResult) or line.outcome is GoldenOutcome.FAILED:
             self._owed.setdefault((type(line), line.recipe_sha256), line)
-            self._on_owed_failed(error)
+            self._again_ns = self._clock() + _AGAIN_NS
         failed(error)
 
-    def _on_owed_written(self, key: tuple[type[Line], str], _: None) -> None:
-        self._owed.pop(key, None)
+    def _on_owed_written(self, key: tuple[type[Line], str], line: Line, _: None) -> None:
+        if self._owed.get(key) is line:
+            del self._owed[key]
 
-    def _on_owed_failed(self, _: InspectdError) -> None:
+    def _on_owed_failed(self, line: Line, error: InspectdError) -> None:
         self._again_ns = self._clock() + _AGAIN_NS
+        if self._is_closing:
+            what = f"recipe {line.recipe}: the next start may not know that a check {_KNOWN[type(line)]}"
+            self._emit("alarm", "golden_not_recorded", detail=f"{what}, as the line ends: {error}")

@@ -227,6 +227,7 @@ class Service:
         )  # fmt: skip
         stack.callback(self._clerk.close)
         stack.callback(self._audit.close)
+        stack.callback(self._golden.close)
         self._loader = RecipeLoader(
             config.scoring.max_recipes, self._book, self._scoring, self._batching,
             supervisor=self._supervisor, on_banks_changed=self.on_banks_changed,
@@ -291,8 +292,9 @@ class Service:
             self._supervisor.finish(camera.name)
             camera.stop_capturing()
         deadline_ns = self._clock() + int(self._config.line.drain_seconds * 1e9)
-        while self._stop_signals < 2 and self._clock() < deadline_ns and not self._is_drained():
-            self._turn()
+        self._turn_until(deadline_ns, self._is_drained)
+        self._golden.close()
+        self._turn_until(deadline_ns, lambda: not self._golden.is_writing)
         self._poller.wait(0)  # frames that were announced while the budget ran out are counted too
         self._batching.shut_down(self._clock())
         self._await_publication()
@@ -300,6 +302,10 @@ class Service:
         self._plant.emit("info", "stopped", detail="")
         self._plant.heartbeat()
         self._bus.finish(_EXIT_GRACE_SECONDS)
+
+    def _turn_until(self, deadline_ns: int, is_done: Callable[[], bool]) -> None:
+        while self._stop_signals < 2 and self._clock() < deadline_ns and not is_done():
+            self._turn()
 
     def _await_publication(self) -> None:
         """Let the last verdicts be recorded; the journal publishes them unrecorded if that takes too long."""
@@ -312,7 +318,7 @@ class Service:
     def _is_drained(self) -> bool:
         capturing = any(self._supervisor.running(camera.name) for camera in self._cameras.values())
         is_quiet = not capturing and self._batching.idle and not self._changeover.owes_answer
-        return is_quiet and not self._golden.is_recording
+        return is_quiet and not self._golden.is_writing
 
     def _turn(self) -> None:
         """Wait for the next thing to do, then do everything that is due."""

@@ -4,6 +4,7 @@ import json
 import select
 import shutil
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -372,6 +373,47 @@ def test_a_failure_is_recorded_when_the_disk_takes_it_again(line):
     line.checks.turn(line.now_ns)
     line.until(lambda: past_of(read_lines(line.file).lines)[SHA].is_failed)
     assert line.events.count("golden_not_recorded") == 1
+
+
+@pytest.mark.parametrize("fate", ["failed", "is void", "is void, not yet told"])
+def test_what_the_disk_did_not_take_is_written_as_the_line_ends(tmp_path, fate):
+    line = CheckedLine(tmp_path / "state")
+    line.settle()
+    state, away = line.file.parent, tmp_path / "away"
+    disk_answers = threading.Event()
+    if fate == "failed":
+        state.rename(away)
+        assert line.shows("T1", Evaluation.FAIL) is None
+        line.until(lambda: not line.checks.is_writing)
+        away.rename(state)
+    else:
+        line.clerk.ask(disk_answers.wait, bool, bool)
+        assert line.shows("T1", Evaluation.PASS) is None
+        line.checks.change_cameras(line.config.cameras, {})
+        if fate == "is void":  # the pass is on the disk, and what says that it is void finds none
+            line.clerk.ask(partial(state.rename, away), bool, bool)
+            disk_answers.set()
+            line.until(lambda: "golden_not_recorded" in line.events)
+            away.rename(state)
+    line.checks.close()
+    line.checks.close()  # in the drain, and as everything is closed
+    disk_answers.set()
+    line.clerk.close()
+    lines = [json.loads(each) for each in line.file.read_text().splitlines()]
+    recorded = [each.get("outcome", each["schema"]) for each in lines]
+    assert recorded[1:] == (["failed"] if fate == "failed" else ["passed", "golden_void/1"])
+    again = CheckedLine(state, at_start=False)
+    assert again.judged(Trigger("T2"), Evaluation.PASS).startswith("golden_")
+    again.clerk.close()
+
+
+def test_what_the_disk_does_not_take_as_the_line_ends_either_is_told(line):
+    line.file.parent.rename(line.file.parent.with_name("away"))
+    assert line.shows("T1", Evaluation.FAIL) is None
+    line.until(lambda: not line.checks.is_writing)
+    line.checks.close()
+    line.until(lambda: not line.checks.is_writing)
+    assert "the next start may not know that a check failed" in line.details["golden_not_recorded"]
 
 
 def test_a_failure_goes_into_no_other_copy_of_the_state_folder(line):

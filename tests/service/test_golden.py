@@ -17,6 +17,7 @@ from support.triggers import Plant
 from inspectd.client import RecipeAction, Refusal, RefusalReason, ask_status
 from inspectd.client.golden import GoldenAsker
 from inspectd.errors import UnavailableError
+from inspectd.golden.results import past_of, read_lines
 from inspectd.recipes import audit
 from inspectd.scoring.stub import Behaviour
 from inspectd.wire.golden import (
@@ -196,6 +197,18 @@ def test_a_check_that_passes_just_before_a_stop_counts_and_is_in_the_audit_file(
     assert daemon.reader.event("golden_passed")
     _, passed = audit.read(log)
     assert (passed.action, passed.door, passed.result) == ("golden", "local", "done")
+
+
+def test_a_failure_that_the_disk_did_not_take_is_recorded_as_the_line_stops(start_daemon, plant, folders):
+    daemon = line(start_daemon, folders, golden(part("bad-1", "pass", "b")))
+    line_plant, record = plant(daemon), daemon.folder / "state" / "golden.jsonl"
+    daemon.until(record.exists)  # that the check is due
+    record.rename(record.with_name("away"))
+    line_plant.trigger(1, golden="bad-1")
+    daemon.until(lambda: daemon.reader.event("golden_not_recorded"))
+    record.with_name("away").rename(record)
+    assert daemon.stop() == 0
+    assert past_of(read_lines(record).lines).popitem()[1].is_failed
 
 
 def test_a_camera_that_a_reload_changes_makes_a_check_due(start_daemon, plant, folders, tmp_path):
