@@ -121,7 +121,8 @@ class OwnFile:
         if told is not None:
             raise UnavailableError(
                 f"{self._path}: {told} since the line began to use it; was it replaced, or is its disk away? "
-                "Put it back, or restart the line"
+                "Put it back while the line runs: a restart goes by what is there then, without what "
+                "could not be written"
             )
 
     def know(self) -> None:
