@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -124,6 +126,18 @@ class OwnFile:
                 "Put it back while the line runs: a restart goes by what is there then, without what "
                 "could not be written"
             )
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What is written in here goes into this file, and into no other one.
+
+        Raises:
+            UnavailableError: as `refuse_other`.
+        """
+        self.refuse_other()
+        yield
+        with suppress(UnavailableError):  # it is written all the same, and known with what comes next
+            self.know()
 
     def know(self) -> None:
         """It is written: know it from now on, where it was not there before.

@@ -127,9 +127,8 @@ class GoldenRecorder:
 
     def _append(self, line: Line) -> None:
         """In the clerk's thread: write into no other file than the one that the line read at its start."""
-        self._own.refuse_other()
-        append_line(self._file, line)
-        self._own.know()
+        with self._own.writing():
+            append_line(self._file, line)
 
     def _on_written(self, line: Line, done: Callable[[], None], _: None) -> None:
         if self._passing is not None and line is self._passing:

@@ -75,14 +75,28 @@ class LineAudit:
         metrics: Metrics,
         emit: EmitEvent,
         clock: Callable[[], int] = time.monotonic_ns,
+        *,
+        own: OwnFile | None = None,
     ) -> None:
-        """Write into the audit file `path`; `clock`: monotonic, in nanoseconds."""
+        """Write into an audit file.
+
+        Args:
+            path: the file.
+            clerk: writes it.
+            metrics: counts what could not be written.
+            emit: publishes events.
+            clock: monotonic, in nanoseconds.
+            own: `path`, as who writes it beside this knows it; None: nobody does.
+
+        Raises:
+            UnavailableError: the file cannot be looked at.
+        """
         self._path = path
         self._clerk = clerk
         self._metrics = metrics
         self._emit = emit
         self._clock = clock
-        self._own = OwnFile(path)
+        self._own = OwnFile(path) if own is None else own
         self._owed: deque[Callable[[], object]] = deque()
         """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
         self._again_ns: int | None = None
@@ -179,9 +193,8 @@ class LineAudit:
 
     def _write(self, work: Callable[[], object]) -> None:
         """In the clerk's thread: write into no other file than the one of the start."""
-        self._own.refuse_other()
-        work()
-        self._own.know()
+        with self._own.writing():
+            work()
 
     def _look(self) -> None:
         """In the clerk's thread: where the file takes no record, people who change a recipe are refused."""

@@ -43,6 +43,7 @@ from inspectd.config import Camera, Config
 from inspectd.drift_watch import DriftWatch
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.evidence.stage import EvidenceStage
+from inspectd.files import OwnFile
 from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_pictures import Files
 from inspectd.host_sleep import HostSleepWatch, boottime_ns
@@ -187,7 +188,8 @@ class Service:
         self._watchdog = ProgressWatchdog(notifier.watchdog_interval_ns or int(1e18))
         self._poller = Poller(look_ms=_TICK_NS // 1_000_000, may_go_on=host_sleep.look)
         self._cameras = {camera.name: CameraStage(camera, self, clock) for camera in config.cameras}
-        records = RecipeRecords(config)
+        audit_file = OwnFile(config.state_path / FILE_NAME)
+        records = RecipeRecords(config, own=audit_file)
         self._book = RecipeBook(records.in_force())
         self._scoring = ScoringPool(config, self, self._book.in_force.recipes, scoring)
         self._metrics = Metrics(
@@ -219,7 +221,9 @@ class Service:
         self._previews = PreviewStage(config, self, release=self._shadow.holds.release)
         self._evidence = EvidenceStage(config, plant.evidence, release=self._previews.holds.release)
         self._clerk = DiskClerk()
-        self._audit = LineAudit(config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit, clock)
+        self._audit = LineAudit(
+            config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit, clock, own=audit_file
+        )
         self._golden = GoldenChecks(
             config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk, audit=self._audit,
             publish=self._publishing.publish_golden, emit=plant.emit, metrics=self._metrics,

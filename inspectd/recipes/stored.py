@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,6 +13,7 @@ import msgspec
 
 from inspectd.config import Config, KeyedRecipe, settings_by_camera, settings_for
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import OwnFile
 from inspectd.recipes.audit import (
     FILE_NAME,
     AuditAction,
@@ -81,13 +83,15 @@ class RecipeRecords:
     Args:
         config: the line's.
         state: its state directory; None: that of `config`.
+        own: the audit file of a line that runs, which writes into no other one; None: none runs.
     """
 
-    def __init__(self, config: Config, state: Path | None = None) -> None:
+    def __init__(self, config: Config, state: Path | None = None, own: OwnFile | None = None) -> None:
         state = config.state_path if state is None else state
         self.store = RecipeReader(state / "recipes")
         self._audit = state / FILE_NAME
         self.meant = MeantVersions(self.store, self._audit)
+        self._own = own
         self._config = config
         self._file = of_file(config, sha256_of_file(config))
         self._agreed: object = None
@@ -173,11 +177,12 @@ class RecipeRecords:
             InputError: it says something else, or was altered.
             UnavailableError: as `record`.
         """
-        self._refuse_other(in_force(self._audit), old)
-        if change.action is AuditAction.ROLLBACK:
-            self._refuse_other_way_back(new)
-        self._refuse_not_stored(new)
-        self.record(change, old, new, is_wanted)
+        with self._writing():  # or what follows of another file would be told
+            self._refuse_other(in_force(self._audit), old)
+            if change.action is AuditAction.ROLLBACK:
+                self._refuse_other_way_back(new)
+            self._refuse_not_stored(new)
+            self.record(change, old, new, is_wanted)
 
     def confirm(self, change: Change, judging: LineRecipe) -> None:
         """Have the file say what is in force, `judging` by which a running line judges, if that was lost.
@@ -259,7 +264,8 @@ class RecipeRecords:
 
         Raises:
             InputError: the audit file was altered.
-            UnavailableError: it cannot be written, or was not in time; then `old` is in force by it.
+            UnavailableError: it cannot be written, or was not in time; then `old` is in force by it. Or it is
+                not the file of the line that runs, and nothing was written.
         """
         self._settle_pending()
         until_ns = time.monotonic_ns() + RECORD_NS
@@ -290,10 +296,14 @@ class RecipeRecords:
 
         Raises:
             InputError: the audit file was altered.
-            UnavailableError: it cannot be read or written.
+            UnavailableError: it cannot be read or written, or is not the file of the line that runs.
         """
         if not self._audit.exists():
             return
+        with self._writing():
+            self._settle()
+
+    def _settle(self) -> None:
         with AuditLog(self._audit) as log:
             newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
             counts = record_in_force(self._audit)
@@ -310,7 +320,7 @@ class RecipeRecords:
 
         Raises:
             InputError: the audit file was altered.
-            UnavailableError: it cannot be written.
+            UnavailableError: it cannot be written, or is not the file of the line that runs.
         """
         self._append(change, old, new)
 
@@ -345,7 +355,12 @@ class RecipeRecords:
             change.action, change.who, change.door, None if named is None else named.id,
             _words(old), _words(new), change.why,
         )  # fmt: skip
-        append_record(self._audit, entry, is_wanted=is_wanted)
+        with self._writing():
+            append_record(self._audit, entry, is_wanted=is_wanted)
+
+    def _writing(self) -> AbstractContextManager[None]:
+        """What a running line writes goes into the file of its start; a command's into what is there."""
+        return nullcontext() if self._own is None else self._own.writing()
 
     def _line_recipe(self, recipe: RecipeVersion) -> LineRecipe:
         """What a version makes of this line.

@@ -7,6 +7,7 @@ import json
 import os
 import select
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from support.daemon import camera_table, settings
 
 from inspectd import config
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import OwnFile
 from inspectd.meant_asker import MeantAsker
 from inspectd.recipe_watch import RecipeWatch
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
@@ -310,6 +312,43 @@ def test_a_line_whose_state_came_after_its_start_judges_by_another_recipe_than_i
     records.record(ASKED, records.read("a", 1), records.file)
     assert (looks(70), len(told)) == ([], 1)
     clerk.close()
+
+
+def test_a_running_line_writes_into_the_audit_file_of_its_start_and_into_no_other(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    state, away = tmp_path / "state", tmp_path / "away"
+    a, b = records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+    line = config.load(tmp_path / "line.toml")
+    of_line = RecipeRecords(line, state, OwnFile(state / "audit.jsonl"))
+    shutil.copytree(state, tmp_path / "copy")
+    state.rename(away)
+
+    def refused(told: str, *writers: Callable[[], object]) -> None:
+        before = {path: path.read_bytes() for path in state.glob("audit.*")}
+        for write in writers:
+            with pytest.raises(UnavailableError, match=told):
+                write()
+        assert {path: path.read_bytes() for path in state.glob("audit.*")} == before
+
+    (tmp_path / "copy").rename(state)
+    refused(
+        "its folder is another one",
+        lambda: of_line.change(ASKED, a, b, lambda: True),
+        lambda: of_line.change(ASKED._replace(action=AuditAction.ROLLBACK), a, b, lambda: True),
+        lambda: of_line.record(ASKED, a, b),
+        lambda: of_line.record_shadow(ASKED, None, b),
+        of_line.settle,
+    )
+    RecipeRecords(line, state).record(ASKED, a, b)  # as a command does, where no line runs
+    state.rename(tmp_path / "copy")
+    away.rename(state)
+    (state / "audit.jsonl").rename(away)
+    refused("is gone since the line began to use it", lambda: of_line.confirm(ASKED, a))
+    away.rename(state / "audit.jsonl")
+    of_line.change(ASKED, a, b, lambda: True)
+    assert records.in_force().name == "b@1"
 
 
 def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_path: Path) -> None:

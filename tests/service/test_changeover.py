@@ -510,6 +510,12 @@ def test_a_running_line_goes_by_its_audit_file_and_by_what_it_knows(start_daemon
         assert not audit.exists()
         (state / name).rename(audit)
     assert ask(daemon, ACTIVATE, "file").before == "b@1"
+    shutil.copytree(state, state.with_name("copy"))
+    state.rename(state.with_name("away"))
+    state.with_name("copy").rename(state)  # what is changed there is gone with the next start
+    assert refused(daemon, ACTIVATE, "b") is RecipeRefusalReason.NOT_RECORDED
+    state.rename(state.with_name("copy"))
+    state.with_name("away").rename(state)
     # Where it was emptied, the line says anew what is in force.
     assert isinstance(ask(daemon, ACTIVATE, "a"), RecipeAck)
     audit.write_bytes(b"")
