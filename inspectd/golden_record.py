@@ -149,8 +149,9 @@ class GoldenRecorder:
 
     def _void(self, line: CheckResult) -> CheckVoid:
         return CheckVoid(
-            time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by
-        )
+            time.time_ns(), line.check, line.recipe, line.recipe_version, line.recipe_sha256, self.void_by,
+            line.utc_ns,
+        )  # fmt: skip
 
     def _on_failed(
         self, line: Line, what: str, failed: Callable[[InspectdError], None], error: InspectdError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 
@@ -39,6 +40,8 @@ class GoldenAsker(Asker):
         super().__init__(endpoint, "control", keys, clock=clock)
         self._who, self._line = who, line
         self._asked = 0
+        self._own = secrets.token_hex(2)
+        """In the names of its requests, and so of checks: whoever asks as the same person has another one."""
 
     def ask(
         self,
@@ -57,7 +60,7 @@ class GoldenAsker(Asker):
             UnavailableError: the line does not answer, or not in this format.
         """
         self._asked += 1
-        number = f"-{self._asked}"
+        number = f"-{self._own}-{self._asked}"
         name = f"{(self._who or 'golden')[: 64 - len(number)]}{number}"
         request = GoldenRequest(name, action, recipe, part, self._who, self._line)
         is_status = action is GoldenAction.STATUS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from io import FileIO
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -76,6 +76,12 @@ class CheckVoid(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_voi
     recipe_version: int | None
     recipe_sha256: str
     why: str
+    passed_utc_ns: _UtcNs | None = None
+    """`utc_ns` of its line, as names come again; null: of a version that did not note it."""
+
+    def names(self, line: CheckResult) -> bool:
+        """Whether it is this line that counts for nothing."""
+        return line.check == self.check and self.passed_utc_ns in {None, line.utc_ns}
 
 
 class GoldenLines(msgspec.Struct, frozen=True):
@@ -252,18 +258,18 @@ def _follow(past: dict[str, GoldenPast], lines: Iterable[CheckResult | CheckDue]
     return past
 
 
-def _void_passes(
-    lines: Sequence[CheckResult | CheckDue], void: CheckVoid
-) -> Iterator[tuple[int, CheckResult]]:
+def _void_passes(lines: Sequence[CheckResult | CheckDue], void: CheckVoid) -> list[tuple[int, CheckResult]]:
     """Those of the lines before it, and where, that are passes and by it are void."""
+    passes: list[tuple[int, CheckResult]] = []
     for at in range(len(lines) - 1, -1, -1):
         line = lines[at]
         if not isinstance(line, CheckResult) or line.recipe_sha256 != void.recipe_sha256:
             continue
         if line.outcome is GoldenOutcome.PASSED:
-            yield at, line
-        if line.check == void.check:
-            return
+            passes.append((at, line))
+        if void.names(line):
+            return passes
+    return passes if void.passed_utc_ns is None else []  # the disk did not take the pass
 
 
 def _decoded(data: bytes) -> CheckResult | CheckDue | CheckVoid | None:

@@ -203,6 +203,15 @@ def test_an_awaited_answer_holds_up_no_other_task_and_no_second_trigger_waits_it
     assert [request["trigger_id"] for request in line.requests] == ["1", "3"]
 
 
+def test_a_check_that_somebody_begins_has_another_name_than_the_one_before(start_line):
+    line = start_line(lambda _: [wire.encode(GoldenRefusal(None, GoldenRefusalReason.MALFORMED, ""))])
+    for _ in range(2):
+        with GoldenAsker(line.endpoint, who="kim") as asker:
+            asker.ask(GoldenAction.BEGIN)
+    first, second = (request["request"] for request in line.requests)
+    assert first != second
+
+
 @pytest.mark.parametrize("who", ["kim", "k" * 64])
 def test_a_late_answer_to_a_golden_request_is_not_taken_for_the_next_ones(start_line, who):
     line = start_line(lambda _: answered())

@@ -183,6 +183,18 @@ def test_a_pass_that_is_void_changes_nothing(tmp_path, before) -> None:
     assert past_of(read_lines(path).lines)[SHA] == GoldenPast(100)
 
 
+def test_a_pass_is_void_also_where_a_check_of_the_same_name_ended_before_that_was_written(tmp_path) -> None:
+    path = tmp_path / "golden.jsonl"
+    for line in (result(10), due(20), result(30), result(40, ABANDONED)):
+        append_line(path, line)
+    append_line(path, CheckVoid(50, result(30).check, "a", 3, SHA, "a camera was changed", 30))
+    assert [each.outcome for each in read_lines(path).checks] == [PASSED, ABANDONED, ABANDONED]
+    append_line(
+        path, CheckVoid(60, result(60).check, "a", 3, SHA, "of a pass that the disk did not take", 60)
+    )
+    assert past_of(read_lines(path).lines)[SHA] == past_of([result(10), due(20)])[SHA]
+
+
 @pytest.mark.parametrize("damage", [b"?\n", b'{"schema":"golden_ch'])
 def test_no_pass_before_a_line_that_may_have_been_a_failure_is_believed(tmp_path, damage) -> None:
     path = tmp_path / "golden.jsonl"
