@@ -488,7 +488,8 @@ class GoldenChecks:
         self.is_recording = True
         self._recorder.write(
             result, f"check {check.name}: {outcome}",
-            partial(self._on_recorded, check, result, audit), partial(self._on_not_recorded, outcome, audit),
+            partial(self._on_recorded, check, result, audit),
+            partial(self._on_not_recorded, check, outcome, audit),
         )  # fmt: skip
         if outcome is GoldenOutcome.FAILED:
             self._failures[subject.sha256] = check.problems
@@ -516,12 +517,13 @@ class GoldenChecks:
         self.turn(self._clock())
 
     def _on_not_recorded(
-        self, outcome: GoldenOutcome, audit: Callable[..., None], error: InspectdError
+        self, check: GoldenCheck, outcome: GoldenOutcome, audit: Callable[..., None], error: InspectdError
     ) -> None:
         audit(problem=f"not in {FILE_NAME}: {error}")
-        self.is_recording = False
         if outcome is GoldenOutcome.PASSED:  # it changes nothing, then
-            self._outcome, self._problems = GoldenOutcome.ABANDONED, [f"passed, but not recorded: {error}"]
+            outcome = self._outcome = GoldenOutcome.ABANDONED
+            self._problems = [f"passed, but not recorded: {error}"]
+        self._on_ended(check, outcome)
 
     # --- what is told --------------------------------------------------------------------------------------
 
@@ -552,7 +554,7 @@ class GoldenChecks:
         state = self._schedule.state(subject, self._clock(), time.time_ns())
         return GoldenRecord(
             line.plant, line.name, self._epoch(), time.time_ns(), check.name, subject.recipe, subject.version,
-            subject.sha256, check.who, state, showing, outcome, check.problems if outcome else [],
+            subject.sha256, check.who, state, showing, outcome, self._problems if outcome else [],
         )  # fmt: skip
 
     def _ack(self, request: GoldenRequest) -> GoldenAck:

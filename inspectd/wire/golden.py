@@ -45,7 +45,8 @@ class GoldenOutcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     ABANDONED = "abandoned"
-    """It was ended, or nothing was shown for too long, before it could pass or fail: it changes nothing."""
+    """It was ended, or nothing was shown for too long, before it could pass or fail; or it passed for
+    nothing: that could not be recorded, or what it was shown to had changed by then. It changes nothing."""
 
 
 class GoldenAgreement(StrEnum):
@@ -153,7 +154,7 @@ class GoldenAck(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_ack
     outcome: GoldenOutcome | None = None
     """How it ended; null: it is under way."""
     problems: list[str] = []
-    """Why it failed, for people."""
+    """Why it failed, or passed for nothing, for people."""
     to_show: list[GoldenToShow] = []
     """What is left of it, in the order of the settings."""
     shown: int = 0
@@ -226,7 +227,7 @@ class GoldenRecord(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_
     outcome: GoldenOutcome | None
     """How the check ended; null: it is the record of a showing."""
     problems: list[str]
-    """Of the end of a failed check: why, for people."""
+    """Of the end of a check that failed, or passed for nothing: why, for people."""
 
 
 GoldenAnswer = GoldenAck | GoldenRefusal

@@ -74,7 +74,7 @@ class CheckedLine:
         self.clerk, self.events, self.records = DiskClerk(), [], []
         self.details: dict[str, str] = {}  # the last one of each event
         self.now_ns = 10**9
-        metrics = Metrics("line", ["top"], 100.0)
+        metrics = self.metrics = Metrics("line", ["top"], 100.0)
         self.book = RecipeBook(RecipeRecords(config).in_force())
         audit = LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None)
         self.checks = GoldenChecks(
@@ -147,6 +147,40 @@ def test_a_pass_counts_once_it_is_on_the_disk_and_nothing_is_checked_meanwhile(l
     line.until(lambda: line.status == (PASSED, None))
     assert line.shows("T2", Evaluation.FAIL) is None
     assert line.status == (FAILED, "golden_failed")
+
+
+@pytest.mark.parametrize(
+    ("shown", "disk_takes_it", "outcome", "why"),
+    [
+        (Evaluation.PASS, True, ABANDONED, "passed, but counts for nothing: a camera was changed before"),
+        (Evaluation.PASS, False, ABANDONED, "passed, but not recorded: "),
+        (Evaluation.FAIL, False, FAILED, "good on top: fail"),
+        (Evaluation.UNDECIDABLE, False, ABANDONED, ""),
+    ],
+)
+def test_the_end_of_a_check_is_published_and_counted_once_whatever_comes_of_its_record(
+    line, shown, disk_takes_it, outcome, why
+):
+    if not disk_takes_it:
+        line.file.rename(line.file.with_name("away"))
+    disk_answers = threading.Event()
+    line.clerk.ask(disk_answers.wait, bool, bool)
+    assert line.shows("T1", shown) is None
+    if shown is Evaluation.UNDECIDABLE:
+        line.asks(GoldenAction.END)
+    elif disk_takes_it:
+        line.checks.change_cameras(line.config.cameras, {})
+    disk_answers.set()
+    line.until(lambda: not line.checks.is_recording)
+    (end,) = (record for record in line.records if record.outcome is not None)
+    assert (end.outcome, "; ".join(end.problems)[: len(why)]) == (outcome, why)
+    counted = [
+        line.metrics.registry.get_sample_value(
+            "inspectd_golden_checks_total", {"line": "line", "outcome": each}
+        )
+        for each in GoldenOutcome
+    ]
+    assert counted == [float(each is outcome) for each in GoldenOutcome]
 
 
 def test_a_pass_counts_for_nothing_where_its_camera_was_changed_before_it_was_recorded(line):
