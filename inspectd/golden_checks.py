@@ -78,6 +78,7 @@ class GoldenChecks:
         config: the line's.
         book: what is in force.
         sha256_of: identifies what a key of the configuration file's recipes judges by; None: not known yet.
+        judges: whether a scoring process is warm for a key now.
         clerk: writes the record.
         audit: has who ended which check how.
         publish: sends a record to the plant.
@@ -97,6 +98,7 @@ class GoldenChecks:
         book: RecipeBook,
         *,
         sha256_of: Callable[[str], str | None],
+        judges: Callable[[str], bool],
         clerk: DiskClerk,
         audit: LineAudit,
         publish: Callable[[GoldenRecord], None],
@@ -108,6 +110,7 @@ class GoldenChecks:
         self._config = config
         self._parts = {part.name: part for part in config.golden.parts}
         self._book = book
+        self._judges = judges
         self._audit = audit
         self._publish = publish
         self._emit = emit
@@ -391,7 +394,16 @@ class GoldenChecks:
         if request.recipe is None and len(names) != 1:
             detail = f"name the recipe; in force with golden parts: {', '.join(names) or 'none'}"
             return GoldenRefusalReason.UNKNOWN_RECIPE, detail
-        return self._begin(request.request, request.recipe or names[0], who, door, nameless="unknown")
+        recipe = request.recipe or names[0]
+        refusal = self._not_warm(recipe)
+        return refusal or self._begin(request.request, recipe, who, door, nameless="unknown")
+
+    def _not_warm(self, recipe: str) -> tuple[GoldenRefusalReason, str] | None:
+        """Refuse to show a part that nothing would judge: after three of these its check has failed."""
+        keys = [key for key in self._book.in_force.keys if title_of(key)[0] == recipe]
+        if all(map(self._judges, keys)):
+            return None
+        return GoldenRefusalReason.NOT_READY, f"scoring is not ready for recipe {recipe}"
 
     def _begin(
         self, name: str, recipe: str, who: str, door: str, *, nameless: str
@@ -430,6 +442,9 @@ class GoldenChecks:
         if any(camera in self._triggered for camera in cameras):
             detail = f"{part}: its cameras wait for a trigger with golden = {part!r}"
             return GoldenRefusalReason.TRIGGERED, detail
+        refusal = self._not_warm(self._check.subject.recipe)
+        if refusal is not None:
+            return refusal
         now_ns = self._clock()
         longest_ns = max(self._book.deadline_ns(key) for key in self._book.in_force.places.values())
         awaited = dict.fromkeys((place.partition("/")[0] for place in cameras), now_ns)

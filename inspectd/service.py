@@ -225,9 +225,9 @@ class Service:
             config.state_path / FILE_NAME, self._clerk, self._metrics, plant.emit, clock, own=audit_file
         )
         self._golden = GoldenChecks(
-            config, self._book, sha256_of=self._publishing.sha256_of, clerk=self._clerk, audit=self._audit,
-            publish=self._publishing.publish_golden, emit=plant.emit, metrics=self._metrics,
-            epoch=lambda: self._publishing.epoch, clock=clock,
+            config, self._book, sha256_of=self._publishing.sha256_of, judges=self._batching.judges,
+            clerk=self._clerk, audit=self._audit, publish=self._publishing.publish_golden, emit=plant.emit,
+            metrics=self._metrics, epoch=lambda: self._publishing.epoch, clock=clock,
         )  # fmt: skip
         stack.callback(self._clerk.close)
         stack.callback(self._audit.close)
@@ -516,10 +516,13 @@ class Service:
         reply: Callable[[GoldenAck | GoldenRefusal], None],
     ) -> None:  # fmt: skip
         """See `RequestEvents.on_golden`."""
-        delay_ms = (self._clock() - came_ns) / 1e6
-        if request.action is GoldenAction.SHOW and self._is_late(delay_ms):
+        delay_ms, detail = (self._clock() - came_ns) / 1e6, ""
+        if request.action in {GoldenAction.BEGIN, GoldenAction.SHOW} and self._is_stopping:
+            detail = "the line stops"
+        elif request.action is GoldenAction.SHOW and self._is_late(delay_ms):
             # Who asked may have given up, as with a trigger: another part may be in front of the cameras.
             detail = f"may have been read {delay_ms:.0f} ms late: nothing was done, ask again"
+        if detail:
             reply(GoldenRefusal(request.request, GoldenRefusalReason.NOT_READY, detail))
         else:
             self._golden.take(request, who, door, reply)
@@ -537,12 +540,16 @@ class Service:
         doubt_ns = max(0, until_ns - from_ns)
         self._batching.pass_by(Trigger("", received_ns=until_ns, doubt_ns=doubt_ns))
 
+    @property
+    def _is_stopping(self) -> bool:
+        return self.state in {"draining", "stopped"}
+
     def _is_late(self, delay_ms: float) -> bool:
         return delay_ms > self._config.triggers.max_delay_ms
 
     def _refusal(self, delay_ms: float) -> tuple[RefusalReason, str] | None:
         """Reason and detail for taking no trigger now, whatever is in it; None: it may be taken."""
-        if self.state in {"draining", "stopped"}:
+        if self._is_stopping:
             return RefusalReason.SHUTTING_DOWN, "the line stops"
         if self._is_late(delay_ms):
             detail = f"may have been read {delay_ms:.0f} ms late, its frame is not certain"

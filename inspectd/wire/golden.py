@@ -172,8 +172,8 @@ class GoldenRefusalReason(OpenStrEnum):
 
     MALFORMED = "malformed"
     NOT_READY = "not_ready"
-    """The line starts, stops, or has no scoring process that is warm; or the request may have waited longer
-    than `triggers.max_delay_ms` to be read."""
+    """The line starts; of `begin` and `show` also: it stops, or no scoring process is warm for the recipe. Or
+    a `show` may have waited longer than `triggers.max_delay_ms` to be read."""
     OFF = "off"
     """The settings have no golden part of this recipe."""
     UNKNOWN_RECIPE = "unknown_recipe"

@@ -78,7 +78,7 @@ class CheckedLine:
         self.book = RecipeBook(RecipeRecords(config).in_force())
         audit = LineAudit(state / "audit.jsonl", self.clerk, metrics, lambda *_, **__: None)
         self.checks = GoldenChecks(
-            config, self.book, sha256_of=SHA_OF.__getitem__, clerk=self.clerk,
+            config, self.book, sha256_of=SHA_OF.__getitem__, judges=lambda _: True, clerk=self.clerk,
             publish=self.records.append, emit=self.take_event,
             audit=audit, metrics=metrics, epoch=lambda: 1, clock=lambda: self.now_ns,
         )  # fmt: skip

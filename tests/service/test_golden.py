@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -80,6 +81,21 @@ def test_a_showing_that_the_line_reads_late_is_refused(start_daemon, folders):
             GoldenAction.SHOW, part="good-1"
         )  # of a part that is being shown it would be `busy`
     assert isinstance(answer, GoldenAck), answer
+
+
+def test_no_golden_part_is_shown_while_nothing_would_judge_it(start_daemon, folders):
+    daemon = line(start_daemon, folders, golden(part("good-1", "pass", "g")), mode="free")
+    assert isinstance(asked(daemon, GoldenAction.BEGIN), GoldenAck)
+    daemon.behave(Behaviour(load_seconds=60))
+    os.kill(daemon.children()["scoring"], signal.SIGKILL)
+    daemon.until(lambda: daemon.reader.event("scoring_lost"))
+    shown = asked(daemon, GoldenAction.SHOW, part="good-1")
+    assert (shown.reason, shown.detail) == (
+        GoldenRefusalReason.NOT_READY, "scoring is not ready for recipe cell",
+    )  # fmt: skip
+    assert asked(daemon, GoldenAction.END).outcome is GoldenOutcome.ABANDONED
+    assert asked(daemon, GoldenAction.BEGIN).reason is GoldenRefusalReason.NOT_READY
+    assert daemon.stop() == 0
 
 
 def last_outcome(daemon: Daemon) -> str | None:
@@ -189,6 +205,8 @@ def test_a_check_that_passes_just_before_a_stop_counts_and_is_in_the_audit_file(
         line_plant.trigger(1, golden="good-1")
         line_plant.part(1)
         daemon.process.send_signal(signal.SIGTERM)
+        daemon.until(lambda: daemon.reader.event("draining"))
+        assert "line stops" in asked(daemon, GoldenAction.BEGIN).detail
         stopped_at = time.monotonic() + 1  # without waiting for the disk
         while time.monotonic() < stopped_at and not daemon.reader.event("stopped"):
             daemon.reader.read()
