@@ -98,7 +98,7 @@ class LineAudit:
         self._clock = clock
         self._own = OwnFile(path) if own is None else own
         self._owed: deque[Callable[[], object]] = deque()
-        """What writes by what the line judged, the oldest first; the clerk's thread takes it out."""
+        """What writes by what the line judged, the oldest first; the clerk's thread puts it in and out."""
         self._again_ns: int | None = None
         self._look_ns = 0
         self._is_asked = False
@@ -134,8 +134,7 @@ class LineAudit:
             problem: why it counts for nothing, as where `golden.jsonl` does not have it; empty: it counts.
         """
         entry = check_entry(result, door, old, why, is_default=is_default)
-        if self._owed:  # or the check would seem to have ended before
-            self._write_owed()
+        self._write_owed()  # if any is, or the check would seem to have ended before
         work = partial(append_record, self._path, entry, problem or DONE)
         self._ask(work, f"check {result.check} of {result.recipe}: {result.outcome}")
 
@@ -154,9 +153,8 @@ class LineAudit:
             others: names of the file's recipes of which nothing more is known now.
         """
         work = partial(record_changed_judgements, self._path, list(judged), set(others))
-        if len(self._owed) < _MOST_OWED:  # of an altered file, which takes none of them until it is mended
-            self._owed.append(work)
-        self._clerk.ask(self._take_owed, self._on_written, partial(self._on_owed_failed, is_told=False))
+        failed = partial(self._on_owed_failed, is_told=False)
+        self._clerk.ask(partial(self._take_owed, work), self._on_written, failed)
 
     def turn(self, now_ns: int) -> None:
         """Try again what the disk did not take, and look whether it takes anything."""
@@ -176,8 +174,12 @@ class LineAudit:
         self._again_ns = None
         self._clerk.ask(self._take_owed, self._on_written, self._on_owed_failed)
 
-    def _take_owed(self) -> None:
+    def _take_owed(self, newest: Callable[[], object] | None = None) -> None:
         """In the clerk's thread: write all that is owed, the oldest first."""
+        if newest is not None:
+            if len(self._owed) == _MOST_OWED:  # an altered file takes none of them until it is mended
+                self._owed.pop()  # of what judged for a while, and no longer
+            self._owed.append(newest)
         while self._owed:
             self._write(self._owed[0])
             self._owed.popleft()

@@ -410,6 +410,24 @@ def test_a_file_that_takes_no_records_is_a_condition_until_it_takes_some(tmp_pat
     assert len(list(audit.read(log))) == 2
 
 
+def test_of_more_than_can_be_owed_what_judges_now_is_recorded(tmp_path, monkeypatch):
+    log, away, clerk = tmp_path / "state" / "audit.jsonl", tmp_path / "away", DiskClerk()
+    log.parent.mkdir()
+    line = LineAudit(log, clerk, Metrics("line", ["top"], 100.0), lambda *_, **__: None)
+    log.parent.rename(away)
+    monkeypatch.setattr("inspectd.line_audit._MOST_OWED", 2)
+    for number in range(1, 6):
+        line.record_judged([(f"{number}" * 64, BANK, True)])
+    answers = []
+    clerk.ask(lambda: away.rename(log.parent), answers.append, answers.append)
+    while not answers:
+        assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+        clerk.take_answers()
+    line.close()
+    clerk.close()
+    assert [record.new.partition("recipe ")[2][0] for record in audit.read(log)] == ["1", "5"]
+
+
 def test_what_judged_is_recorded_before_a_check_that_comes_after_it(tmp_path):
     log, away, clerk = tmp_path / "state" / "audit.jsonl", tmp_path / "away", DiskClerk()
     log.parent.mkdir()
