@@ -133,6 +133,15 @@ class Servers:
         url = self._client.connected_url
         return url.netloc if url is not None else "a server that is gone"
 
+    async def until_lost(self) -> None:
+        """Wait for the connection's end.
+
+        Raises:
+            ServersError: it has come.
+        """
+        await asyncio.shield(self.lost)
+        raise ServersError("the connection is gone")
+
     async def asked(self, answer: Awaitable[_T]) -> _T:
         """Wait for an answer.
 

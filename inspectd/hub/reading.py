@@ -93,13 +93,9 @@ class HubSession:
         self._state.reads(self._clock_ms())
         await together(
             self._watch(streams, lines),
-            self._end_with_connection(),
+            self._servers.until_lost(),
             *(self._read(lines[names], info) for names, info in streams.items()),
         )
-
-    async def _end_with_connection(self) -> None:
-        await asyncio.shield(self._servers.lost)
-        raise ServersError("the connection is gone")
 
     async def _watch(
         self, streams: dict[LineNames, api.StreamInfo], lines: dict[LineNames, StoredLine]

@@ -22,7 +22,7 @@ from inspectd.fleet.forward import comparison, session
 from inspectd.fleet.forward.metrics import ForwardMetrics
 from inspectd.fleet.forward.other_writer import OtherWriter, new_writer
 from inspectd.fleet.names import ID_HEADER, message_id
-from inspectd.fleet.servers import NotThereError
+from inspectd.fleet.servers import NotThereError, Servers
 from inspectd.fleet.settings import ForwardConfig, ForwardedLine, ForwardSettings
 from inspectd.fleet.together import together
 from inspectd.wire.sync import Position
@@ -50,6 +50,7 @@ class Stream:
     """The plant's servers, as far as a session asks them: each answer can be held up."""
 
     where = "here"
+    until_lost = Servers.until_lost
 
     def __init__(self) -> None:
         self.js = self

@@ -146,7 +146,7 @@ class FleetAgent:
                     self._metrics.connected(is_connected=True)
                     self._work.servers = servers
                     await servers.hear(self._plant.desired(self._names.line), self._hint.set)
-                    await together(self._ask(servers), self._report(servers), _until_lost(servers))
+                    await together(self._ask(servers), self._report(servers), servers.until_lost())
             except (ServersError, UnavailableError) as error:
                 log.event(_log, logging.WARNING, "session_ended", detail=str(error))
             finally:
@@ -248,8 +248,3 @@ def _in_force(status: LineStatus | None) -> tuple[str | None, int | None]:
         return None, None
     recipe, _, version = status.in_force.partition("@")
     return recipe, int(version) if recipe != "file" and version.isascii() and version.isdigit() else None
-
-
-async def _until_lost(servers: Servers) -> None:
-    await asyncio.shield(servers.lost)
-    raise ServersError("the connection is gone")

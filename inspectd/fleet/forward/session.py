@@ -63,7 +63,6 @@ class Progress:
         """When the stream was last searched, on the forwarder's clock."""
         self.lost_before: dict[int, int] = {}
         """Losses up to here were counted: numbers by epoch, because a line may go back to an earlier one."""
-        self.sessions = 0
 
 
 class ForwardSession:
@@ -137,7 +136,7 @@ class ForwardSession:
                 self._forward(servers, writer, end.position),
                 self._compare(servers, writer),
                 self._watch_servers(servers),
-                _until_lost(servers),
+                servers.until_lost(),
             )
         finally:
             writer.close()
@@ -301,8 +300,3 @@ async def watch_distance(
             backlog = found.backlog_seconds if is_known else math.nan
             metrics.distance(backlog, found.kept_seconds, progress.under_way)
         await asyncio.sleep(every_seconds)
-
-
-async def _until_lost(servers: Servers) -> None:
-    await asyncio.shield(servers.lost)
-    raise ServersError("the connection is gone")
