@@ -78,6 +78,12 @@ def socket_problems(line: LineSockets, wanted: Mapping[str, bool]) -> Iterator[s
             yield f"line.{name}: got {given!r}, expected ipc:///PATH or tcp://HOST:PORT"
 
 
+def endpoint(line: LineSockets, name: str) -> str:
+    """Where a socket of a line is: as the settings say, or beside a local `verdicts.sock`."""
+    given: str = getattr(line, name)
+    return given or f"{line.verdicts.removesuffix('verdicts.sock')}{name}.sock"
+
+
 def line_problems(line: LineSockets, sockets: Iterable[str]) -> Iterator[str]:
     """What is wrong with how a line is reached, by `verdicts` and these other sockets."""
     yield from socket_problems(line, dict.fromkeys(sockets, True))

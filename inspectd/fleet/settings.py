@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from msgspec import Meta
 
 from inspectd import config
-from inspectd.config.program_files import socket_problems
+from inspectd.config.program_files import endpoint, socket_problems
 from inspectd.fleet.names import LineNames
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayMetricsSettings, ReadLine
@@ -39,20 +39,7 @@ class ForwardedLine(ReadLine, frozen=True, kw_only=True):
     @property
     def sync_socket(self) -> str:
         """Where replays are asked for."""
-        return self._beside("sync", self.sync)
-
-    @property
-    def heatmaps_socket(self) -> str:
-        """Where heatmaps are published."""
-        return self._beside("heatmaps", self.heatmaps)
-
-    @property
-    def previews_socket(self) -> str:
-        """Where previews are published."""
-        return self._beside("previews", self.previews)
-
-    def _beside(self, name: str, given: str) -> str:
-        return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
+        return endpoint(self, "sync")
 
 
 class ServersLink(config.Settings, frozen=True, kw_only=True):

@@ -15,13 +15,14 @@ import msgspec
 
 from inspectd import log
 from inspectd.client import AsyncTriggerSender, AsyncVerdictReader, Liveness, Lost, ask_status
+from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.handshake import Handshake, LineSeen, Order
 from inspectd.gateways.parts import PlantTrigger
 from inspectd.gateways.registers import LineBit
-from inspectd.gateways.settings import GatewayLine, HandshakeSettings, endpoints
+from inspectd.gateways.settings import GatewayLine, HandshakeSettings
 from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, PartVerdict
 
 _TURN_SECONDS: Final = 0.05
@@ -66,7 +67,7 @@ class LineLink:
         """Verdicts that could not be had any more."""
         self._line, self._handshake, self._clock = line, handshake, clock
         self._answer_seconds = settings.answer_ms / 1000
-        self._verdicts, self._sync, self._control = endpoints(line)
+        self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
         self._triggers: asyncio.Queue[PlantTrigger] = asyncio.Queue()
         self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
         self._recipe_may_differ = asyncio.Event()
@@ -94,7 +95,7 @@ class LineLink:
     async def _read(self) -> None:
         epoch, last_epoch, was_alive = None, None, False
         async with AsyncVerdictReader(
-            self._verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
+            self._line.verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
         ) as reader:  # fmt: skip
             while True:

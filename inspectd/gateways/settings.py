@@ -171,9 +171,3 @@ def load(
         yield from own_problems(settings)
 
     return load_program(path, kind, {**_PATHS, **own_paths}, found)
-
-
-def endpoints(line: GatewayLine) -> tuple[str, str, str]:
-    """The endpoints of verdicts, sync and control."""
-    beside = line.verdicts.removesuffix("verdicts.sock")
-    return line.verdicts, line.sync or f"{beside}sync.sock", line.control or f"{beside}control.sock"

@@ -14,7 +14,7 @@ from inspectd import config
 from inspectd.client import ClientKeys
 from inspectd.config import Host, Name, Settings
 from inspectd.config.places import other_line_problems, systemd_directory
-from inspectd.config.program_files import line_problems, load_program
+from inspectd.config.program_files import endpoint, line_problems, load_program
 from inspectd.errors import InputError
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
 
@@ -101,8 +101,7 @@ class PageLine(Settings, frozen=True, kw_only=True):
 
     def endpoint(self, name: Literal["verdicts", "sync", "control", "previews"]) -> str:
         """Where a socket of the line is."""
-        given: str = getattr(self, name)
-        return given or f"{self.verdicts.removesuffix('verdicts.sock')}{name}.sock"
+        return endpoint(self, name)
 
 
 class SiteView(Settings, frozen=True, kw_only=True):

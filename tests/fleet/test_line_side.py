@@ -15,6 +15,7 @@ from support.messages import verdict
 
 from inspectd import wire
 from inspectd.client import RecipeAck, RecipeAction, RecipeRequest, RecipeState
+from inspectd.config.program_files import endpoint
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.order import RefusedOrderError
 from inspectd.fleet.agent.settings import AgentLine
@@ -50,7 +51,7 @@ def test_the_attempt_for_an_older_order_is_over_only_once_its_request_is(tmp_pat
 
     with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as control, contextlib.closing(ear):
         control.setsockopt(zmq.LINGER, 0)
-        control.bind(line.endpoints[2])
+        control.bind(endpoint(line, "control"))
         asyncio.run(work(control))
 
 
@@ -101,5 +102,5 @@ def test_what_the_line_has_as_another_recipe_of_that_name_is_refused(
 
     with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as control, contextlib.closing(ear):
         control.setsockopt(zmq.LINGER, 0)
-        control.bind(line.endpoints[2])
+        control.bind(endpoint(line, "control"))
         asyncio.run(work(control))

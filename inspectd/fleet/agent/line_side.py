@@ -26,6 +26,7 @@ from inspectd.client import (
     ask_recipe,
     ask_status,
 )
+from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
 from inspectd.fleet.agent.order import Refusal, RefusedOrderError
 from inspectd.fleet.agent.settings import AgentLine
@@ -150,7 +151,7 @@ class LineDesk:
     """
 
     def __init__(self, line: AgentLine, ear: LineEar, load_seconds: float) -> None:
-        _, self._sync, self._control = line.endpoints
+        self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
         self._line, self._ear, self._load_seconds = line, ear, load_seconds
 
     async def status(self) -> LineStatus:

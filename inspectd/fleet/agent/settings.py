@@ -15,7 +15,7 @@ from inspectd.fleet.agent.signing import problems_of_people
 from inspectd.fleet.names import LineNames
 from inspectd.fleet.settings import LINK_PATHS, ServersLink, link_problems
 from inspectd.gateways import settings as common
-from inspectd.gateways.settings import GatewayConfig, GatewayLine, GatewayMetricsSettings, endpoints
+from inspectd.gateways.settings import GatewayConfig, GatewayLine, GatewayMetricsSettings
 
 _PATHS: Final = {**LINK_PATHS, "fleet": ("line_file", "state_dir")}
 
@@ -27,11 +27,6 @@ class AgentLine(GatewayLine, frozen=True, kw_only=True):
     def names(self) -> LineNames:
         """Its names on the servers."""
         return LineNames(self.plant, self.name)
-
-    @property
-    def endpoints(self) -> tuple[str, str, str]:
-        """The endpoints of verdicts, sync and control."""
-        return endpoints(self)
 
 
 class AgentSettings(config.Settings, frozen=True, kw_only=True):

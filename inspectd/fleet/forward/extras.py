@@ -18,6 +18,7 @@ import msgspec
 
 from inspectd import log, wire
 from inspectd.client import Heatmap, LiveReader, Preview
+from inspectd.config.program_files import endpoint
 from inspectd.fleet.forward.metrics import Extra, ForwardMetrics
 from inspectd.fleet.names import ABOUT_HEADER, ID_HEADER
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
@@ -117,12 +118,12 @@ class ExtrasReader:
 
     def __init__(self, settings: ForwardConfig, queue: ExtrasQueue, metrics: ForwardMetrics) -> None:
         line, wanted = settings.line, settings.forward
-        chosen = ((wanted.heatmaps, line.heatmaps_socket), (wanted.thumbnails, line.previews_socket))
+        chosen = (("heatmaps", wanted.heatmaps), ("previews", wanted.thumbnails))
         self._names, self._queue = line.names, queue
         self._allowance, self._metrics = Allowance(wanted.extras_per_second), metrics
         self._ending = threading.Event()
         self._reader = LiveReader(
-            *(endpoint for is_wanted, endpoint in chosen if is_wanted),
+            *(endpoint(line, name) for name, is_wanted in chosen if is_wanted),
             topics=(f"i1/{self._names.plant}/{self._names.line}/".encode(),),
             queue_messages=_QUEUE_MESSAGES,
             keys=line.keys,

@@ -16,6 +16,7 @@ from asyncua import ua
 
 from inspectd import __version__, log
 from inspectd.client import Event
+from inspectd.config.program_files import endpoint
 from inspectd.errors import InputError, UnavailableError
 from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua import metrics
@@ -32,7 +33,6 @@ from inspectd.gateways.opcua.result_handlers import ResultHandlers
 from inspectd.gateways.opcua.settings import OpcUaConfig
 from inspectd.gateways.opcua.structures import PlantTypes
 from inspectd.gateways.opcua.vision import MachineState, VisionSystem
-from inspectd.gateways.settings import endpoints
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 from inspectd.settled import building_to_stay
@@ -157,8 +157,8 @@ class _Gateway:
         except (ValueError, OSError) as error:
             raise InputError(f"{self._certificates.key}: is no private key that can be read") from error
         self._types = await self._nodes.build()
-        sync = endpoints(self._settings.line)[1]
-        recorded = RecordedResults(sync, self._settings.line.keys, self._vision.as_told)
+        line = self._settings.line
+        recorded = RecordedResults(endpoint(line, "sync"), line.keys, self._vision.as_told)
         self._handlers = VisionHandlers(self._vision, self._line, self._types, self._tell)
         self._results = ResultHandlers(self._line, recorded, self._types)
         desk = MethodDesk(server, self._nodes, self._users, self._audit, self._fail)

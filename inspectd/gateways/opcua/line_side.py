@@ -31,10 +31,11 @@ from inspectd.client import (
     ask_recipe,
     ask_status,
 )
+from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
 from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
-from inspectd.gateways.settings import GatewayLine, endpoints
+from inspectd.gateways.settings import GatewayLine
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
@@ -76,7 +77,7 @@ class LineSide:
         self.status: LineStatus | None = None
         self._line, self._answer_seconds = line, answer_seconds
         self._vision, self._clock, self._on_turn, self._on_event = vision, clock, on_turn, on_event
-        self._verdicts, self.sync, self._control = endpoints(line)
+        self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
         self._starts: dict[int, int] = {}
         self._sender: AsyncTriggerSender | None = None
         self._turn = asyncio.Lock()
@@ -134,7 +135,7 @@ class LineSide:
         """Ask the line how it is."""
         try:
             self.status = await asyncio.to_thread(
-                ask_status, self.sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
+                ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
             )
         except UnavailableError:
             self.status = None
@@ -143,7 +144,7 @@ class LineSide:
     async def _read(self) -> None:
         was_alive = False
         async with AsyncVerdictReader(
-            self._verdicts, self.sync, line=self._line.own_names, keys=self._line.keys,
+            self._line.verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
         ) as reader:  # fmt: skip
             while True:
