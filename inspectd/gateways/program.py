@@ -1,4 +1,4 @@
-"""What gateways with a hand-shake are as programs: they run until a signal, keep time, say how they are."""
+"""What gateways are as programs: they run until a signal, keep a hand-shake's time, and say how they are."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
     def failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A fault in a callback ends the program, as anywhere else."""
         nonlocal failure
-        failure = context.get("exception") or RuntimeError(context["message"])
+        failure = failure or context.get("exception") or RuntimeError(context["message"])
         working.cancel()
 
     loop.set_exception_handler(failed)

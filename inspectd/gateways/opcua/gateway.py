@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from asyncua import ua
 
@@ -33,6 +32,7 @@ from inspectd.gateways.opcua.result_handlers import ResultHandlers
 from inspectd.gateways.opcua.settings import OpcUaConfig
 from inspectd.gateways.opcua.structures import PlantTypes
 from inspectd.gateways.opcua.vision import MachineState, VisionSystem
+from inspectd.gateways.program import until_signalled
 from inspectd.metrics_server import MetricsServer
 from inspectd.notify import Notifier
 from inspectd.settled import building_to_stay
@@ -77,37 +77,15 @@ class _Gateway:
         self._events: list[Event] = []
         self._told_error = False
         self._telling = asyncio.Lock()
-        self._failure: BaseException | None = None
-        self._work_task: asyncio.Future[None] | None = None
         self._types: PlantTypes | None = None
 
     async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._work_task = asyncio.ensure_future(self._work())
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._work_task.cancel)
-
-        def failed(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-            """A fault in a callback ends the program, as anywhere else."""
-            self._fail(context.get("exception") or RuntimeError(context["message"]))
-
-        loop.set_exception_handler(failed)
         try:
-            await self._work_task
-        except asyncio.CancelledError:
-            if self._failure is not None:
-                raise self._failure from None
-        except BaseExceptionGroup as group:  # what one task raised ends them all
-            raise _first(group) from group
+            await until_signalled(self._work())
         finally:
             self._notifier.stopping()
             await self._server.stop()
             log.event(_log, logging.INFO, "stopped")
-
-    def _fail(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-        if self._work_task is not None:
-            self._work_task.cancel()
 
     async def _work(self) -> None:
         plant = self._settings.opcua
@@ -161,7 +139,7 @@ class _Gateway:
         recorded = RecordedResults(endpoint(line, "sync"), line.keys, self._vision.as_told)
         self._handlers = VisionHandlers(self._vision, self._line, self._types, self._tell)
         self._results = ResultHandlers(self._line, recorded, self._types)
-        desk = MethodDesk(server, self._nodes, self._users, self._audit, self._fail)
+        desk = MethodDesk(server, self._nodes, self._users, self._audit)
         for method in (*self._handlers.methods(), *self._results.methods()):
             desk.link(method)
 
@@ -205,8 +183,3 @@ class _Gateway:
         while True:
             self._server.end_untrusted()
             await asyncio.sleep(_TRUST_SECONDS)
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error

@@ -39,16 +39,13 @@ class MethodDesk:
         nodes: the line's.
         users: who may call what.
         audit: where calls that change something are recorded, and all that were refused.
-        on_fault: called with what a handler raised, which is a fault of this program and ends it.
     """
 
     def __init__(
-        self, server: GuardedServer, nodes: PlantNodes, users: PlantUsers, audit: PlantAudit,
-        on_fault: Callable[[Exception], None],
-    ) -> None:  # fmt: skip
+        self, server: GuardedServer, nodes: PlantNodes, users: PlantUsers, audit: PlantAudit
+    ) -> None:
         """Nothing is linked yet."""
         self._server, self._nodes, self._users, self._audit = server, nodes, users, audit
-        self._on_fault = on_fault
 
     def link(self, method: PlantMethod) -> None:
         """Have a method answered."""
@@ -79,8 +76,9 @@ class MethodDesk:
         except asyncio.CancelledError:  # the client went: what it asked for may be done all the same
             self._audit.refuse(name, who, "client_gone")
             raise
-        except Exception as error:
-            self._on_fault(error)
+        except Exception as error:  # a fault of this program, which ends it: asyncua would only answer it
+            loop = asyncio.get_running_loop()
+            loop.call_exception_handler({"message": f"fault in {name}", "exception": error})
             raise
         return result
 
