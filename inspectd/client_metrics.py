@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,3 +21,10 @@ class LockedOutCollector(Collector):
             "1: something answers where the line is, and does not let this program in.",
             int(bool(locked_out.problems())),
         )
+
+
+def register_program(registry: CollectorRegistry) -> None:
+    """Have it scraped what every such program has: its process, Python, and whether it is locked out."""
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    registry.register(LockedOutCollector())

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inspectd.client_metrics import LockedOutCollector
+from inspectd.client_metrics import register_program
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.registers import OfflineReason
@@ -57,8 +57,6 @@ class GatewayCollector(Collector):
 def registry(collector: Collector) -> CollectorRegistry:
     """Everything that is scraped of a gateway with this collector."""
     made = CollectorRegistry()
-    ProcessCollector(registry=made)
-    PlatformCollector(registry=made)
-    made.register(LockedOutCollector())
+    register_program(made)
     made.register(collector)
     return made

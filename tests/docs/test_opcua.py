@@ -11,10 +11,12 @@ from asyncua import ua
 from prometheus_client import generate_latest
 from support.opcua import LINE, OpcUaGateway
 
-from inspectd.gateways.opcua import guarded, guarded_items, guarded_sessions, metrics
+from inspectd.gateways import metrics
+from inspectd.gateways.opcua import guarded, guarded_items, guarded_sessions
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import MOST_REJECTED
 from inspectd.gateways.opcua.journal import MOST_LOOKED_THROUGH
+from inspectd.gateways.opcua.metrics import OpcUaCollector
 from inspectd.gateways.opcua.settings import OpcUaSettings, PlantRole
 from inspectd.gateways.opcua.vision import (
     MOST_UNDECIDED,
@@ -108,7 +110,9 @@ def test_the_page_lists_every_metric() -> None:
     audit = PlantAudit()
     audit.did("login", "anna")
     audit.refuse("login", "anna", "BadUserAccessDenied")
-    text = generate_latest(metrics.registry(VisionSystem(1), Counts(), Counts(), audit)).decode()
+    text = generate_latest(
+        metrics.registry(OpcUaCollector(VisionSystem(1), Counts(), Counts(), audit))
+    ).decode()
     kinds = dict(re.findall(r"# TYPE (inspectd_\w+) (\w+)", text))
     labels = {
         name: set(re.findall(r"(\w+)=", found))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from inspectd.client_metrics import LockedOutCollector
+from inspectd.client_metrics import register_program
 from inspectd.fleet.agent.order import Refusal
 from inspectd.fleet.agent.report import AgentState
 
@@ -26,9 +26,7 @@ class AgentMetrics:
     """Every metric of the agent, on a registry that is handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        registry.register(LockedOutCollector())
+        register_program(registry)
 
         def counter(tail: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"inspectd_fleet_{tail}", about, labels, registry=registry)

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from inspectd.client_metrics import LockedOutCollector
+from inspectd.client_metrics import register_program
 from inspectd.fleet.forward.writer import Sent
 
 
@@ -48,9 +41,7 @@ class ForwardMetrics:
     """Every metric of the forwarder, on a registry that is handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        registry.register(LockedOutCollector())
+        register_program(registry)
 
         def counter(tail: str, about: str, labels: tuple[str, ...] = ()) -> Counter:
             return Counter(f"inspectd_forward_{tail}", about, labels, registry=registry)

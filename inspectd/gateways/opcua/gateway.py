@@ -17,8 +17,8 @@ from inspectd import __version__, log
 from inspectd.client import Event
 from inspectd.config.program_files import endpoint
 from inspectd.errors import InputError, UnavailableError
+from inspectd.gateways import metrics
 from inspectd.gateways.clock import clock_seconds
-from inspectd.gateways.opcua import metrics
 from inspectd.gateways.opcua.access import CallerRules, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri
@@ -27,6 +27,7 @@ from inspectd.gateways.opcua.handlers import VisionHandlers
 from inspectd.gateways.opcua.journal import RecordedResults
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.methods import MethodDesk
+from inspectd.gateways.opcua.metrics import OpcUaCollector
 from inspectd.gateways.opcua.nodes import PlantNodes
 from inspectd.gateways.opcua.result_handlers import ResultHandlers
 from inspectd.gateways.opcua.settings import OpcUaConfig
@@ -98,7 +99,8 @@ class _Gateway:
                 where = "opcua.host, opcua.port"
                 raise UnavailableError(cannot_listen(where, plant.host, plant.port, error)) from error
             if self._settings.metrics.port:
-                collected = metrics.registry(self._vision, self._line, self._server, self._audit)
+                collector = OpcUaCollector(self._vision, self._line, self._server, self._audit)
+                collected = metrics.registry(collector)
                 open_now.callback(MetricsServer(collected, self._settings.metrics).close)
             log.event(
                 _log,

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inspectd.client_metrics import LockedOutCollector
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.guarded import GuardedServer
 from inspectd.gateways.opcua.line_side import LineSide
@@ -70,15 +68,3 @@ class OpcUaCollector(Collector):
             ("opcua_subscriptions", "Subscriptions of clients.", self._server.subscriptions),
         ):
             yield GaugeMetricFamily(f"inspectd_gateway_{name}", about, value)
-
-
-def registry(
-    vision: VisionSystem, line: LineSide, server: GuardedServer, audit: PlantAudit
-) -> CollectorRegistry:
-    """Everything that is scraped of a gateway."""
-    made = CollectorRegistry()
-    ProcessCollector(registry=made)
-    PlatformCollector(registry=made)
-    made.register(LockedOutCollector())
-    made.register(OpcUaCollector(vision, line, server, audit))
-    return made

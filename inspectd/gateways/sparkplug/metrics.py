@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, PlatformCollector, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from inspectd.client_metrics import LockedOutCollector
+from inspectd.client_metrics import register_program
 from inspectd.gateways.sparkplug.session import Heard
 
 
@@ -24,9 +24,7 @@ class SparkplugMetrics:
     """Every metric of the gateway, on a registry that is handed in."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        ProcessCollector(registry=registry)
-        PlatformCollector(registry=registry)
-        registry.register(LockedOutCollector())
+        register_program(registry)
 
         def name(tail: str) -> str:
             return f"inspectd_gateway_sparkplug_{tail}"
