@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,17 @@ class MetricsServer:
     def close(self) -> None:
         """See `Endpoint.close`."""
         self._endpoint.close()
+
+
+@contextmanager
+def metrics_served(registry: CollectorRegistry, settings: config.MetricsSettings) -> Iterator[None]:
+    """Serve meanwhile, where the settings name a port; raises as `MetricsServer`."""
+    server = MetricsServer(registry, settings) if settings.port else None
+    try:
+        yield
+    finally:
+        if server is not None:
+            server.close()
 
 
 def _metrics_app(registry: CollectorRegistry) -> WSGIApplication:

@@ -23,7 +23,7 @@ from inspectd.hub.reading_state import ReadingState
 from inspectd.hub.routes import HubRoutes
 from inspectd.hub.settings import HubConfig
 from inspectd.hub.store import HubStore
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.store import AccountStore
@@ -77,8 +77,7 @@ async def _work(settings: HubConfig) -> None:
             app, settings, ConnectionBook(settings.server.connections_per_address, counts)
         )
         await listener.start()
-        if settings.metrics.port:
-            open_now.callback(MetricsServer(metrics.registry(state, questions), settings.metrics).close)
+        open_now.enter_context(metrics_served(metrics.registry(state, questions), settings.metrics))
         if not accounts.users():
             remedy = "inspectd hub --config FILE user add NAME --role admin"
             log.event(_log, logging.WARNING, "no_user", remedy=remedy)

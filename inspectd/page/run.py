@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from inspectd import log
 from inspectd.client.locked_out import locked_out
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 from inspectd.page import metrics
 from inspectd.page.accounts.passwords import PasswordChecker
@@ -89,9 +89,8 @@ async def _run(settings: PageConfig, assets: Path) -> None:
             book,
         )
         await listener.start()
-        if settings.metrics.port:
-            collected = metrics.registry(counts, hub=hub, line=line, book=book, history=history)
-            open_now.callback(MetricsServer(collected, settings.metrics).close)
+        collected = metrics.registry(counts, hub=hub, line=line, book=book, history=history)
+        open_now.enter_context(metrics_served(collected, settings.metrics))
         history.start()
         line.start()
         open_now.callback(line.close)

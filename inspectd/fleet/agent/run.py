@@ -24,7 +24,7 @@ from inspectd.fleet.names import PlantNames
 from inspectd.fleet.program import keep_alive, until_signalled
 from inspectd.fleet.servers import NotThereError, Servers, ServersDoor, ServersError
 from inspectd.fleet.together import together
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 from inspectd.wire.sync import LineStatus
 
@@ -53,15 +53,13 @@ def run(config: AgentConfig) -> None:
     metrics = AgentMetrics(registry)
     notifier = Notifier.from_environment()
     agent = FleetAgent(config, metrics, time.time_ns, time.monotonic)
-    server = MetricsServer(registry, config.metrics) if config.metrics.port else None
-    try:
-        asyncio.run(until_signalled(agent.work(notifier)))
-    finally:
-        notifier.stopping()
-        log.event(_log, logging.INFO, "stopped")
-        agent.close()
-        if server is not None:
-            server.close()
+    with metrics_served(registry, config.metrics):
+        try:
+            asyncio.run(until_signalled(agent.work(notifier)))
+        finally:
+            notifier.stopping()
+            log.event(_log, logging.INFO, "stopped")
+            agent.close()
 
 
 class FleetAgent:

@@ -24,7 +24,7 @@ from inspectd.fleet.servers import DeniedError, ServersDoor, ServersError
 from inspectd.fleet.settings import ForwardConfig
 from inspectd.fleet.streams import WrongStreamError
 from inspectd.fleet.together import together
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -43,15 +43,13 @@ def run(config: ForwardConfig) -> None:
     """
     registry = CollectorRegistry()
     metrics = ForwardMetrics(registry)
-    server = MetricsServer(registry, config.metrics) if config.metrics.port else None
-    notifier = Notifier.from_environment()
-    try:
-        asyncio.run(until_signalled(_work(config, metrics, notifier)))
-    finally:
-        notifier.stopping()
-        log.event(_log, logging.INFO, "stopped")
-        if server is not None:
-            server.close()
+    with metrics_served(registry, config.metrics):
+        notifier = Notifier.from_environment()
+        try:
+            asyncio.run(until_signalled(_work(config, metrics, notifier)))
+        finally:
+            notifier.stopping()
+            log.event(_log, logging.INFO, "stopped")
 
 
 async def _work(config: ForwardConfig, metrics: ForwardMetrics, notifier: Notifier) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Final
 
 from inspectd import log
@@ -17,7 +16,7 @@ from inspectd.gateways.modbus.metrics import ModbusCollector
 from inspectd.gateways.modbus.server import ModbusServer
 from inspectd.gateways.modbus.settings import ModbusConfig
 from inspectd.gateways.program import handshake_of, keep_time, until_signalled
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 
 _log: Final = logging.getLogger(__name__)
@@ -88,11 +87,9 @@ class _Gateway:
             log.event(_log, logging.INFO, "stopped")
 
     async def _work(self) -> None:
-        with ExitStack() as open_now:
-            await self._server.start()
-            if self._settings.metrics.port:
-                collected = metrics.registry(ModbusCollector(self._handshake, self._link, self._server))
-                open_now.callback(MetricsServer(collected, self._settings.metrics).close)
+        await self._server.start()
+        collected = metrics.registry(ModbusCollector(self._handshake, self._link, self._server))
+        with metrics_served(collected, self._settings.metrics):
             log.event(
                 _log, logging.INFO, "listening", host=self._settings.modbus.host, port=self._server.port,
                 plc=self._settings.modbus.plc, line=self._settings.line.verdicts,

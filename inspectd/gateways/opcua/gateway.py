@@ -6,7 +6,6 @@ import asyncio
 import logging
 import secrets
 import time
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -34,7 +33,7 @@ from inspectd.gateways.opcua.settings import OpcUaConfig
 from inspectd.gateways.opcua.structures import PlantTypes
 from inspectd.gateways.opcua.vision import MachineState, VisionSystem
 from inspectd.gateways.program import until_signalled
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 from inspectd.settled import building_to_stay
 from inspectd.text import cannot_listen
@@ -90,26 +89,19 @@ class _Gateway:
 
     async def _work(self) -> None:
         plant = self._settings.opcua
-        with ExitStack() as open_now:
-            with building_to_stay():  # half a million objects
-                await self._prepare()
-            try:
-                await self._server.start()
-            except OSError as error:
-                where = "opcua.host, opcua.port"
-                raise UnavailableError(cannot_listen(where, plant.host, plant.port, error)) from error
-            if self._settings.metrics.port:
-                collector = OpcUaCollector(self._vision, self._line, self._server, self._audit)
-                collected = metrics.registry(collector)
-                open_now.callback(MetricsServer(collected, self._settings.metrics).close)
+        with building_to_stay():  # half a million objects
+            await self._prepare()
+        try:
+            await self._server.start()
+        except OSError as error:
+            where = "opcua.host, opcua.port"
+            raise UnavailableError(cannot_listen(where, plant.host, plant.port, error)) from error
+        collector = OpcUaCollector(self._vision, self._line, self._server, self._audit)
+        with metrics_served(metrics.registry(collector), self._settings.metrics):
             log.event(
-                _log,
-                logging.INFO,
-                "listening",
-                host=plant.host,
-                port=plant.port,
+                _log, logging.INFO, "listening", host=plant.host, port=plant.port,
                 line=self._settings.line.verdicts,
-            )
+            )  # fmt: skip
             self._notifier.ready()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._server.iserver.arrivals.run())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import ExitStack
 from typing import Final
 
 from inspectd import log
@@ -15,7 +14,7 @@ from inspectd.gateways.program import handshake_of, keep_time, until_signalled
 from inspectd.gateways.s7.metrics import S7Collector
 from inspectd.gateways.s7.plc import S7Link
 from inspectd.gateways.s7.settings import S7Config
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 
 _log: Final = logging.getLogger(__name__)
@@ -46,10 +45,7 @@ async def _work(settings: S7Config, notifier: Notifier) -> None:
     handshake = handshake_of(settings.handshake)
     link = LineLink(settings.line, settings.handshake, handshake, clock)
     plc = S7Link(handshake, link.take, settings.s7, clock)
-    with ExitStack() as open_now:
-        if settings.metrics.port:
-            collected = metrics.registry(S7Collector(handshake, link, plc))
-            open_now.callback(MetricsServer(collected, settings.metrics).close)
+    with metrics_served(metrics.registry(S7Collector(handshake, link, plc)), settings.metrics):
         log.event(
             _log, logging.INFO, "started", plc=settings.s7.host, line=settings.line.verdicts,
             writer=plc.writers.own,

@@ -14,7 +14,7 @@ from inspectd.gateways.sparkplug.gateway import SparkplugGateway
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
 from inspectd.gateways.sparkplug.session import EdgeNames
 from inspectd.gateways.sparkplug.settings import SparkplugConfig
-from inspectd.metrics_server import MetricsServer
+from inspectd.metrics_server import metrics_served
 from inspectd.notify import Notifier
 
 _KEEP_ALIVE_SECONDS: Final = 2.0
@@ -32,12 +32,8 @@ def run(config: SparkplugConfig) -> None:
     names = EdgeNames(config.sparkplug.group, config.sparkplug.node, config.sparkplug.primary_host)
     registry = CollectorRegistry()
     metrics = SparkplugMetrics(registry)
-    server = MetricsServer(registry, config.metrics) if config.metrics.port else None
-    try:
+    with metrics_served(registry, config.metrics):
         asyncio.run(_run(config, names, metrics))
-    finally:
-        if server is not None:
-            server.close()
 
 
 async def _run(config: SparkplugConfig, names: EdgeNames, metrics: SparkplugMetrics) -> None:
