@@ -22,6 +22,7 @@ from inspectd.hub.filters import HubRequest, parse
 from inspectd.hub.fleet_list import FleetList, Lack, names_known
 from inspectd.hub.queries import HubRow
 from inspectd.hub.reading_state import ReadingState
+from inspectd.hub.schema import DAY_MS
 from inspectd.hub.settings import HubConfig
 from inspectd.hub.told import ToldHubPart, ToldHubRow, ToldHubRows
 from inspectd.hub.trends import trends
@@ -39,7 +40,6 @@ from inspectd.wire import PartVerdict
 
 COLUMNS: Final = ("line", *(name for name in csv_export.COLUMNS if name != "evidence"))
 _EXPORT_ROWS: Final = 2000
-_DAY_MS: Final = 86_400_000
 
 
 class HubRoutes:
@@ -135,7 +135,7 @@ class HubRoutes:
         lines, given = _lines_and(request, {"from_ms", "to_ms"})
         try:
             to_ms = milliseconds(given, "to_ms", self._clock_ms())
-            from_ms = milliseconds(given, "from_ms", max(0, to_ms - _DAY_MS))
+            from_ms = milliseconds(given, "from_ms", max(0, to_ms - DAY_MS))
         except FilterError as error:
             raise ApiError(400, "filter", str(error)) from error
         if from_ms >= to_ms:

@@ -17,7 +17,7 @@ from inspectd.fleet.together import together
 from inspectd.hub import metrics
 from inspectd.hub.asking import HubQuestions
 from inspectd.hub.engine import url_of
-from inspectd.hub.keeping import Keeping
+from inspectd.hub.keeping import remove_old
 from inspectd.hub.reader import HubReader
 from inspectd.hub.reading_state import ReadingState
 from inspectd.hub.routes import HubRoutes
@@ -70,8 +70,8 @@ async def _work(settings: HubConfig) -> None:
         guard = make_guard(settings, counts, accounts)
         site = PageSite(settings, guard, passwords, counts, ASSETS)
         door = ServersDoor(settings.servers, INBOX, f"inspectd-hub {settings.plant.name}")
-        keeping = Keeping(store, settings.database.days)
-        reader = HubReader(settings.plant.name, door, store, state, settings.database.days)
+        days = settings.database.days
+        reader = HubReader(settings.plant.name, door, store, state, days)
         app = site.app(HubRoutes(settings, guard, questions, state).routes)
         listener = PageListener(
             app, settings, ConnectionBook(settings.server.connections_per_address, counts)
@@ -87,7 +87,7 @@ async def _work(settings: HubConfig) -> None:
         )  # fmt: skip
         notifier.ready()
         try:
-            await together(reader.run(), keeping.run(), _keep(notifier, listener))
+            await together(reader.run(), remove_old(store, days), _keep(notifier, listener))
         finally:
             notifier.stopping()
             await listener.close()
