@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from anyio import to_thread
@@ -73,17 +73,6 @@ class Account(msgspec.Struct, frozen=True):
         return f"page {self.address}"
 
 
-class Allow(Protocol):
-    """What a route asks first: who it is, and whether that person may."""
-
-    async def __call__(self, request: Request, act: str) -> Account:
-        """The person.
-
-        Raises:
-            ApiError: nobody is logged in, or that person may not.
-        """
-
-
 class Guard:
     """Knows who is logged in, and lets each do what the role allows; what it refuses is recorded.
 
@@ -145,7 +134,11 @@ class Guard:
         return person is not None and (name_key(person.name), person.role) == (name_key(user.name), user.role)
 
     async def allow(self, request: Request, act: str) -> Account:
-        """See `Allow`; an act other than looking renews the session."""
+        """What a route asks first: who it is, and whether that person may; an act renews the session.
+
+        Raises:
+            ApiError: nobody is logged in, or that person may not.
+        """
         account = await self._allowed(request, Act(act))
         if request.method not in {"GET", "HEAD"}:
             self._bound(account)

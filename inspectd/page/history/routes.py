@@ -42,7 +42,6 @@ EXPORT: Final = "export"
 
 _EXPORT_ROWS: Final = 1000
 _MAX_EVENTS: Final = 500
-_STATUS: Final = {"busy": 503, "too_long": 503, "no_history": 503}
 
 
 def routes(
@@ -112,7 +111,7 @@ async def _asked(questions: HistoryQuestions, question: Question[Any]) -> Any:
     try:
         return await questions.ask(question)
     except NotAnsweredError as error:
-        raise ApiError(_STATUS[error.what], error.what, str(error)) from error
+        raise ApiError(503, error.what, str(error)) from error
     except FilterError as error:
         raise ApiError(400, "filter", str(error)) from error
 

@@ -65,16 +65,14 @@ class OpenTab:
         pictures: that it still has to get.
         clock: its question for the page's clock, to be answered.
         news: is set when there may be something to send.
-        name: of who is logged in there.
         rows_seen: rows it was sent, or missed.
         events_seen: the same of events.
     """
 
-    def __init__(self, name: str, rows_seen: int, events_seen: int) -> None:
+    def __init__(self, rows_seen: int, events_seen: int) -> None:
         self.pictures = TabPictures()
         self.clock: ToldClock | None = None
         self.news = asyncio.Event()
-        self.name = name
         self.rows_seen, self.events_seen = rows_seen, events_seen
 
 
@@ -147,9 +145,9 @@ class LiveHub:
 
     # --- for tabs -----------------------------------------------------------------------------------------
 
-    def open_tab(self, name: str) -> OpenTab:
+    def open_tab(self) -> OpenTab:
         """A new tab; it gets the last rows and events that there are."""
-        tab = OpenTab(name, max(0, self.rows.number - MOST_ROWS), max(0, self.events.number - MOST_ROWS))
+        tab = OpenTab(max(0, self.rows.number - MOST_ROWS), max(0, self.events.number - MOST_ROWS))
         self.tabs.add(tab)
         return tab
 

@@ -139,7 +139,7 @@ class LiveSockets:
             self._counts["tabs_cut", "too_many"] += 1
             await socket.close(_TOO_MANY)
             return
-        tab = self.hub.open_tab(account.name)
+        tab = self.hub.open_tab()
         code = 1000
         writer = asyncio.ensure_future(_TabWriter(self, socket, tab).run())
         reader = asyncio.ensure_future(self._read(socket, tab, account))
