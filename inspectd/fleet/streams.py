@@ -101,8 +101,8 @@ def reports_config(names: LineNames) -> api.StreamConfig:
     )
 
 
-async def make(servers: Servers, config: api.StreamConfig) -> bool:
-    """Make a stream, or give the one that is there these limits; whether it was made.
+async def made(servers: Servers, config: api.StreamConfig) -> str:
+    """Make a stream, or give the one that is there these limits; what was done, in words.
 
     Raises:
         ServersError: the servers refuse it.
@@ -112,19 +112,12 @@ async def make(servers: Servers, config: api.StreamConfig) -> bool:
         await servers.asked(servers.js.stream_info(config.name))
     except NotThereError:
         await servers.asked(servers.js.add_stream(config))
-        return True
-    await servers.asked(servers.js.update_stream(config))
-    return False
-
-
-async def made(servers: Servers, config: api.StreamConfig) -> str:
-    """As `make`; what was done, in words."""
-    was_made = await make(servers, config)
+        done = "made"
+    else:
+        await servers.asked(servers.js.update_stream(config))
+        done = "was there, has these limits now"
     days = f", {config.max_age / _DAY_SECONDS:g} days" if config.max_age else ""
-    return (
-        f"{config.name}: {'made' if was_made else 'was there, has these limits now'}: "
-        f"{config.num_replicas} copies{days}, {(config.max_bytes or 0) / 1e9:g} GB"
-    )
+    return f"{config.name}: {done}: {config.num_replicas} copies{days}, {(config.max_bytes or 0) / 1e9:g} GB"
 
 
 def problems(info: api.StreamInfo, names: LineNames) -> list[str]:
