@@ -14,19 +14,11 @@ from inspectd.config import Name, Settings
 from inspectd.config.places import systemd_directory
 from inspectd.config.program_files import load_program
 from inspectd.errors import InputError
-from inspectd.fleet.settings import ServersLink, link_problems
+from inspectd.fleet.settings import LINK_PATHS, ServersLink, link_problems
 from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
-from inspectd.page.settings import PageServer, SiteView, site_problems, view_problems
+from inspectd.page.settings import SITE_PATHS, PageServer, SiteView, site_problems, view_problems
 
-_PATHS: Final = {
-    "server": ("tls_certificate", "tls_key"),
-    "proxy": ("secret_file",),
-    "oidc": ("client_secret_file", "ca_file"),
-    "servers": ("ca_file", "seed_file", "credentials_file"),
-    "database": ("password_file",),
-    "store": ("dir",),
-    "metrics": ("tls_certificate", "tls_key", "users_file"),
-}
+_PATHS: Final = {**SITE_PATHS, **LINK_PATHS, "database": ("password_file",)}
 
 
 class HubPlant(Settings, frozen=True, kw_only=True):

@@ -21,13 +21,17 @@ from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, pro
 Language = Literal["en", "ko"]
 """That the page has texts in."""
 _ENDPOINTS: Final = ("sync", "control", "previews")
-_PATHS: Final = {
+SITE_PATHS: Final = {
     "server": ("tls_certificate", "tls_key"),
     "proxy": ("secret_file",),
     "oidc": ("client_secret_file", "ca_file"),
-    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file", "teach_socket"),
     "store": ("dir",),
     "metrics": ("tls_certificate", "tls_key", "users_file"),
+}
+"""Settings of every site that name files or folders, by table."""
+_PATHS: Final = {
+    **SITE_PATHS,
+    "line": ("server_key", "client_key", "evidence_dir", "recipes_dir", "settings_file", "teach_socket"),
 }
 
 
