@@ -159,13 +159,17 @@ def is_web_address(address: object) -> bool:
         return False
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only programs of this host can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _is_safe(address: str) -> bool:
     """Over TLS, or within this host."""
     if not is_web_address(address):
         return False
     parts = urlsplit(address)
-    try:
-        is_own = parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        is_own = False
-    return parts.scheme == "https" or is_own
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inspectd import log
 from inspectd.errors import InspectdError
 from inspectd.page.answers import ApiError
-from inspectd.page.settings import is_loopback
+from inspectd.page.login_settings import is_loopback
 
 # No Strict-Transport-Security: it holds for every port of a host, and would take from browsers what else the
 # line's host serves without TLS, such as Grafana. The page itself answers nothing without it.

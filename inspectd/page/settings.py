@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -16,7 +15,7 @@ from inspectd.config import Host, Name, Settings
 from inspectd.config.places import other_line_problems, systemd_directory
 from inspectd.config.program_files import endpoint, line_problems, load_program
 from inspectd.errors import InputError
-from inspectd.page.login_settings import PageOidc, PageProxy, oidc_problems, proxy_problems
+from inspectd.page.login_settings import PageOidc, PageProxy, is_loopback, oidc_problems, proxy_problems
 
 Language = Literal["en", "ko"]
 """That the page has texts in."""
@@ -219,14 +218,6 @@ def _problems(settings: PageConfig) -> Iterator[str]:
     yield from line_problems(settings.line, _ENDPOINTS)
     yield from view_problems(settings.view)
     yield from other_line_problems(settings.line.name)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only programs of this host can reach an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def site_problems(server: PageServer) -> Iterator[str]:
