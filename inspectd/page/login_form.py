@@ -99,57 +99,35 @@ class LoginForm:
     def page(
         self, request: Request, message: str, *, status: int, given: str = "", minutes: int = 0
     ) -> HTMLResponse:
-        """The form, with what went wrong; see `login_page`."""
-        text = login_page(
-            self._line, accepted=request.headers.get("accept-language", ""), language=self._language,
-            is_encrypted=self._is_encrypted, message=message, given=given, minutes=minutes,
-            outside=self._outside,
+        """The form.
+
+        Args:
+            request: says which languages the browser takes.
+            message: what went wrong, such as `wrong`, `wait`, `busy` or `nobody`; empty: nothing.
+            status: of the answer.
+            given: the name that was given.
+            minutes: of `wait`.
+        """
+        chosen, outside = self._chosen(request), self._outside
+        texts = _TEXTS[chosen]
+        said = texts[message].format(minutes=minutes) if message else ""
+        link = outside and _OUTSIDE.format(address=_ADDRESSES[outside], title=escape(texts[outside]))
+        text = _PAGE.format(
+            outside=link, language=chosen,
+            title=texts["title"], name=texts["name"], password=texts["password"], send=texts["send"],
+            line=escape(self._line), given=escape(given),
+            message=f'<p class="message" role="alert">{escape(said)}</p>' if said else "",
+            note="" if self._is_encrypted else f'<p class="note">{escape(texts["plain"])}</p>',
         )  # fmt: skip
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
     def onward(self, request: Request) -> HTMLResponse:
         """Leads whom others logged in to the page."""
-        texts = _TEXTS[_chosen(request.headers.get("accept-language", ""), self._language)]
+        texts = _TEXTS[self._chosen(request)]
         return HTMLResponse(_ONWARD.format(title=escape(texts["onward"])), 200, {"Cache-Control": "no-store"})
 
-
-def login_page(
-    line: str,
-    *,
-    accepted: str,
-    language: str,
-    is_encrypted: bool,
-    message: str = "",
-    given: str = "",
-    minutes: int = 0,
-    outside: str = "",
-) -> str:
-    """The page.
-
-    Args:
-        line: `PLANT/LINE`, its head.
-        accepted: the browser's Accept-Language.
-        language: where that says none of the page's languages.
-        is_encrypted: else the page says that it is not.
-        message: what went wrong, such as `wrong`, `wait`, `busy` or `nobody`; empty: nothing.
-        given: the name that was given.
-        minutes: of `wait`.
-        outside: the login that others check: `oidc` or `again`; empty: there is none.
-    """  # fmt: skip
-    chosen = _chosen(accepted, language)
-    texts = _TEXTS[chosen]
-    said = texts[message].format(minutes=minutes) if message else ""
-    return _PAGE.format(
-        outside=_OUTSIDE.format(address=_ADDRESSES[outside], title=escape(texts[outside])) if outside else "",
-        language=chosen,
-        title=texts["title"], name=texts["name"], password=texts["password"], send=texts["send"],
-        line=escape(line), given=escape(given),
-        message=f'<p class="message" role="alert">{escape(said)}</p>' if said else "",
-        note="" if is_encrypted else f'<p class="note">{escape(texts["plain"])}</p>',
-    )  # fmt: skip
-
-
-def _chosen(accepted: str, language: str) -> str:
-    """The first of a browser's languages that there is; else the plant's; else English."""
-    preferred = [word.strip()[:2].lower() for word in accepted[:200].split(",")]
-    return next((word for word in [*preferred, language] if word in _TEXTS), "en")
+    def _chosen(self, request: Request) -> str:
+        """The first of a browser's languages that there is; else the plant's; else English."""
+        accepted = request.headers.get("accept-language", "")
+        preferred = [word.strip()[:2].lower() for word in accepted[:200].split(",")]
+        return next((word for word in [*preferred, self._language] if word in _TEXTS), "en")
