@@ -48,6 +48,16 @@ _AT_A_TIME: Final = 4
 _CHECK_SECONDS: Final = 0.5
 """Whoever looks within it gets the same answer: tabs together ask the line no more often."""
 
+_RECIPE_ACTS: Final = {
+    Act.RECIPE_PREPARE: RecipeAction.PREPARE,
+    Act.RECIPE_UNPREPARE: RecipeAction.UNPREPARE,
+    Act.RECIPE_ACTIVATE: RecipeAction.ACTIVATE,
+    Act.RECIPE_SHADOW: RecipeAction.SHADOW,
+    Act.RECIPE_UNSHADOW: RecipeAction.UNSHADOW,
+    Act.RECIPE_PROMOTE: RecipeAction.PROMOTE,
+}
+"""What a person can have done with a recipe, and what the line is asked for; a rollback may take two."""
+
 _Answer = TypeVar("_Answer")
 
 _Recipe = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\Z")]
@@ -138,12 +148,7 @@ class LineRoutes:
             Route("/api/line", self.say_line, methods=["GET"]),
             Route("/api/recipes", self.list_recipes, methods=["GET"]),
             Route("/api/golden", self.say_golden, methods=["GET"]),
-            Route("/api/acts/recipe_prepare", self.prepare_recipe, methods=["POST"]),
-            Route("/api/acts/recipe_unprepare", self.unprepare_recipe, methods=["POST"]),
-            Route("/api/acts/recipe_activate", self.activate_recipe, methods=["POST"]),
-            Route("/api/acts/recipe_shadow", self.shadow_recipe, methods=["POST"]),
-            Route("/api/acts/recipe_unshadow", self.unshadow_recipe, methods=["POST"]),
-            Route("/api/acts/recipe_promote", self.promote_recipe, methods=["POST"]),
+            *(self._recipe_route(act, action) for act, action in _RECIPE_ACTS.items()),
             Route("/api/acts/recipe_rollback", self.take_back_recipe, methods=["POST"]),
             Route("/api/acts/golden_begin", self.begin_golden, methods=["POST"]),
             Route("/api/acts/golden_show", self.show_golden, methods=["POST"]),
@@ -247,30 +252,6 @@ class LineRoutes:
 
     # --- acts ---------------------------------------------------------------------------------------------
 
-    async def prepare_recipe(self, request: Request) -> Response:
-        """Have a recipe loaded beside what runs; an event says when it is."""
-        return await self._act_on_recipe(request, Act.RECIPE_PREPARE, RecipeAction.PREPARE)
-
-    async def unprepare_recipe(self, request: Request) -> Response:
-        """Have a recipe unloaded."""
-        return await self._act_on_recipe(request, Act.RECIPE_UNPREPARE, RecipeAction.UNPREPARE)
-
-    async def activate_recipe(self, request: Request) -> Response:
-        """Put a prepared recipe in force, between two parts."""
-        return await self._act_on_recipe(request, Act.RECIPE_ACTIVATE, RecipeAction.ACTIVATE)
-
-    async def shadow_recipe(self, request: Request) -> Response:
-        """Have a recipe score without a vote; an event says when it does."""
-        return await self._act_on_recipe(request, Act.RECIPE_SHADOW, RecipeAction.SHADOW)
-
-    async def unshadow_recipe(self, request: Request) -> Response:
-        """End that."""
-        return await self._act_on_recipe(request, Act.RECIPE_UNSHADOW, RecipeAction.UNSHADOW)
-
-    async def promote_recipe(self, request: Request) -> Response:
-        """Put the shadow in force, between two parts; it has to be prepared."""
-        return await self._act_on_recipe(request, Act.RECIPE_PROMOTE, RecipeAction.PROMOTE)
-
     async def take_back_recipe(self, request: Request) -> Response:
         """Put what was in force before in force again, or have it loaded for that."""
         account, wanted = await self._guard.take(request, Act.RECIPE_ROLLBACK, RecipeBack)
@@ -293,9 +274,12 @@ class LineRoutes:
             return None, False
         return await to_thread.run_sync(_back_to, Path(folder).parent / FILE_NAME, limiter=self._limiter)
 
-    async def _act_on_recipe(self, request: Request, act: Act, action: RecipeAction) -> Response:
-        account, wanted = await self._guard.take(request, act, RecipeAct)
-        return await self._ask_recipe(account, act, action, wanted)
+    def _recipe_route(self, act: Act, action: RecipeAction) -> Route:
+        async def do(request: Request) -> Response:
+            account, wanted = await self._guard.take(request, act, RecipeAct)
+            return await self._ask_recipe(account, act, action, wanted)
+
+        return Route(f"/api/acts/{act}", do, methods=["POST"])
 
     async def _ask_recipe(
         self, account: Account, act: Act, action: RecipeAction, wanted: RecipeAct
