@@ -174,12 +174,8 @@ class HubRoutes:
 
     async def _exported(self, wanted: HubRequest) -> tuple[bytes, PagePlace | None]:
         """A page of rows as lines, and where the next begins; exports take turns."""
-
-        def question(connection: sa.Connection) -> tuple[list[HubRow], PagePlace | None]:
-            return queries.page(connection, wanted)
-
         async with self._export_turn:
-            found, after = await self._questions.ask(question)
+            found, after = await self._questions.ask(lambda connection: queries.page(connection, wanted))
             return await to_thread.run_sync(_lines, found, self._settings), after
 
     async def _csv(

@@ -186,10 +186,9 @@ class _RowPages:
         to_ms = _milliseconds(given, "to_ms", self._clock() + 1)
         from_ms = _milliseconds(given, "from_ms", 0)
 
-        def question(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-            return events(connection, from_ms, to_ms, given.get("camera"), _MAX_EVENTS)
-
-        return json_answer({"rows": await self._ask(question)})
+        camera = given.get("camera")
+        rows = await self._ask(lambda connection: events(connection, from_ms, to_ms, camera, _MAX_EVENTS))
+        return json_answer({"rows": rows})
 
     async def show_watch(self, request: Request) -> Response:
         """Whether more or fewer parts of a recipe are rejected than before a moment."""
@@ -200,10 +199,7 @@ class _RowPages:
         camera, _, region = given.get("place", "").partition("/")
         of = WatchedPlace(given.get("recipe", ""), camera, region)
 
-        def question(connection: sqlite3.Connection) -> dict[str, Any]:
-            return watch(connection, of, since_ms, now)
-
-        return json_answer(await self._ask(question))
+        return json_answer(await self._ask(lambda connection: watch(connection, of, since_ms, now)))
 
     async def _page(self, wanted: RowRequest) -> ToldRowPage:
         items: list[Numbered]
