@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import msgspec
@@ -60,7 +60,7 @@ class HubRoutes:
         self._settings, self._guard, self._questions, self._state = settings, guard, questions, state
         self._clock_ms = clock_ms
         self._fleet = FleetList(state, settings.plant.silent_seconds, time.monotonic, clock_ms)
-        self._turns = QuestionTurns(on_refused=self._count_refused)
+        self._in_turn = QuestionTurns(on_refused=self._count_refused, login_of=guard.token_of).in_turn
         self._export_turn = asyncio.Semaphore(1)
 
     @property
@@ -152,15 +152,6 @@ class HubRoutes:
         if found is None:
             raise ApiError(404, "not_kept", "This verdict is not kept here, or not any more.")
         return json_answer(found)
-
-    def _in_turn(
-        self, endpoint: Callable[[Request], Awaitable[Response]]
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            async with self._turns.turn(self._guard.token_of(request)):
-                return await endpoint(request)
-
-        return answer
 
     async def _page(self, wanted: HubRequest) -> ToldHubRows:
         found, after = await self._questions.ask(lambda connection: queries.page(connection, wanted))

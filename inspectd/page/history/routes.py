@@ -71,16 +71,7 @@ def routes(
     def count_refused() -> None:
         questions.refused["busy"] += 1
 
-    turns = QuestionTurns(on_refused=count_refused)
-
-    def in_turn(
-        endpoint: Callable[[Request], Awaitable[Response]],
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answer(request: Request) -> Response:
-            async with turns.turn(login_of(request)):
-                return await endpoint(request)
-
-        return answer
+    in_turn = QuestionTurns(on_refused=count_refused, login_of=login_of).in_turn
 
     desk = EvidenceDesk(EvidenceTree(evidence_root))
     rows = _RowPages(

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
 
 from inspectd.page.answers import ApiError
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 _MOST_WAITING: Final = 8
 _REFUSED_SECONDS: Final = 1.0
@@ -32,6 +36,7 @@ class QuestionTurns:
         clock: seconds on a clock that never goes back.
         rest: waits for so many seconds.
         on_refused: a question was refused.
+        login_of: names the login of who sent a request.
     """
 
     def __init__(
@@ -40,10 +45,20 @@ class QuestionTurns:
         clock: Callable[[], float] = time.monotonic,
         rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_refused: Callable[[], None] = lambda: None,
+        login_of: Callable[[Request], str] = lambda _: "",
     ) -> None:
-        self._on_refused = on_refused
+        self._on_refused, self._login_of = on_refused, login_of
         self._most, self._clock, self._rest = most_waiting, clock, rest
         self._logins: dict[str, _Turns] = {}
+
+    def in_turn(self, endpoint: _Endpoint) -> _Endpoint:
+        """The same endpoint, which waits for the turn of who asks."""
+
+        async def answer(request: Request) -> Response:
+            async with self.turn(self._login_of(request)):
+                return await endpoint(request)
+
+        return answer
 
     @asynccontextmanager
     async def turn(self, login: str) -> AsyncIterator[None]:
