@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -355,26 +355,14 @@ def _admins(database: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def _user(row: tuple[object, ...]) -> User:
+def _user(row: tuple[Any, ...]) -> User:
     name, role, password_hash, is_disabled, language, created_ms, origin = row[:7]
-    return msgspec.convert(
-        {
-            "name": name, "role": role, "password_hash": password_hash, "is_disabled": bool(is_disabled),
-            "language": language, "created_ms": created_ms, "origin": origin,
-        },
-        User,
-    )  # fmt: skip
+    return User(name, Role(role), password_hash, bool(is_disabled), language, created_ms, origin)
 
 
-def _session(row: tuple[object, ...]) -> Session:
+def _session(row: tuple[Any, ...]) -> Session:
     session_id, address, began_ms, used_ms, ends_ms = row[7:]
-    return msgspec.convert(
-        {
-            "id": session_id, "user": _user(row), "address": address, "began_ms": began_ms,
-            "used_ms": used_ms, "ends_ms": ends_ms,
-        },
-        Session,
-    )  # fmt: skip
+    return Session(session_id, _user(row), address, began_ms, used_ms, ends_ms)
 
 
 def _sha256(token: str) -> str:
