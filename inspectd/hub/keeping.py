@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from typing import Final
 
 from inspectd import log
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
+from inspectd.hub.reading_state import utc_ms
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
 
@@ -24,8 +24,7 @@ async def remove_old(store: HubStore, days: float) -> None:
     await asyncio.sleep(_REST_SECONDS)
     while True:
         try:
-            before_ms = time.time_ns() // 1_000_000 - kept_ms
-            removed = await asyncio.to_thread(store.prune, before_ms, kept_ms)
+            removed = await asyncio.to_thread(store.prune, utc_ms() - kept_ms, kept_ms)
         except (DatabaseAwayError, DatabaseRefusesError) as error:  # the reader says so, and counts it
             log.event(_log, logging.DEBUG, "nothing_removed", detail=str(error))
             removed = 0

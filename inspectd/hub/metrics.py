@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from inspectd.hub.asking import HubQuestions
-from inspectd.hub.reading_state import HubTrouble, ReadingState
+from inspectd.hub.reading_state import HubTrouble, ReadingState, utc_ms
 
 
 class HubCollector(Collector):
@@ -19,14 +18,10 @@ class HubCollector(Collector):
     Args:
         state: of the reading.
         questions: of the page.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
-    def __init__(
-        self, state: ReadingState, questions: HubQuestions,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:  # fmt: skip
-        self._state, self._questions, self._clock_ms = state, questions, clock_ms
+    def __init__(self, state: ReadingState, questions: HubQuestions) -> None:
+        self._state, self._questions = state, questions
 
     def collect(self) -> Iterator[Metric]:
         """Every metric, with zeros for what did not happen."""
@@ -77,7 +72,7 @@ class HubCollector(Collector):
             behind.add_metric([names.line], float("nan") if line.behind is None else line.behind)
             seconds = float("nan")
             if line.received_ms is not None:
-                seconds = (self._clock_ms() - line.received_ms) / 1000
+                seconds = (utc_ms() - line.received_ms) / 1000
             age.add_metric([names.line], seconds)
         yield from counters.values()
         yield behind

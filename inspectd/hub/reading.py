@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -19,7 +18,7 @@ from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.messages import is_of_repairs, report_of, verdict_of
-from inspectd.hub.reading_state import LineReading, ReadingState
+from inspectd.hub.reading_state import LineReading, ReadingState, utc_ms
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
 from inspectd.page.history.rows import Numbered, decided_ms
@@ -58,15 +57,13 @@ class HubSession:
         store: where verdicts go.
         state: of the reading.
         days: so long verdicts are kept.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
-        self, plant: str, servers: Servers, store: HubStore, state: ReadingState, days: float, *,
-        clock_ms: Callable[[], int],
-    ) -> None:  # fmt: skip
+        self, plant: str, servers: Servers, store: HubStore, state: ReadingState, days: float
+    ) -> None:
         self._plant, self._servers, self._store, self._state = plant, servers, store, state
-        self._kept_ms, self._clock_ms = round(days * DAY_MS), clock_ms
+        self._kept_ms = round(days * DAY_MS)
         self._said: dict[LineNames, int] = {}
         """Of each line: how many misdated verdicts had come when that was said last."""
         self._read_up_to: dict[LineNames, int] = {}
@@ -90,7 +87,7 @@ class HubSession:
         for names, line in lines.items():
             self._state.of(names).received_ms = line.received_ms
         log.event(_log, logging.INFO, "reading", server=self._servers.where, lines=len(lines))
-        self._state.reads(self._clock_ms())
+        self._state.reads(utc_ms())
         await together(
             self._watch(streams, lines),
             self._servers.until_lost(),
@@ -144,7 +141,7 @@ class HubSession:
             log.event(_log, logging.WARNING, "foreign_report", stream=stream, sequence=message.seq)
             return
         # By the servers' clock: one that is read for the first time may have waited there for weeks.
-        ms = self._clock_ms() if message.time is None else round(message.time.timestamp() * 1000)
+        ms = utc_ms() if message.time is None else round(message.time.timestamp() * 1000)
         await asyncio.to_thread(self._store.write_report, line, info.state.last_seq, ms, body)
 
     async def _read(self, line: StoredLine, info: api.StreamInfo) -> None:

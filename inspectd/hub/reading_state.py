@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 
 import msgspec
@@ -40,6 +41,11 @@ class LineReading(msgspec.Struct):
     misdated: int = 0
     received_ms: int | None = None
     arrived: float | None = None
+
+
+def utc_ms() -> int:
+    """Now: milliseconds since 1970, UTC."""
+    return time.time_ns() // 1_000_000
 
 
 class ReadingState:

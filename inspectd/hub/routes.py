@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from inspectd.hub.asking import HubQuestions
 from inspectd.hub.filters import HubRequest, parse
 from inspectd.hub.fleet_list import FleetList, Lack, names_known
 from inspectd.hub.queries import HubRow
-from inspectd.hub.reading_state import ReadingState
+from inspectd.hub.reading_state import ReadingState, utc_ms
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.settings import HubConfig
 from inspectd.hub.told import ToldHubPart, ToldHubRow, ToldHubRows
@@ -50,16 +50,13 @@ class HubRoutes:
         guard: who is logged in.
         questions: what answers.
         state: of the reading.
-        clock_ms: milliseconds since 1970, UTC.
     """
 
     def __init__(
-        self, settings: HubConfig, guard: Guard, questions: HubQuestions, state: ReadingState,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-    ) -> None:  # fmt: skip
+        self, settings: HubConfig, guard: Guard, questions: HubQuestions, state: ReadingState
+    ) -> None:
         self._settings, self._guard, self._questions, self._state = settings, guard, questions, state
-        self._clock_ms = clock_ms
-        self._fleet = FleetList(state, settings.plant.silent_seconds, time.monotonic, clock_ms)
+        self._fleet = FleetList(state, settings.plant.silent_seconds, time.monotonic, utc_ms)
         self._in_turn = QuestionTurns(on_refused=self._count_refused, login_of=guard.token_of).in_turn
         self._export_turn = asyncio.Semaphore(1)
 
@@ -83,10 +80,10 @@ class HubRoutes:
         """What does not change from second to second, as a line's page says it of its line."""
         await self._guard.allow(request, Act.VIEW)
         starts, zone = self._settings.view.shift_starts, self._settings.zone
-        shifts: list[ToldShift] = [{"from_ms": at} for at in shifts_around_ms(self._clock_ms(), starts, zone)]
+        shifts: list[ToldShift] = [{"from_ms": at} for at in shifts_around_ms(utc_ms(), starts, zone)]
         told: ToldLineFacts = {
             "plant": self._settings.plant.name, "line": self._settings.plant.name,
-            "zone": self._settings.view.zone, "now_ms": self._clock_ms(), "version": __version__,
+            "zone": self._settings.view.zone, "now_ms": utc_ms(), "version": __version__,
             "cameras": [], "line_version": None, "recipes": [], "in_force": None, "in_force_number": None,
             "shifts": shifts, "takt_target_ms": None, "has_evidence": False, "has_teaching": False,
         }  # fmt: skip
@@ -134,7 +131,7 @@ class HubRoutes:
         await self._guard.allow(request, Act.VIEW)
         lines, given = _lines_and(request, {"from_ms", "to_ms"})
         try:
-            to_ms = milliseconds(given, "to_ms", self._clock_ms())
+            to_ms = milliseconds(given, "to_ms", utc_ms())
             from_ms = milliseconds(given, "from_ms", max(0, to_ms - DAY_MS))
         except FilterError as error:
             raise ApiError(400, "filter", str(error)) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +17,8 @@ from inspectd.hub import metrics
 from inspectd.hub.asking import HubQuestions
 from inspectd.hub.engine import url_of
 from inspectd.hub.keeping import remove_old
-from inspectd.hub.reader import HubReader
-from inspectd.hub.reading_state import ReadingState
+from inspectd.hub.reader import read_lines
+from inspectd.hub.reading_state import ReadingState, utc_ms
 from inspectd.hub.routes import HubRoutes
 from inspectd.hub.settings import HubConfig
 from inspectd.hub.store import HubStore
@@ -55,7 +54,6 @@ async def _run(settings: HubConfig) -> None:
 
 async def _work(settings: HubConfig) -> None:
     notifier = Notifier.from_environment()
-    now_ms = time.time_ns() // 1_000_000
     with ExitStack() as open_now:
         url = url_of(settings.database.url, settings.database.password_file)
         accounts = AccountStore(settings.data_dir)
@@ -65,13 +63,12 @@ async def _work(settings: HubConfig) -> None:
         store, questions = HubStore(url, settings.plant.name), HubQuestions(url)
         open_now.callback(store.close)
         open_now.callback(questions.close)
-        state = ReadingState(now_ms)
+        state = ReadingState(utc_ms())
         counts: Counter[tuple[str, str]] = Counter()
         guard = make_guard(settings, counts, accounts)
         site = PageSite(settings, guard, passwords, counts, ASSETS)
         door = ServersDoor(settings.servers, INBOX, f"inspectd-hub {settings.plant.name}")
         days = settings.database.days
-        reader = HubReader(settings.plant.name, door, store, state, days)
         app = site.app(HubRoutes(settings, guard, questions, state).routes)
         listener = PageListener(
             app, settings, ConnectionBook(settings.server.connections_per_address, counts)
@@ -87,7 +84,11 @@ async def _work(settings: HubConfig) -> None:
         )  # fmt: skip
         notifier.ready()
         try:
-            await together(reader.run(), remove_old(store, days), _keep(notifier, listener))
+            await together(
+                read_lines(settings.plant.name, door, store, state, days),
+                remove_old(store, days),
+                _keep(notifier, listener),
+            )
         finally:
             notifier.stopping()
             await listener.close()
