@@ -28,7 +28,7 @@ from nats.js import JetStreamContext, api
 from inspectd import log
 from inspectd.errors import InputError
 from inspectd.fleet.answers import checked, max_payload
-from inspectd.fleet.keys import UserKey, read_key
+from inspectd.fleet.keys import read_key
 from inspectd.fleet.settings import ServersLink
 from inspectd.text import why
 
@@ -262,7 +262,8 @@ class ServersDoor:
         self, settings: ServersLink, inbox: str, name: str, on_denied: Callable[[str], None] = lambda _: None
     ) -> None:
         self._settings, self._inbox, self._name, self._on_denied = settings, inbox, name, on_denied
-        self.key = key_of(settings)
+        files = settings.seed_file, settings.credentials_file
+        self.key = read_key(*(None if file is None else Path(file) for file in files))
         self.tls = tls_context(settings.ca_file)
 
     @asynccontextmanager
@@ -348,18 +349,6 @@ def as_servers_error() -> Iterator[None]:
     # The library takes an answer apart without asking whether it is one.
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ServersError(f"what they say cannot be understood: {type(error).__name__}: {error}") from error
-
-
-def key_of(settings: ServersLink) -> UserKey:
-    """The user's key.
-
-    Raises:
-        InputError: its file cannot be used.
-    """
-    return read_key(
-        None if settings.seed_file is None else Path(settings.seed_file),
-        None if settings.credentials_file is None else Path(settings.credentials_file),
-    )
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
