@@ -93,7 +93,6 @@ class OidcProvider:
         settings: with an issuer.
         clock: seconds on a clock that never goes back.
         clock_ms: milliseconds since 1970, UTC.
-        transport: by which it is reached; None: the network.
         answer_seconds: for the whole of each answer: one that comes a byte at a time would never end.
 
     Raises:
@@ -105,11 +104,10 @@ class OidcProvider:
         settings: PageOidc,
         clock: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        transport: httpx.AsyncBaseTransport | None = None,
         answer_seconds: float = 10.0,
     ) -> None:
-        self._settings, self._clock, self._transport = settings, clock, transport
-        self._clock_ms, self._answer_seconds = clock_ms, answer_seconds
+        self._settings, self._clock, self._clock_ms = settings, clock, clock_ms
+        self._answer_seconds = answer_seconds
         file = settings.client_secret_file
         self._secret = None if file is None else secret_of("oidc.client_secret_file", file)
         try:
@@ -317,10 +315,7 @@ class OidcProvider:
             async with (
                 asyncio.timeout(self._answer_seconds),
                 httpx.AsyncClient(
-                    timeout=self._answer_seconds,
-                    verify=self._trust,
-                    trust_env=False,
-                    transport=self._transport,
+                    timeout=self._answer_seconds, verify=self._trust, trust_env=False
                 ) as client,
                 # Compressed, a small answer could be a huge one: none is asked for, or unpacked.
                 client.stream(
