@@ -29,7 +29,7 @@ class Judgement(IntEnum):
     UNDECIDABLE = 3
 
 
-_JUDGEMENTS: Final = {
+JUDGEMENTS: Final = {
     Evaluation.PASS: Judgement.PASS,
     Evaluation.FAIL: Judgement.FAIL,
     Evaluation.UNDECIDABLE: Judgement.UNDECIDABLE,
@@ -247,7 +247,7 @@ def _result(part: _Open, now: float) -> PartResult | None:
         )  # fmt: skip
     verdict, at = part.heard
     is_late = verdict.late or at > due
-    judgement, reason = _JUDGEMENTS[verdict.evaluation], verdict.reason
+    judgement, reason = JUDGEMENTS[verdict.evaluation], verdict.reason
     if judgement is Judgement.PASS and is_late:
         judgement, reason = Judgement.UNDECIDABLE, Reason.DEADLINE
     return PartResult(

@@ -214,7 +214,7 @@ class PlantNodes:
             await self._server.iserver.subscription_service.trigger_event(event)
 
     async def _put(self, path: str, value: Any) -> None:
-        nodeid, kind, *_ = (*self._values[path],)
+        nodeid, kind = self._values[path]
         if self._shown.get(path, self) == value:
             return
         self._shown[path] = value

@@ -8,15 +8,10 @@ from typing import Final
 
 import msgspec
 
-from inspectd.gateways.parts import Judgement, PartResult, PlantTrigger
-from inspectd.wire import Evaluation, PartVerdict, Reason, Verdict
+from inspectd.gateways.parts import JUDGEMENTS, Judgement, PartResult, PlantTrigger
+from inspectd.wire import PartVerdict, Reason, Verdict
 from inspectd.wire.numbers import REASON_NUMBERS, reason_number
 
-_JUDGEMENTS: Final = {
-    Evaluation.PASS: Judgement.PASS,
-    Evaluation.FAIL: Judgement.FAIL,
-    Evaluation.UNDECIDABLE: Judgement.UNDECIDABLE,
-}
 _REASONS: Final = {number: reason for reason, number in REASON_NUMBERS.items()}
 
 
@@ -146,7 +141,7 @@ def _of_part(part: PartVerdict, views: Iterable[Verdict]) -> VisionResult:
     deciding = next((view for view in seen if view.evaluation is part.evaluation), None)
     return VisionResult(
         result_id=f"{part.epoch}:{part.seq}", job_id=part.trigger_id, part_id=part.part_id or "",
-        judgement=_JUDGEMENTS[part.evaluation], reason=reason_number(part.reason), recipe=recipe,
+        judgement=JUDGEMENTS[part.evaluation], reason=reason_number(part.reason), recipe=recipe,
         version=version, created_utc_ns=part.decided_utc_ns, started_utc_ns=part.triggered_utc_ns,
         is_late=part.late, is_simulated=part.reason is Reason.GOLDEN or any(_is_replayed(v) for v in seen),
         latency_ms=part.latency_ms, margin_ms=part.deadline_margin_ms,
@@ -158,7 +153,7 @@ def _of_part(part: PartVerdict, views: Iterable[Verdict]) -> VisionResult:
 def _of_view(view: Verdict) -> VisionResult:
     return VisionResult(
         result_id=f"{view.epoch}:{view.seq}", job_id=view.trigger_id or "", part_id=view.part_id or "",
-        judgement=_JUDGEMENTS[view.evaluation], reason=reason_number(view.reason), recipe=view.recipe,
+        judgement=JUDGEMENTS[view.evaluation], reason=reason_number(view.reason), recipe=view.recipe,
         version=view.recipe_version, created_utc_ns=view.decided_utc_ns,
         started_utc_ns=view.captured_utc_ns or view.decided_utc_ns, is_late=view.late,
         is_simulated=_is_replayed(view), latency_ms=view.latency_ms, margin_ms=view.deadline_margin_ms,
