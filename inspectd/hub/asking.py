@@ -19,7 +19,6 @@ from inspectd.hub.engine import (
     engine_to_ask,
 )
 from inspectd.page.answers import ApiError
-from inspectd.page.history.filters import FilterError
 
 _THREADS: Final = 4
 _MOST_WAITING: Final = 32
@@ -61,6 +60,7 @@ class HubQuestions:
 
         Raises:
             ApiError: too many questions wait, it took too long, or the database does not answer.
+            FilterError: what is asked for cannot be.
         """
         if self._asked >= _THREADS + _MOST_WAITING:
             self.refused["busy"] += 1
@@ -85,8 +85,6 @@ class HubQuestions:
                 "database",
                 f"The database does not answer this now: {error}. Nothing is lost; try again.",
             ) from error
-        except FilterError as error:
-            raise ApiError(400, "filter", str(error)) from error
         self.answered += 1
         self.seconds += time.monotonic() - began
         return found

@@ -130,13 +130,10 @@ class HubRoutes:
         """How lines went."""
         await self._guard.allow(request, Act.VIEW)
         lines, given = _lines_and(request, {"from_ms", "to_ms"})
-        try:
-            to_ms = milliseconds(given, "to_ms", utc_ms())
-            from_ms = milliseconds(given, "from_ms", max(0, to_ms - DAY_MS))
-        except FilterError as error:
-            raise ApiError(400, "filter", str(error)) from error
+        to_ms = milliseconds(given, "to_ms", utc_ms())
+        from_ms = milliseconds(given, "from_ms", max(0, to_ms - DAY_MS))
         if from_ms >= to_ms:
-            raise ApiError(400, "filter", "from_ms: is not before to_ms; expected an earlier time")
+            raise FilterError("from_ms: is not before to_ms; expected an earlier time")
         return json_answer(
             await self._questions.ask(lambda connection: trends(connection, from_ms, to_ms, lines))
         )
@@ -210,10 +207,7 @@ def _verdict(line: str, epoch: int, seq: int, connection: sa.Connection) -> Told
 
 
 def _wanted(request: Request) -> HubRequest:
-    try:
-        return parse(request.query_params.multi_items())
-    except FilterError as error:
-        raise ApiError(400, "filter", str(error)) from error
+    return parse(request.query_params.multi_items())
 
 
 def _lines_and(request: Request, names: set[str]) -> tuple[list[str], dict[str, str]]:
@@ -226,5 +220,5 @@ def _lines_and(request: Request, names: set[str]) -> tuple[list[str], dict[str, 
         elif name in names and name not in given and len(value) <= 256:
             given[name] = value
         else:
-            raise ApiError(400, "filter", f"expected line, and {', '.join(sorted(names))} at most once each")
+            raise FilterError(f"expected line, and {', '.join(sorted(names))} at most once each")
     return [line for line in lines if line], {name: value for name, value in given.items() if value}

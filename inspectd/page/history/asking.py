@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from inspectd.errors import UnavailableError
+from inspectd.page.answers import ApiError
 from inspectd.page.history import schema
 
 _T = TypeVar("_T")
@@ -22,17 +22,8 @@ _STEPS: Final = 5000
 Question = Callable[[sqlite3.Connection], _T]
 
 
-class NotAnsweredError(UnavailableError):
-    """A question has no answer now.
-
-    Attributes:
-        what: `busy`, `too_long` or `no_history`.
-    """
-
-    def __init__(self, what: str, words: str) -> None:
-        """Say `words` to the person who asked."""
-        super().__init__(words)
-        self.what = what
+class NotAnsweredError(ApiError):
+    """A question has no answer now; `what` is `busy`, `too_long` or `no_history`."""
 
 
 class HistoryQuestions:
@@ -140,4 +131,4 @@ class HistoryQuestions:
 
     def _refusal(self, what: str, words: str) -> NotAnsweredError:
         self.refused[what] += 1
-        return NotAnsweredError(what, words)
+        return NotAnsweredError(503, what, words)

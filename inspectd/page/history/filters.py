@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from inspectd.errors import InputError
+from inspectd.page.answers import ApiError
 from inspectd.page.history.rows import RowKind
 from inspectd.wire import Evaluation
 
@@ -22,8 +22,12 @@ _MILLISECONDS: Final = re.compile(r"[0-9]{1,15}\Z")
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\Z")
 
 
-class FilterError(InputError):
-    """A request asks for rows in a way that cannot be understood; the message is for the person."""
+class FilterError(ApiError):
+    """A request asks for rows in a way that cannot be understood."""
+
+    def __init__(self, sentence: str) -> None:
+        """Say this to the person."""
+        super().__init__(400, "filter", sentence)
 
 
 class PagePlace(NamedTuple):

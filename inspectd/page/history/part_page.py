@@ -12,7 +12,7 @@ from starlette.responses import Response
 from inspectd.errors import InputError
 from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.history import queries
-from inspectd.page.history.asking import Question
+from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.children import Children
 from inspectd.page.history.evidence import EvidenceTree, KeptEvidence, open_heatmap, open_picture
 from inspectd.page.history.evidence_desk import EvidenceDesk
@@ -36,7 +36,7 @@ class PartPages:
     """Answers what is asked about one verdict, named by its epoch and seq.
 
     Args:
-        ask: asks the history; raises `ApiError`.
+        questions: what answers.
         allow: see `routes.Allow`.
         record: see `routes.Record`.
         desk: the line's evidence.
@@ -47,14 +47,14 @@ class PartPages:
     def __init__(
         self,
         *,
-        ask: Callable[[Question[Any]], Awaitable[Any]],
+        questions: HistoryQuestions,
         allow: Callable[[Request, str], Awaitable[Any]],
         record: Callable[[Any, str, str], Awaitable[None]],
         desk: EvidenceDesk,
         explainer: Explainer,
         clock: Callable[[], int],
     ) -> None:
-        self._ask, self._allow, self._record = ask, allow, record
+        self._questions, self._allow, self._record = questions, allow, record
         self._desk, self._explainer, self._clock = desk, explainer, clock
         self._children = Children(_AT_A_TIME)
 
@@ -119,7 +119,7 @@ class PartPages:
         epoch, seq = request.path_params["epoch"], request.path_params["seq"]
         found: _Found | None = None
         if epoch <= _MAX_NUMBER and seq <= _MAX_NUMBER:
-            found = await self._ask(lambda connection: _read(connection, epoch, seq))
+            found = await self._questions.ask(lambda connection: _read(connection, epoch, seq))
         if found is None:
             raise ApiError(
                 404,

@@ -19,11 +19,11 @@ from starlette.routing import Route
 
 from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.history import csv_export, filters, queries
-from inspectd.page.history.asking import HistoryQuestions, NotAnsweredError, Question
+from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.evidence import EvidenceTree
 from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
-from inspectd.page.history.filters import Filter, FilterError, PagePlace, RowRequest
+from inspectd.page.history.filters import Filter, FilterError, PagePlace, RowRequest, milliseconds
 from inspectd.page.history.part_page import PartPages
 from inspectd.page.history.rows import Numbered, unpack
 from inspectd.page.history.trends import events, trends
@@ -72,15 +72,11 @@ def routes(
         questions.refused["busy"] += 1
 
     in_turn = QuestionTurns(on_refused=count_refused, login_of=login_of).in_turn
-
     desk = EvidenceDesk(EvidenceTree(evidence_root))
-    rows = _RowPages(
-        ask=functools.partial(_asked, questions), allow=allow, record=record,
-        zone=zone, desk=desk, clock=clock,
-    )  # fmt: skip
+    rows = _RowPages(questions=questions, allow=allow, record=record, zone=zone, desk=desk, clock=clock)
     parts = PartPages(
-        ask=functools.partial(_asked, questions), allow=allow, record=record,
-        desk=desk, explainer=Explainer(line_file), clock=clock,
+        questions=questions, allow=allow, record=record, desk=desk, explainer=Explainer(line_file),
+        clock=clock,
     )  # fmt: skip
     named = "/api/parts/{epoch:number}/{seq:number}"
     return [
@@ -97,30 +93,20 @@ def routes(
     ]
 
 
-async def _asked(questions: HistoryQuestions, question: Question[Any]) -> Any:
-    """The answer to a question, or what the browser is told instead."""
-    try:
-        return await questions.ask(question)
-    except NotAnsweredError as error:
-        raise ApiError(503, error.what, str(error)) from error
-    except FilterError as error:
-        raise ApiError(400, "filter", str(error)) from error
-
-
 class _RowPages:
     """Lists, exports, trends."""
 
     def __init__(
         self,
         *,
-        ask: Callable[[Question[Any]], Awaitable[Any]],
+        questions: HistoryQuestions,
         allow: Allow,
         record: Record,
         zone: ZoneInfo,
         desk: EvidenceDesk,
         clock: Callable[[], int],
     ) -> None:
-        self._ask, self._allow, self._record = ask, allow, record
+        self._questions, self._allow, self._record = questions, allow, record
         self._zone, self._desk, self._clock = zone, desk, clock
         self._export_turn = asyncio.Semaphore(1)
 
@@ -147,17 +133,17 @@ class _RowPages:
     async def list_names(self, request: Request) -> Response:
         """What rows can be asked for by."""
         await self._allow(request, VIEW)
-        return json_answer(await self._ask(queries.names))
+        return json_answer(await self._questions.ask(queries.names))
 
     async def show_trends(self, request: Request) -> Response:
         """How the line went."""
         await self._allow(request, VIEW)
         given = _only(request, {"from_ms", "to_ms", "camera", "recipe"})
         now = self._clock()
-        to_ms = _milliseconds(given, "to_ms", now)
-        from_ms = _milliseconds(given, "from_ms", max(0, to_ms - 86_400_000))
+        to_ms = milliseconds(given, "to_ms", now)
+        from_ms = milliseconds(given, "from_ms", max(0, to_ms - 86_400_000))
         if from_ms >= to_ms:
-            raise ApiError(400, "filter", "from_ms: is not before to_ms; expected an earlier time")
+            raise FilterError("from_ms: is not before to_ms; expected an earlier time")
 
         def question(connection: sqlite3.Connection) -> ToldTrends:
             gaps, older = queries.gaps(connection, from_ms, to_ms, now)
@@ -168,17 +154,18 @@ class _RowPages:
                 "has_older_gaps": older is not None,
             }
 
-        return json_answer(await self._ask(question))
+        return json_answer(await self._questions.ask(question))
 
     async def list_events(self, request: Request) -> Response:
         """What the line said of itself, newest first."""
         await self._allow(request, VIEW)
         given = _only(request, {"from_ms", "to_ms", "camera"})
-        to_ms = _milliseconds(given, "to_ms", self._clock() + 1)
-        from_ms = _milliseconds(given, "from_ms", 0)
-
+        to_ms = milliseconds(given, "to_ms", self._clock() + 1)
+        from_ms = milliseconds(given, "from_ms", 0)
         camera = given.get("camera")
-        rows = await self._ask(lambda connection: events(connection, from_ms, to_ms, camera, _MAX_EVENTS))
+        rows = await self._questions.ask(
+            lambda connection: events(connection, from_ms, to_ms, camera, _MAX_EVENTS)
+        )
         return json_answer({"rows": rows})
 
     async def show_watch(self, request: Request) -> Response:
@@ -186,16 +173,13 @@ class _RowPages:
         await self._allow(request, VIEW)
         given = _only(request, {"since_ms", "place", "recipe"})
         now = self._clock()
-        since_ms = _milliseconds(given, "since_ms", now)
+        since_ms = milliseconds(given, "since_ms", now)
         camera, _, region = given.get("place", "").partition("/")
         of = WatchedPlace(given.get("recipe", ""), camera, region)
-
-        return json_answer(await self._ask(lambda connection: watch(connection, of, since_ms, now)))
+        return json_answer(await self._questions.ask(lambda connection: watch(connection, of, since_ms, now)))
 
     async def _page(self, wanted: RowRequest) -> ToldRowPage:
-        items: list[Numbered]
-        page: ToldRowPage
-        items, page = await self._ask(functools.partial(self._read, wanted))
+        items, page = await self._questions.ask(functools.partial(self._read, wanted))
         evidence = await self._desk.has(items)
         for row, found in zip(page["rows"], evidence, strict=True):
             row["evidence"] = found
@@ -248,15 +232,12 @@ class _RowPages:
         older: int | None = queries.NEWEST
         while older is not None:
             async with self._export_turn:
-                gaps, older = await self._ask(functools.partial(ask, before=older))
+                gaps, older = await self._questions.ask(functools.partial(ask, before=older))
             yield csv_export.gap_lines(gaps, self._zone)
 
 
 def _wanted(request: Request) -> RowRequest:
-    try:
-        return filters.parse(request.query_params.multi_items())
-    except FilterError as error:
-        raise ApiError(400, "filter", str(error)) from error
+    return filters.parse(request.query_params.multi_items())
 
 
 def _only(request: Request, names: set[str]) -> dict[str, str]:
@@ -264,13 +245,6 @@ def _only(request: Request, names: set[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in names or name in given or len(value) > 256:
-            raise ApiError(400, "filter", f"expected {', '.join(sorted(names))} at most once each")
+            raise FilterError(f"expected {', '.join(sorted(names))} at most once each")
         given[name] = value
     return {name: value for name, value in given.items() if value}
-
-
-def _milliseconds(given: dict[str, str], name: str, default: int) -> int:
-    try:
-        return filters.milliseconds(given, name, default)
-    except FilterError as error:
-        raise ApiError(400, "filter", str(error)) from error
