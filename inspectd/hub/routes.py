@@ -12,7 +12,7 @@ import msgspec
 import sqlalchemy as sa
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from inspectd import __version__
@@ -27,7 +27,7 @@ from inspectd.hub.settings import HubConfig
 from inspectd.hub.told import ToldHubPart, ToldHubRow, ToldHubRows
 from inspectd.hub.trends import trends
 from inspectd.page.accounts.roles import Act
-from inspectd.page.answers import ApiError, json_answer
+from inspectd.page.answers import ApiError, csv_answer, json_answer
 from inspectd.page.guard import Guard
 from inspectd.page.history import csv_export
 from inspectd.page.history.filters import FilterError, PagePlace, milliseconds
@@ -117,14 +117,7 @@ class HubRoutes:
             )
         first = await self._exported(wanted)
         await self._guard.record(account, Act.EXPORT, about=f"verdicts.csv?{request.url.query}"[:500])
-        return StreamingResponse(
-            self._csv(request, wanted, lacking, first),
-            media_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": 'attachment; filename="verdicts.csv"',
-                "Cache-Control": "no-store",
-            },
-        )
+        return csv_answer(self._csv(request, wanted, lacking, first))
 
     async def show_trends(self, request: Request) -> Response:
         """How lines went."""

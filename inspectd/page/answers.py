@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterable
 from typing import Any, Final, TypeVar
 
 import msgspec
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 _Body = TypeVar("_Body")
 
@@ -55,6 +56,12 @@ class ApiError(Exception):
 def json_answer(value: Any, status: int = 200) -> Response:
     """An answer of JSON, which no cache keeps."""
     return Response(_encoder.encode(value), status, {"Cache-Control": "no-store"}, "application/json")
+
+
+def csv_answer(parts: AsyncIterable[bytes]) -> Response:
+    """An answer of verdicts as a file, sent as its parts come, which no cache keeps."""
+    headers = {"Content-Disposition": 'attachment; filename="verdicts.csv"', "Cache-Control": "no-store"}
+    return StreamingResponse(parts, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 async def read_body(request: Request) -> bytes:

@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from anyio import to_thread
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
-from inspectd.page.answers import ApiError, json_answer
+from inspectd.page.answers import ApiError, csv_answer, json_answer
 from inspectd.page.history import csv_export, filters, queries
 from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.evidence import EvidenceTree
@@ -121,14 +121,7 @@ class _RowPages:
         wanted = msgspec.structs.replace(_wanted(request), limit=_EXPORT_ROWS, before=None)
         first = await self._exported(wanted)
         await self._record(account, EXPORT, f"verdicts.csv?{request.url.query}"[:500])
-        return StreamingResponse(
-            self._csv(request, wanted, first),
-            media_type="text/csv; charset=utf-8",
-            headers={
-                "Content-Disposition": 'attachment; filename="verdicts.csv"',
-                "Cache-Control": "no-store",
-            },
-        )
+        return csv_answer(self._csv(request, wanted, first))
 
     async def list_names(self, request: Request) -> Response:
         """What rows can be asked for by."""
