@@ -64,38 +64,31 @@ def run(settings: ModbusConfig) -> None:
         InputError: an endpoint, a key or a certificate cannot be used.
         UnavailableError: a port is taken or takes more rights.
     """
-    asyncio.run(_Gateway(settings).run())
+    asyncio.run(_run(settings))
 
 
-class _Gateway:
-    def __init__(self, settings: ModbusConfig) -> None:
-        self._settings = settings
-        self._clock = clock_seconds
-        self._notifier = Notifier.from_environment()
-        self._handshake = handshake_of(settings.handshake)
-        self._link = LineLink(settings.line, settings.handshake, self._handshake, self._clock)
-        self._arrivals = ArrivalClock()
-        bank = PlantRegisters(self._handshake, self._link.take, self._clock, self._arrivals.came)
-        self._server = ModbusServer(bank, settings.modbus, self._clock)
+async def _run(settings: ModbusConfig) -> None:
+    clock, arrivals, notifier = clock_seconds, ArrivalClock(), Notifier.from_environment()
+    handshake = handshake_of(settings.handshake)
+    link = LineLink(settings.line, settings.handshake, handshake, clock)
+    server = ModbusServer(PlantRegisters(handshake, link.take, clock, arrivals.came), settings.modbus, clock)
 
-    async def run(self) -> None:
-        try:
-            await until_signalled(self._work())
-        finally:
-            self._notifier.stopping()
-            await self._server.close()
-            log.event(_log, logging.INFO, "stopped")
-
-    async def _work(self) -> None:
-        await self._server.start()
-        collected = metrics.registry(ModbusCollector(self._handshake, self._link, self._server))
-        with metrics_served(collected, self._settings.metrics):
+    async def work() -> None:
+        await server.start()
+        with metrics_served(metrics.registry(ModbusCollector(handshake, link, server)), settings.metrics):
             log.event(
-                _log, logging.INFO, "listening", host=self._settings.modbus.host, port=self._server.port,
-                plc=self._settings.modbus.plc, line=self._settings.line.verdicts,
+                _log, logging.INFO, "listening", host=settings.modbus.host, port=server.port,
+                plc=settings.modbus.plc, line=settings.line.verdicts,
             )  # fmt: skip
-            self._notifier.ready()
+            notifier.ready()
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._arrivals.run())
-                tasks.create_task(self._link.run())
-                tasks.create_task(keep_time(self._handshake, self._notifier, self._clock, self._server.sweep))
+                tasks.create_task(arrivals.run())
+                tasks.create_task(link.run())
+                tasks.create_task(keep_time(handshake, notifier, clock, server.sweep))
+
+    try:
+        await until_signalled(work())
+    finally:
+        notifier.stopping()
+        await server.close()
+        log.event(_log, logging.INFO, "stopped")
