@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 import msgspec
 
 from inspectd.errors import InputError
-from inspectd.evidence.record import FRAME, HEATMAP, EvidenceRecord, folder_of, read_record
+from inspectd.evidence.record import EvidenceRecord, folder_of, read_record
 from inspectd.files import open_regular
 from inspectd.page.history.rows import Numbered
 from inspectd.page.told import EvidenceWord
@@ -29,6 +29,15 @@ class KeptEvidence(msgspec.Struct, frozen=True):
 
     folder: Path
     record: EvidenceRecord
+
+    def open(self, name: str) -> BinaryIO:
+        """A file of it.
+
+        Raises:
+            InputError: it is not a regular file.
+            OSError: it cannot be opened.
+        """
+        return open_regular(self.folder / name, follow_links=False)
 
 
 class EvidenceTree:
@@ -114,18 +123,3 @@ class EvidenceTree:
             found.append(min(names))
             place /= found[-1]
         return tuple(found)
-
-
-def open_picture(kept: KeptEvidence) -> BinaryIO:
-    """The frame's file.
-
-    Raises:
-        InputError: it is not a regular file.
-        OSError: it cannot be opened.
-    """
-    return open_regular(kept.folder / FRAME, follow_links=False)
-
-
-def open_heatmap(kept: KeptEvidence) -> BinaryIO:
-    """The heatmap's file; as `open_picture`."""
-    return open_regular(kept.folder / HEATMAP, follow_links=False)

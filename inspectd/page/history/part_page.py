@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Awaitable, Callable
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from inspectd.errors import InputError
+from inspectd.evidence.record import FRAME, HEATMAP
 from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.history import queries
 from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.children import Children
-from inspectd.page.history.evidence import EvidenceTree, KeptEvidence, open_heatmap, open_picture
+from inspectd.page.history.evidence import EvidenceTree, KeptEvidence
 from inspectd.page.history.evidence_desk import EvidenceDesk
 from inspectd.page.history.explaining import Explainer
 from inspectd.page.history.rows import Numbered, every_field, unpack
@@ -86,7 +87,7 @@ class PartPages:
         """The frame as JPEG."""
         await self._allow(request, "view")
         kept = await self._kept_of(request)
-        data = await self._converted(kept, open_picture, ["frame", str(_EDGE_PX)])
+        data = await self._converted(kept, FRAME, ["frame", str(_EDGE_PX)])
         return _immutable(data, "image/jpeg")
 
     async def give_heatmap(self, request: Request) -> Response:
@@ -97,7 +98,7 @@ class PartPages:
         if heatmap is None or threshold is None:
             raise ApiError(404, "no_heatmap", "This part has no heatmap: it got no score.")
         numbers = heatmap.height, heatmap.width, heatmap.minimum, heatmap.step, threshold
-        data = await self._converted(kept, open_heatmap, ["heat", *(repr(number) for number in numbers)])
+        data = await self._converted(kept, HEATMAP, ["heat", *(repr(number) for number in numbers)])
         if len(data) != heatmap.height * heatmap.width:
             raise ApiError(500, "damaged", "The heatmap that was kept is not whole.")
         return _immutable(data, "application/octet-stream")
@@ -153,12 +154,10 @@ class PartPages:
         except ApiError as error:
             return None, error.what, None
 
-    async def _converted(
-        self, kept: KeptEvidence, opener: Callable[[KeptEvidence], BinaryIO], arguments: list[str]
-    ) -> bytes:
+    async def _converted(self, kept: KeptEvidence, name: str, arguments: list[str]) -> bytes:
         """A picture of the evidence, made anew by a process of its own."""
         try:
-            with await self._desk.ask(lambda _: opener(kept)) as source:
+            with await self._desk.ask(lambda _: kept.open(name)) as source:
                 result = await self._children.run(_MODULE, arguments, seconds=_PICTURE_SECONDS, source=source)
         except (OSError, InputError) as error:
             words = (error.strerror if isinstance(error, OSError) else None) or str(error)
