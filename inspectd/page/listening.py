@@ -21,7 +21,7 @@ from inspectd import log
 from inspectd.config import MOST_NAME, MOST_PLACES
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
-from inspectd.page.proxy_login import PeerMark
+from inspectd.page.proxy_login import with_peer
 from inspectd.page.site import SiteSettings
 from inspectd.text import cannot_listen
 
@@ -220,7 +220,7 @@ class PageListener:
         """
         host, port = self._server_settings.host, self._server_settings.port
         self._config.load()
-        self._config.loaded_app = PeerMark(self._config.loaded_app)
+        self._config.loaded_app = with_peer(self._config.loaded_app)
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

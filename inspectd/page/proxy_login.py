@@ -36,17 +36,14 @@ def secret_of(setting: str, file: str) -> str:
     return secret
 
 
-class PeerMark:
-    """ASGI application before uvicorn's: keeps who connected, where a proxy says whose request it is."""
+def with_peer(app: ASGIApp) -> ASGIApp:
+    """The application, before uvicorn's: it keeps who connected, where a proxy says whose request it is."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        """Pass all on to `app`."""
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Carry one request."""
+    async def carry(scope: Scope, receive: Receive, send: Send) -> None:
         client = scope.get("client")
-        await self._app({**scope, _PEER: client[0] if client else ""}, receive, send)
+        await app({**scope, _PEER: client[0] if client else ""}, receive, send)
+
+    return carry
 
 
 class ProxyLogin:
