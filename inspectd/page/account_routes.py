@@ -143,7 +143,8 @@ class AccountRoutes:
         try:
             self._guard.log_in(user, request, answer)
         except UserChangedError:
-            await self._record(AuditAction.LOGIN, user.name, request, result="refused: changed meanwhile")
+            why = "refused: changed meanwhile"
+            await self._guard.record_login(request, AuditAction.LOGIN, user.name, result=why)
             return self._form.page(request, "wrong", status=401, given=name)
         return answer
 
@@ -153,7 +154,7 @@ class AccountRoutes:
         answer = RedirectResponse("/login?out" if self._guard.proxy is not None else "/login", 303)
         if account is not None:
             self._store.end_session(account.session.id)
-            await self._record(AuditAction.LOGOUT, account.name, request)
+            await self._guard.record_login(request, AuditAction.LOGOUT, account.name)
         self._guard.log_out(answer)
         return answer
 
@@ -199,20 +200,13 @@ class AccountRoutes:
             raise ApiError(503, "busy", "") from None
         if user is None or not is_right:
             self._counts["logins", "wrong"] += 1
-            await self._record(
-                AuditAction.LOGIN, printable(name) or "nobody", request, result="refused: wrong"
-            )
+            who = printable(name) or "nobody"
+            await self._guard.record_login(request, AuditAction.LOGIN, who, result="refused: wrong")
             raise ApiError(401, "wrong", "")
         self._attempts.succeeded(name, address)
         self._counts["logins", "right"] += 1
-        await self._record(AuditAction.LOGIN, user.name, request)
+        await self._guard.record_login(request, AuditAction.LOGIN, user.name)
         return user
-
-    async def _record(self, action: AuditAction, who: str, request: Request, **more: str | None) -> None:
-        def write() -> None:
-            self._trail.record(action, who, f"page {address_of(request)}", **more)  # type: ignore[arg-type]
-
-        await to_thread.run_sync(write)
 
     # --- one's own account --------------------------------------------------------------------------------
 
@@ -242,15 +236,18 @@ class AccountRoutes:
         """Change one's own password; every session of that person ends, and this browser gets a new one."""
         account, wanted = await self._guard.take(request, Act.VIEW, _NewPassword)
         await self.refuse_wrong_password(request, account, wanted.old)
-        await self._record(AuditAction.PASSWORD, account.name, request, about=account.name, result=BEGUN)
+
+        async def record(result: str) -> None:
+            name = account.name
+            await self._guard.record_login(request, AuditAction.PASSWORD, name, about=name, result=result)
+
+        await record(BEGUN)
         try:
             await self._set_password(account.name, wanted.new, network_of(account.address))
         except ApiError as error:
-            await self._record(
-                AuditAction.PASSWORD, account.name, request, about=account.name, result=f"refused: {error}"
-            )
+            await record(f"refused: {error}")
             raise
-        await self._record(AuditAction.PASSWORD, account.name, request, about=account.name)
+        await record(DONE)
         answer = json_answer({"ok": True})
         user = self._store.user(account.name)
         if user is not None:

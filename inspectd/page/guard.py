@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -182,14 +183,21 @@ class Guard:
             InputError: the file's last record was altered.
             UnavailableError: it cannot be written.
         """
-        action = RECORDED_AS.get(act, AuditAction.SESSION)
+        record = functools.partial(
+            self.trail.record, RECORDED_AS.get(act, AuditAction.SESSION), account.name, account.door,
+            about=about, old=old, new=new, why=why, result=result,
+        )  # fmt: skip
+        await to_thread.run_sync(record)
 
-        def write() -> None:
-            self.trail.record(
-                action, account.name, account.door, about=about, old=old, new=new, why=why, result=result
-            )
-
-        await to_thread.run_sync(write)
+    async def record_login(
+        self, request: Request, action: AuditAction, who: str, *, about: str | None = None,
+        new: str | None = None, result: str = "done",
+    ) -> None:  # fmt: skip
+        """The same of logins, and of what a person does to the own one; raises as `record`."""
+        door = f"page {address_of(request)}"
+        await to_thread.run_sync(
+            functools.partial(self.trail.record, action, who, door, about=about, new=new, result=result)
+        )
 
     async def record_end(self, account: Account, act: Act, about: str, why: str, result: str) -> None:
         """Write how an act ended that was begun, and count it; raises as `record`."""

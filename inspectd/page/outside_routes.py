@@ -6,7 +6,6 @@ import logging
 from collections import Counter
 from typing import Final, Protocol
 
-from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -115,7 +114,7 @@ class OutsideRoutes:
         answer = self._form.onward(request)
         try:
             user = self._guard.store.admit(person)
-            await self._record(request, user.name, "done", old=str(user.role))
+            await self._guard.record_login(request, AuditAction.LOGIN, user.name, new=str(user.role))
             self._guard.log_in(user, request, answer)
         except (InputError, UserChangedError) as error:
             why = str(error) or "changed meanwhile"
@@ -132,18 +131,11 @@ class OutsideRoutes:
         who, address = name or "nobody", address_of(request)
         if not self._recorded.wait_seconds(who, address):
             self._recorded.failed(who, address)
-            await self._record(request, who, f"refused: {printable(detail)[:200]}")
+            result = f"refused: {printable(detail)[:200]}"
+            await self._guard.record_login(request, AuditAction.LOGIN, who, result=result)
         return self._form.page(request, word, status=403)
 
     def _unavailable(self, request: Request, error: UnavailableError) -> HTMLResponse:
         self._said.event(logging.ERROR, "login_unavailable", detail=str(error))
         self._counts["logins", "busy"] += 1
         return self._form.page(request, "outside_away", status=503)
-
-    async def _record(self, request: Request, who: str, result: str, old: str | None = None) -> None:
-        door = f"page {address_of(request)}"
-
-        def write() -> None:
-            self._guard.trail.record(AuditAction.LOGIN, who, door, new=old, result=result)
-
-        await to_thread.run_sync(write)
