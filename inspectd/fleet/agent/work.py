@@ -322,33 +322,27 @@ class OrderWork:
 
     def _stands(self, order: FleetOrder, status: LineStatus, look: StoreLook, carried_out: str) -> None:
         """Say whether the line judges by what the order wants: by the very recipe, and not by its name."""
-        recipe, version, outlook = order.recipe, self._book.kept.version, self._outlook
-        anew = "a new order is needed to change that"
+        recipe, version = order.recipe, self._book.kept.version
         there = f"has that as {recipe.id}@{look.version}" if look.version is not None else "does not have it"
         if look.version is not None and status.in_force == f"{recipe.id}@{look.version}":
             other = _other_bank(recipe, status)
             if not other:
-                outlook.now(AgentState.RUNNING)
-            else:
-                outlook.now(AgentState.HELD, f"{carried_out}, and the line judges {other}: {anew}")
+                self._outlook.now(AgentState.RUNNING)
+                return
+            what = f"the line judges {other}"
         elif status.in_force == f"{recipe.id}@{version}":
-            what = "damaged, or gone" if look.sha256 is None else f"another recipe, sha256 {look.sha256[:12]}"
-            outlook.now(
-                AgentState.HELD,
-                f"{carried_out}, and {recipe.id}@{version} in the line's store is {what}; the order's has "
-                f"sha256 {recipe.sha256[:12]}, and the store {there}: {anew}",
+            stored = (
+                "damaged, or gone" if look.sha256 is None else f"another recipe, sha256 {look.sha256[:12]}"
+            )
+            what = (
+                f"{recipe.id}@{version} in the line's store is {stored}; the order's has sha256 "
+                f"{recipe.sha256[:12]}, and the store {there}"
             )
         elif look.version is None:
-            outlook.now(
-                AgentState.HELD,
-                f"{carried_out}, and the line's store no longer has that recipe; the line goes on by "
-                f"{status.in_force}: {anew}",
-            )
+            what = f"the line's store no longer has that recipe; the line goes on by {status.in_force}"
         else:
-            outlook.now(
-                AgentState.HELD,
-                f"{carried_out}, and somebody put {status.in_force} in its place since: {anew}",
-            )
+            what = f"somebody put {status.in_force} in its place since"
+        self._outlook.now(AgentState.HELD, f"{carried_out}, and {what}: a new order is needed to change that")
 
     async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
