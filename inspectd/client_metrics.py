@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from inspectd.client.locked_out import locked_out
@@ -21,6 +21,14 @@ class LockedOutCollector(Collector):
             "1: something answers where the line is, and does not let this program in.",
             int(bool(locked_out.problems())),
         )
+
+
+def counted(name: str, about: str, label: str, counts: Mapping[str, float]) -> Metric:
+    """A counter by one label; `counts` has a zero for what did not happen."""
+    metric = CounterMetricFamily(name, about, labels=[label])
+    for value, number in counts.items():
+        metric.add_metric([value], number)
+    return metric
 
 
 def register_program(registry: CollectorRegistry) -> None:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inspectd.client_metrics import register_program
+from inspectd.client_metrics import counted, register_program
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.registers import OfflineReason
@@ -42,10 +42,8 @@ class GatewayCollector(Collector):
         """Every metric, with zeros for what did not happen."""
         counts = dict(self._handshake.counts)
         for kind, (name, label, about) in _ABOUT.items():
-            metric = CounterMetricFamily(f"inspectd_gateway_{name}", about, labels=[label])
-            for outcome in _OUTCOMES[kind]:
-                metric.add_metric([outcome], counts.get((kind, outcome), 0))
-            yield metric
+            numbers = {outcome: counts.get((kind, outcome), 0) for outcome in _OUTCOMES[kind]}
+            yield counted(f"inspectd_gateway_{name}", about, label, numbers)
         yield GaugeMetricFamily(
             "inspectd_gateway_online", "1: triggers are taken.", int(self._handshake.is_online)
         )

@@ -8,8 +8,9 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import counted
 from inspectd.hub.asking import HubQuestions
-from inspectd.hub.reading_state import HubTrouble, ReadingState, utc_ms
+from inspectd.hub.reading_state import ReadingState, utc_ms
 
 
 class HubCollector(Collector):
@@ -29,19 +30,13 @@ class HubCollector(Collector):
         yield GaugeMetricFamily(
             "inspectd_hub_reading", "1 while streams are read.", int(state.trouble is None)
         )
-        troubles = CounterMetricFamily(
-            "inspectd_hub_troubles", "Times that reading ended, by why.", labels=["why"]
-        )
-        for why in HubTrouble:
-            troubles.add_metric([why.value], state.troubles[why])
-        yield troubles
+        troubles = {why.value: number for why, number in state.troubles.items()}
+        yield counted("inspectd_hub_troubles", "Times that reading ended, by why.", "why", troubles)
         yield from self._lines()
-        refused = CounterMetricFamily(
-            "inspectd_hub_questions_refused", "Questions of pages without an answer, by why.", labels=["why"]
-        )
-        for reason, n in self._questions.refused.items():
-            refused.add_metric([reason], n)
-        yield refused
+        yield counted(
+            "inspectd_hub_questions_refused", "Questions of pages without an answer, by why.", "why",
+            self._questions.refused,
+        )  # fmt: skip
         yield CounterMetricFamily("inspectd_hub_questions", "Questions answered.", self._questions.answered)
         yield CounterMetricFamily(
             "inspectd_hub_question_seconds", "Time that they took.", self._questions.seconds

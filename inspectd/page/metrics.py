@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from inspectd.client_metrics import LockedOutCollector
+from inspectd.client_metrics import LockedOutCollector, counted
 from inspectd.page.history.history import History
 from inspectd.page.history.metrics import HistoryCollector
 from inspectd.page.line.link import LineThreads
@@ -45,10 +45,8 @@ class PageCollector(Collector):
         """Every metric, with zeros for what did not happen."""
         counts = dict(self._counts)
         for kind, (name, label, about, values) in _COUNTED.items():
-            metric = CounterMetricFamily(f"inspectd_page_{name}", about, labels=[label])
-            for value in values:
-                metric.add_metric([value], counts.get((kind, value), 0))
-            yield metric
+            numbers = {value: counts.get((kind, value), 0) for value in values}
+            yield counted(f"inspectd_page_{name}", about, label, numbers)
         yield CounterMetricFamily(
             "inspectd_page_line_problems", "Times that a reader of the line began again.", self._line.problems
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from inspectd.client_metrics import counted
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.metrics import GatewayCollector
@@ -34,12 +35,10 @@ class ModbusCollector(GatewayCollector):
                 metric.add_metric([code, answer], requests.get((code, answer), 0))
         yield metric
         cuts = dict(self._server.cuts)
-        metric = CounterMetricFamily(
-            "inspectd_gateway_modbus_cut_off", "Connections refused or ended by cause.", labels=["cause"]
-        )
-        for cause in CutReason:
-            metric.add_metric([cause], cuts.get(cause, 0))
-        yield metric
+        yield counted(
+            "inspectd_gateway_modbus_cut_off", "Connections refused or ended by cause.", "cause",
+            {cause: cuts.get(cause, 0) for cause in CutReason},
+        )  # fmt: skip
         yield GaugeMetricFamily(
             "inspectd_gateway_modbus_connections", "Connections of clients.", len(self._server.connections)
         )

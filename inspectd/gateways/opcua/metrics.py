@@ -8,6 +8,7 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import counted
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.guarded import GuardedServer
 from inspectd.gateways.opcua.line_side import LineSide
@@ -41,16 +42,10 @@ class OpcUaCollector(Collector):
             ("result", "results", "result", _RESULTS, "Results by what clients were told."),
             ("error", "opcua_errors", "cause", _ERRORS, "Falls of the vision system to Error."),
         ):
-            metric = CounterMetricFamily(f"inspectd_gateway_{name}", about, labels=[label])
-            for outcome in outcomes:
-                metric.add_metric([outcome], counts.get((kind, outcome), 0))
-            yield metric
-        done = CounterMetricFamily(
-            "inspectd_gateway_opcua_done", "What clients did, by action.", labels=["action"]
-        )
-        for action, count in sorted(dict(self._audit.done).items()):
-            done.add_metric([action], count)
-        yield done
+            numbers = {outcome: counts.get((kind, outcome), 0) for outcome in outcomes}
+            yield counted(f"inspectd_gateway_{name}", about, label, numbers)
+        done = dict(sorted(dict(self._audit.done).items()))
+        yield counted("inspectd_gateway_opcua_done", "What clients did, by action.", "action", done)
         refused = CounterMetricFamily(
             "inspectd_gateway_opcua_refused", "What clients were refused, by action and cause.",
             labels=["action", "cause"],

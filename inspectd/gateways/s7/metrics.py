@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from inspectd.client_metrics import counted
 from inspectd.gateways.handshake import Handshake
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.metrics import GatewayCollector
@@ -41,11 +42,8 @@ class S7Collector(GatewayCollector):
             "inspectd_gateway_s7_unsettled",
             "Turns in which the control block did not stop changing.", self._plc.unsettled,
         )  # fmt: skip
-        metric = CounterMetricFamily(
-            "inspectd_gateway_s7_lost", "Connections that ended or did not come about, by reason.",
-            labels=["reason"],
-        )  # fmt: skip
         lost = dict(self._plc.lost)
-        for reason in PlcLostReason:
-            metric.add_metric([reason], lost.get(reason, 0))
-        yield metric
+        yield counted(
+            "inspectd_gateway_s7_lost", "Connections that ended or did not come about, by reason.", "reason",
+            {reason: lost.get(reason, 0) for reason in PlcLostReason},
+        )  # fmt: skip

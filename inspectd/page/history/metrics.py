@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from inspectd.client_metrics import counted
 from inspectd.page.history.history import History
 
 PROBLEMS = ("disk", "line", "internal")
@@ -35,12 +36,9 @@ class HistoryCollector(Collector):
             ("answered", "Questions that were answered.", questions.answered),
         ):
             yield CounterMetricFamily(f"inspectd_page_history_{name}", about, value)
-        refused = CounterMetricFamily(
-            "inspectd_page_history_refused", "Questions that got no answer.", labels=["reason"]
+        yield counted(
+            "inspectd_page_history_refused", "Questions that got no answer.", "reason", questions.refused
         )
-        for reason, count in questions.refused.items():
-            refused.add_metric([reason], count)
-        yield refused
         problem = GaugeMetricFamily(
             "inspectd_page_history_problem", "1: nothing is added for this reason.", labels=["reason"]
         )
