@@ -6,7 +6,6 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import cycle
 from typing import Final
@@ -33,22 +32,15 @@ class SparkplugGateway:
         settings: the gateway's.
         names: of the node.
         metrics: where what happens is counted.
-        clock: seconds on a clock that never goes back.
 
     Raises:
         InputError: a certificate, key, password or state file cannot be used.
         UnavailableError: the settings and the system name no directory for its state.
     """
 
-    def __init__(
-        self,
-        settings: SparkplugConfig,
-        names: EdgeNames,
-        metrics: SparkplugMetrics,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, settings: SparkplugConfig, names: EdgeNames, metrics: SparkplugMetrics) -> None:
         state = settings.sparkplug.state_path
-        self._settings, self._names, self._metrics, self._clock = settings, names, metrics, clock
+        self._settings, self._names, self._metrics = settings, names, metrics
         self._door = BrokerDoor(
             settings.broker, settings.broker.client_id or f"inspectd-{names.group}-{names.node}"
         )
@@ -90,7 +82,7 @@ class SparkplugGateway:
             self._names,
             self._death_number.take(),
             self._picture,
-            clock=self._clock,
+            clock=time.monotonic,
             utc_ms=lambda: time.time_ns() // 1_000_000,
             report_seconds=self._settings.sparkplug.report_seconds,
             with_datatypes=self._settings.sparkplug.data_types,
@@ -102,7 +94,7 @@ class SparkplugGateway:
             self._metrics,
             stopping=self._stopping,
             cursor=self._cursor,
-            clock=self._clock,
+            clock=time.monotonic,
         )
         is_connected = False
         try:

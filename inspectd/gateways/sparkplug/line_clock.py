@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,7 +18,7 @@ class LineClock:
         clock: seconds on a clock that never goes back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._heartbeat: Heartbeat | None = None
         self._arrived_at = 0.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -109,10 +108,7 @@ class LineNow:
     """
 
     def __init__(
-        self,
-        clock: Callable[[], float] = time.monotonic,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        why_silent: Callable[[], str] = str,
+        self, clock: Callable[[], float], clock_ms: Callable[[], int], why_silent: Callable[[], str] = str
     ) -> None:
         self._clock, self._clock_ms, self._why_silent = clock, clock_ms, why_silent
         self.cameras: dict[str, CameraNow] = {}
