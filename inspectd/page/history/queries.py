@@ -23,6 +23,7 @@ MAX_GAPS: Final = 200
 NEWEST: Final = 2**63 - 1
 """Before it lies every gap."""
 
+_ROWS: Final = "SELECT verdict.id, decided_ms, recipe, body FROM verdict JOIN grp ON grp.id = group_id"
 _GROUPS: Final = "SELECT id FROM grp"
 _BINS: Final = "SELECT group_id, score_bin FROM grp_bin JOIN grp ON grp.id = group_id"
 _IN_TIME: Final = "decided_ms >= :from_ms AND decided_ms < :to_ms"
@@ -66,13 +67,7 @@ def page(
     order = _OLDEST_FIRST if is_oldest_first else _NEWEST_FIRST
     names = list(islice(_names(connection, wanted, before, order), limit + 1))
     rows = [
-        StoredRow(
-            *connection.execute(
-                "SELECT verdict.id, decided_ms, recipe, body FROM verdict JOIN grp ON grp.id = group_id "
-                "WHERE verdict.id = ?",
-                (key,),
-            ).fetchone()
-        )
+        StoredRow(*connection.execute(f"{_ROWS} WHERE verdict.id = ?", (key,)).fetchone())
         for _, key in names[:limit]
     ]
     return rows, PagePlace(*names[limit - 1]) if len(names) > limit else None
@@ -80,11 +75,7 @@ def page(
 
 def row_named(connection: sqlite3.Connection, epoch: int, seq: int) -> StoredRow | None:
     """The row of one verdict; None: it is not kept."""
-    found = connection.execute(
-        "SELECT verdict.id, decided_ms, recipe, body FROM verdict JOIN grp ON grp.id = group_id "
-        "WHERE epoch = ? AND seq = ?",
-        (epoch, seq),
-    ).fetchone()
+    found = connection.execute(f"{_ROWS} WHERE epoch = ? AND seq = ?", (epoch, seq)).fetchone()
     return StoredRow(*found) if found else None
 
 
@@ -213,9 +204,5 @@ def _merged(
 def _stream(
     connection: sqlite3.Connection, index: str, where: str, values: dict[str, Any], order: _Order
 ) -> Iterator[tuple[int, int]]:
-    return iter(
-        connection.execute(
-            f"SELECT decided_ms, id FROM verdict INDEXED BY {index} WHERE {where} {order.text}",  # noqa: S608 - own text
-            values,
-        )
-    )
+    text = f"SELECT decided_ms, id FROM verdict INDEXED BY {index} WHERE {where} {order.text}"  # noqa: S608 - own text
+    return connection.execute(text, values)
