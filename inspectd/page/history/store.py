@@ -401,20 +401,16 @@ class HistoryStore:
 
     def _recipe_of(self, part: PartVerdict) -> str:
         """The recipe of a part's views, where one of them is known."""
+        known = [self._views.pop((part.epoch, view.seq), None) for view in part.views]
+        recipe = next((each for each in known if each is not None), "")
         for view in part.views:
-            if (known := self._views.pop((part.epoch, view.seq), None)) is not None:
-                recipe = known
+            if recipe:
                 break
-        else:
-            recipe = ""
-        for view in part.views:
-            self._views.pop((part.epoch, view.seq), None)
-            if not recipe:  # its views came before this process began
-                row = self._connection.execute(
-                    "SELECT recipe FROM verdict JOIN grp ON grp.id = group_id WHERE epoch = ? AND seq = ?",
-                    (part.epoch, view.seq),
-                ).fetchone()
-                recipe = row[0] if row else ""
+            row = self._connection.execute(  # its views came before this process began
+                "SELECT recipe FROM verdict JOIN grp ON grp.id = group_id WHERE epoch = ? AND seq = ?",
+                (part.epoch, view.seq),
+            ).fetchone()
+            recipe = row[0] if row else ""
         return recipe
 
     def _group_id(self, group: Group) -> int:
