@@ -32,6 +32,7 @@ class _Config(msgspec.Struct):
 
 
 class _State(msgspec.Struct):
+    first_seq: _Number
     last_seq: _Number
     messages: _Number
     subjects: dict[str, _Number] | None

@@ -58,8 +58,8 @@ class LineBatch(msgspec.Struct, frozen=True):
         after: the place after them.
         foreign: messages between them that are no verdicts.
         passed_over: messages that the stream had no more when they were to be read.
-        passed_over_ms: the time that they are of: from the last verdict before to the next one after them.
-            (0, 0): nobody knows.
+        passed_over_ms: the time that they are of: from the last verdict before to the next one after them, or
+            to when they were found gone. (0, 0): nobody knows.
         received_ms: when the servers got the newest of them, by their clock; None: there is none.
         arrived_ms: the same of each of the items; empty: each at its own time.
         repaired: of each of the items, whether the forwarder added it later; empty: none.

@@ -14,7 +14,7 @@ from inspectd.fleet import streams
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.hub import schema
 from inspectd.hub.engine import SQLITE, DatabaseAwayError, as_database_error, engine_to_write, url_of
-from inspectd.hub.reading import streams_of
+from inspectd.hub.reading import behind, streams_of
 from inspectd.hub.run import INBOX
 from inspectd.hub.settings import HubConfig
 
@@ -91,9 +91,9 @@ class HubCheck:
         for names, info in sorted(found.verdicts.items(), key=lambda each: each[0].line):
             for problem in streams.problems(info, names):
                 self._bad(f"{names.line}: its stream {problem}")
-            behind = max(0, info.state.last_seq - places.get(names.line, 0))
+            waiting = behind(info, places.get(names.line, 0))
             reports = "reports what it runs" if names in found.reports else "does not report what it runs"
             self._say(
-                f"{names.line}: {info.state.messages} messages in its stream, {behind} not in the database "
+                f"{names.line}: {info.state.messages} messages in its stream, {waiting} not in the database "
                 f"yet; {reports}"
             )

@@ -67,7 +67,7 @@ class HubSession:
         self._said: dict[LineNames, int] = {}
         """Of each line: how many misdated verdicts had come when that was said last."""
         self._read_up_to: dict[LineNames, int] = {}
-        self._ends_at: dict[LineNames, int] = {}
+        self._looked_at: dict[LineNames, api.StreamInfo] = {}
         self._moved_at: dict[LineNames, float] = {}
 
     async def run(self) -> None:
@@ -104,15 +104,15 @@ class HubSession:
             if _made(now.verdicts) != _made(streams):
                 return
             for names, info in now.verdicts.items():
-                self._look_at(names, info.state.last_seq)
+                self._look_at(names, info)
             for names, info in now.reports.items():
                 if names in lines and info.state.last_seq != reported[names]:
                     reported[names] = info.state.last_seq
                     await self._take_report(lines[names], info)
             await asyncio.sleep(_LISTED_SECONDS)
 
-    def _look_at(self, names: LineNames, last_sequence: int) -> None:
-        self._ends_at[names] = last_sequence
+    def _look_at(self, names: LineNames, info: api.StreamInfo) -> None:
+        self._looked_at[names] = info
         if self._store.busy_seconds > _STALLED_SECONDS:
             raise DatabaseAwayError(f"it has not answered for {self._store.busy_seconds:.0f} s")
         reading = self._count_behind(names)
@@ -125,8 +125,8 @@ class HubSession:
     def _count_behind(self, names: LineNames) -> LineReading:
         """A line's reading, after its stream was looked at or read on."""
         reading = self._state.of(names)
-        if (ends_at := self._ends_at.get(names)) is not None:
-            reading.behind = max(0, ends_at - self._read_up_to[names])
+        if (info := self._looked_at.get(names)) is not None:
+            reading.behind = behind(info, self._read_up_to[names])
         return reading
 
     async def _take_report(self, line: StoredLine, info: api.StreamInfo) -> None:
@@ -163,13 +163,18 @@ class HubSession:
         given = 0
         while True:
             messages = await _fetched(pull)
-            if not messages:
-                continue
             numbers = [message.metadata.sequence.consumer for message in messages]
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
             given += len(messages)
-            batch = _batch(line.names, place, StreamPlace(created(info), start), messages, order)
+            at = StreamPlace(created(info), start)
+            batch = (
+                _batch(line.names, place, at, messages, order)
+                if messages
+                else self._given_up(line.names, place, at, order.newest_ms)
+            )
+            if batch is None:
+                continue
             await self._write(line, batch)
             place = batch.after
             start = place.sequence
@@ -178,6 +183,23 @@ class HubSession:
             self._count_behind(line.names)
             if len(messages) < _MOST_MESSAGES:
                 await asyncio.sleep(_PAUSE_SECONDS)
+
+    def _given_up(
+        self, names: LineNames, before: StreamPlace, start: StreamPlace, newest_ms: int | None
+    ) -> LineBatch | None:
+        """What a stream that gives nothing has no more of what comes after `start`; None: nothing is gone.
+
+        No later message need ever show it: the line may have been switched off.
+        """
+        info = self._looked_at.get(names)
+        last = 0 if info is None else given_up_to(info)
+        # What was gone before the hub ever read this stream is none of its losses.
+        if not 0 < start.sequence < last:
+            return None
+        return LineBatch(
+            [], before, StreamPlace(start.created, last), passed_over=last - start.sequence,
+            passed_over_ms=(newest_ms or 0, self._clock_ms()),
+        )  # fmt: skip
 
     async def _write(self, line: StoredLine, batch: LineBatch) -> None:
         """Write a batch; one of which the database refuses a verdict goes in halves, and without that."""
@@ -251,6 +273,16 @@ async def streams_of(servers: Servers, plant: str) -> PlantStreams:
 def created(info: api.StreamInfo) -> str:
     """When a stream was made, as the servers say it."""
     return info.created.isoformat() if info.created else "?"
+
+
+def given_up_to(info: api.StreamInfo) -> int:
+    """The number of the last message that a stream has no more, of those before its first; 0: it has all."""
+    return min(info.state.last_seq, max(0, info.state.first_seq - 1))
+
+
+def behind(info: api.StreamInfo, sequence: int) -> int:
+    """How many messages after that number a stream still has."""
+    return max(0, info.state.last_seq - max(sequence, given_up_to(info)))
 
 
 def _made(streams: dict[LineNames, api.StreamInfo]) -> dict[LineNames, str]:

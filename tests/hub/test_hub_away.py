@@ -70,6 +70,32 @@ def test_what_streams_gave_up_before_it_was_read_is_missing_from_its_time_and_no
     assert not lost(at[7] + 1, at[9])
 
 
+def test_a_stream_that_gave_up_all_that_it_had_is_read_to_its_end(new_cluster, new_hub, tmp_path) -> None:
+    cluster: NatsCluster = new_cluster("line", "off")
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    items = some("off", 30)
+    send(cluster, "off", items[:10])
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) == 10)
+    assert hub.end() == 0
+    send(cluster, "off", items[10:])  # and then the line is switched off for good
+    shorter = cluster.info("V+test+off").config.evolve(max_age=0.2, duplicate_window=0.1)
+    cluster.as_user("administrator", lambda servers: servers.js.update_stream(shorter))
+    until(lambda: cluster.info("V+test+off").state.messages == 0)
+    send(cluster, "line", some("line", 5))
+    hub.start()
+    until(lambda: hub.metrics().get('inspectd_hub_passed_over_total{line="off"}') == 20)
+    assert hub.metrics()['inspectd_hub_behind{line="off"}'] == 0
+    assert "off: 0 messages in its stream, 0 not in the database yet" in hub.command("--check").stdout
+    lost = hub.browser("inspector").get("/api/verdicts.csv", params={"line": "off"}).text
+    assert "lost,passed_over: 20" in lost
+    hub.end()
+    postponed = new_hub(cluster, f"sqlite:///{tmp_path / 'other.sqlite'}").start()  # which never read of it
+    until(lambda: stored(postponed.url) == 5)
+    until(lambda: postponed.metrics().get('inspectd_hub_behind{line="off"}') == 0)
+    assert postponed.metrics()['inspectd_hub_passed_over_total{line="off"}'] == 0
+
+
 def test_a_line_that_comes_later_is_found(new_cluster, new_hub, tmp_path: Path) -> None:
     cluster: NatsCluster = new_cluster("line")
     url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
