@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from typing import Final
 
 from inspectd import log
@@ -18,6 +19,20 @@ _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
 _log: Final = logging.getLogger(__name__)
+
+
+class Pauses:
+    """How long to wait before the next session: longer and longer, until one has read for a while."""
+
+    def __init__(self) -> None:
+        self._next = _FIRST_PAUSE_SECONDS
+
+    def after(self, read_seconds: float) -> float:
+        """Seconds to wait after a session that read for so long; 0: none came about."""
+        if read_seconds > _LONGEST_PAUSE_SECONDS:
+            self._next = _FIRST_PAUSE_SECONDS
+        pause, self._next = self._next, min(2 * self._next, _LONGEST_PAUSE_SECONDS)
+        return pause
 
 
 async def read_lines(
@@ -35,13 +50,15 @@ async def read_lines(
     Raises:
         InputError: the database is of another version, or another plant's.
     """
-    pause = _FIRST_PAUSE_SECONDS
+    pauses = Pauses()
     while True:
+        began: float | None = None
         try:
             await asyncio.to_thread(store.prepare)
             async with door.connect() as servers:
-                await HubSession(plant, servers, store, state, days).run()
-            pause = _FIRST_PAUSE_SECONDS
+                session = HubSession(plant, servers, store, state, days)
+                began = time.monotonic()
+                await session.run()
             continue  # there are other streams now
         except (DatabaseAwayError, DatabaseRefusesError) as error:
             _failed(state, HubTrouble.DATABASE, error)
@@ -49,8 +66,8 @@ async def read_lines(
             _failed(state, HubTrouble.DENIED, error)
         except ServersError as error:
             _failed(state, HubTrouble.SERVERS, error)
+        pause = pauses.after(0.0 if began is None else time.monotonic() - began)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
-        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 def _failed(state: ReadingState, trouble: HubTrouble, error: Exception) -> None:
