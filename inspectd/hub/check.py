@@ -14,9 +14,10 @@ from inspectd.fleet import streams
 from inspectd.fleet.servers import Servers, ServersDoor, ServersError
 from inspectd.hub import schema
 from inspectd.hub.engine import SQLITE, DatabaseAwayError, as_database_error, engine_to_write, url_of
-from inspectd.hub.reading import behind, streams_of
+from inspectd.hub.reading import streams_of
 from inspectd.hub.run import INBOX
 from inspectd.hub.settings import HubConfig
+from inspectd.hub.stream_progress import behind
 
 
 class HubCheck:

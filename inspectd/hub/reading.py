@@ -18,9 +18,10 @@ from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
 from inspectd.hub.messages import is_of_repairs, report_of, verdict_of
-from inspectd.hub.reading_state import LineReading, ReadingState, utc_ms
+from inspectd.hub.reading_state import ReadingState, utc_ms
 from inspectd.hub.schema import DAY_MS
 from inspectd.hub.store import HubStore
+from inspectd.hub.stream_progress import StreamProgress, given_up_to
 from inspectd.page.history.rows import Numbered, decided_ms
 from inspectd.page.history.time_order import TimeOrder
 
@@ -32,8 +33,8 @@ _MOST_BYTES: Final = 4_000_000
 _PAUSE_SECONDS: Final = 0.2
 """After less than a whole batch: a transaction takes as long for one verdict as for a hundred."""
 _LISTED_SECONDS: Final = 5.0
-_STALLED_SECONDS: Final = 20.0
-_INACTIVE_SECONDS: Final = 120.0
+_INACTIVE_SECONDS: Final = 600.0
+"""Of a consumer nobody asks: a line asks none while it waits for its turn to write, behind all the others."""
 _MOST_STREAMS: Final = 5000
 _AHEAD_MS: Final = 300_000
 """So far a line's clock may be ahead of the servers' before it is called wrong."""
@@ -66,9 +67,7 @@ class HubSession:
         self._kept_ms = round(days * DAY_MS)
         self._said: dict[LineNames, int] = {}
         """Of each line: how many misdated verdicts had come when that was said last."""
-        self._read_up_to: dict[LineNames, int] = {}
-        self._looked_at: dict[LineNames, api.StreamInfo] = {}
-        self._moved_at: dict[LineNames, float] = {}
+        self._progress: dict[LineNames, StreamProgress] = {}
 
     async def run(self) -> None:
         """Read until the connection ends, or there are other streams.
@@ -81,8 +80,7 @@ class HubSession:
         lines = {}
         for names in streams:
             lines[names] = await asyncio.to_thread(self._store.line, names)
-            self._read_up_to[names] = lines[names].place.sequence
-            self._moved_at[names] = time.monotonic()
+            self._progress[names] = StreamProgress(lines[names].place.sequence, time.monotonic)
         self._state.lines = {names: self._state.of(names) for names in lines}
         for names, line in lines.items():
             self._state.of(names).received_ms = line.received_ms
@@ -103,31 +101,22 @@ class HubSession:
             now = await streams_of(self._servers, self._plant)
             if _made(now.verdicts) != _made(streams):
                 return
+            self._store.refuse_silent()
             for names, info in now.verdicts.items():
-                self._look_at(names, info)
+                is_stalled = self._progress[names].look_at(info)
+                self._count_behind(names)
+                if is_stalled:  # such as a consumer that went with its server: nobody says so
+                    raise ServersError(f"{names.stream} goes on, and gives nothing; it is asked anew")
             for names, info in now.reports.items():
                 if names in lines and info.state.last_seq != reported[names]:
                     reported[names] = info.state.last_seq
                     await self._take_report(lines[names], info)
             await asyncio.sleep(_LISTED_SECONDS)
 
-    def _look_at(self, names: LineNames, info: api.StreamInfo) -> None:
-        self._looked_at[names] = info
-        if self._store.busy_seconds > _STALLED_SECONDS:
-            raise DatabaseAwayError(f"it has not answered for {self._store.busy_seconds:.0f} s")
-        reading = self._count_behind(names)
-        if reading.behind == 0:
-            self._moved_at[names] = time.monotonic()
-        elif time.monotonic() - self._moved_at[names] > _STALLED_SECONDS:
-            # Such as a consumer that went with its server: nobody says so.
-            raise ServersError(f"{names.stream} goes on, and gives nothing; it is asked anew")
-
-    def _count_behind(self, names: LineNames) -> LineReading:
-        """A line's reading, after its stream was looked at or read on."""
-        reading = self._state.of(names)
-        if (info := self._looked_at.get(names)) is not None:
-            reading.behind = behind(info, self._read_up_to[names])
-        return reading
+    def _count_behind(self, names: LineNames) -> None:
+        """After a line's stream was looked at, or read on."""
+        if (behind := self._progress[names].behind) is not None:
+            self._state.of(names).behind = behind
 
     async def _take_report(self, line: StoredLine, info: api.StreamInfo) -> None:
         names, stream = line.names, info.config.name or ""
@@ -151,7 +140,8 @@ class HubSession:
         if place.created and not is_same:
             log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
         start = place.sequence if is_same else 0
-        self._read_up_to[line.names] = start
+        progress = self._progress[line.names]
+        progress.read_up_to(start)
         order = TimeOrder(self._kept_ms, line.newest_ms if is_same else None)
         config = api.ConsumerConfig(
             deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
@@ -162,7 +152,7 @@ class HubSession:
         pull = await self._servers.pull(line.names.stream, config)
         given = 0
         while True:
-            messages = await _fetched(pull)
+            messages = await _fetched(pull, progress)
             numbers = [message.metadata.sequence.consumer for message in messages]
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
@@ -171,34 +161,32 @@ class HubSession:
             batch = (
                 _batch(line.names, place, at, messages, order)
                 if messages
-                else self._given_up(line.names, place, at, order.newest_ms)
+                else self._given_up(progress, place, at, order.newest_ms)
             )
             if batch is None:
                 continue
             await self._write(line, batch)
             place = batch.after
             start = place.sequence
-            self._read_up_to[line.names] = start
-            self._moved_at[line.names] = time.monotonic()
+            progress.read_up_to(start)
             self._count_behind(line.names)
             if len(messages) < _MOST_MESSAGES:
                 await asyncio.sleep(_PAUSE_SECONDS)
 
     def _given_up(
-        self, names: LineNames, before: StreamPlace, start: StreamPlace, newest_ms: int | None
+        self, progress: StreamProgress, before: StreamPlace, start: StreamPlace, newest_ms: int | None
     ) -> LineBatch | None:
         """What a stream that gives nothing has no more of what comes after `start`; None: nothing is gone.
 
         No later message need ever show it: the line may have been switched off.
         """
-        info = self._looked_at.get(names)
-        last = 0 if info is None else given_up_to(info)
+        last = 0 if progress.info is None else given_up_to(progress.info)
         # What was gone before the hub ever read this stream is none of its losses.
         if not 0 < start.sequence < last:
             return None
         return LineBatch(
             [], before, StreamPlace(start.created, last), passed_over=last - start.sequence,
-            passed_over_ms=(newest_ms or 0, self._clock_ms()),
+            passed_over_ms=(newest_ms or 0, utc_ms()),
         )  # fmt: skip
 
     async def _write(self, line: StoredLine, batch: LineBatch) -> None:
@@ -275,26 +263,19 @@ def created(info: api.StreamInfo) -> str:
     return info.created.isoformat() if info.created else "?"
 
 
-def given_up_to(info: api.StreamInfo) -> int:
-    """The number of the last message that a stream has no more, of those before its first; 0: it has all."""
-    return min(info.state.last_seq, max(0, info.state.first_seq - 1))
-
-
-def behind(info: api.StreamInfo, sequence: int) -> int:
-    """How many messages after that number a stream still has."""
-    return max(0, info.state.last_seq - max(sequence, given_up_to(info)))
-
-
 def _made(streams: dict[LineNames, api.StreamInfo]) -> dict[LineNames, str]:
     return {names: created(info) for names, info in streams.items()}
 
 
-async def _fetched(pull: StreamPull) -> list[Msg]:
+async def _fetched(pull: StreamPull, progress: StreamProgress) -> list[Msg]:
     """What comes next of a stream, as much as one transaction takes; empty: nothing within a second."""
     found: list[Msg] = []
     size = 0
     while len(found) < _MOST_MESSAGES and size < _MOST_BYTES:
+        progress.asks()
         some = await pull.fetch(_FETCHED, _FETCH_SECONDS)
+        if some:
+            progress.gave()
         found += some
         size += sum(len(message.data) for message in some)
         if len(some) < _FETCHED:

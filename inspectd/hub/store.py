@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -34,6 +32,7 @@ from inspectd.hub.batch import (
 from inspectd.hub.engine import SQLITE, DatabaseAwayError, DatabaseFile, as_database_error, engine_to_write
 from inspectd.hub.many import add_many
 from inspectd.hub.messages import stored_text
+from inspectd.hub.turns import Turns
 from inspectd.page.history.bins import add_packed, packed
 from inspectd.page.history.rows import Group, Numbered, decided_ms, pack
 from inspectd.wire import Reason
@@ -46,7 +45,6 @@ _LOOKED_UP: Final = 500
 _NEAR_NUMBERS: Final = 100
 _NEAR_STEPS: Final = 10
 """What lies so near is looked up together."""
-_TURN_SECONDS: Final = 10.0
 
 _unnamed: Final = log.Repeated(logging.getLogger(__name__))
 
@@ -68,20 +66,17 @@ class HubStore:
         self._engine = engine_to_write(url)
         self._is_sqlite = url.get_backend_name() == SQLITE
         self._file = DatabaseFile(url.database) if self._is_sqlite and url.database else None
-        self._lock = threading.Lock()
-        self._clock = time.monotonic
-        self._busy_since: float | None = None
+        self._turns = Turns()
+        sa.event.listen(self._engine, "after_cursor_execute", self._answered)
         self._groups: dict[tuple[int, Group], int] = {}
         self._new_groups: dict[tuple[int, Group], int] = {}
         """Those that are known only once the transaction under way is done."""
         self._looked_at = 0
         """The last group that was looked at for whether it has a verdict left."""
 
-    @property
-    def busy_seconds(self) -> float:
-        """How long the transaction under way has lasted; 0: there is none."""
-        since = self._busy_since
-        return 0.0 if since is None else self._clock() - since
+    def refuse_silent(self) -> None:
+        """Go on only where the database answers what it was asked; never waits."""
+        self._turns.refuse_silent()
 
     def close(self) -> None:
         """Close all connections."""
@@ -93,7 +88,7 @@ class HubStore:
         Raises:
             InputError: they are of another version, or hold another plant's lines.
         """
-        with self._turn(), as_database_error():
+        with self._turns.turn(), as_database_error():
             self._engine.dispose()
             self._groups.clear()
             if self._file is not None:
@@ -190,22 +185,13 @@ class HubStore:
 
     # --- within a transaction -----------------------------------------------------------------------------
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """One writes at a time; who waits too long for a database that hangs says that it does."""
-        if not self._lock.acquire(timeout=_TURN_SECONDS):
-            raise DatabaseAwayError(f"it has not answered for {self.busy_seconds:.0f} s")
-        self._busy_since = self._clock()
-        try:
-            yield
-        finally:
-            self._busy_since = None
-            self._lock.release()
+    def _answered(self, *_: Any) -> None:
+        self._turns.answered()
 
     @contextmanager
     def _begun(self) -> Iterator[sa.Connection]:
         """One transaction: all of it, or nothing."""
-        with self._turn(), as_database_error():
+        with self._turns.turn(), as_database_error():
             if self._file is not None:
                 self._file.refuse_other()
             self._new_groups = {}
