@@ -60,7 +60,9 @@ class LineBatch(msgspec.Struct, frozen=True):
         passed_over: messages that the stream had no more when they were to be read.
         passed_over_ms: the time that they are of: from the last verdict before to the next one after them, or
             to when they were found gone. (0, 0): nobody knows.
-        received_ms: when the servers got the newest of them, by their clock; None: there is none.
+        received_ms: when the servers got the newest that is no repair of them, by their clock; None: there is
+            none.
+        late_ms: so long before that it had been decided, by the line's clock.
         arrived_ms: the same of each of the items; empty: each at its own time.
         repaired: of each of the items, whether the forwarder added it later; empty: none.
         misdated: verdicts whose own time cannot be right, by when the servers got them and what came before.
@@ -73,6 +75,7 @@ class LineBatch(msgspec.Struct, frozen=True):
     passed_over: int = 0
     passed_over_ms: tuple[int, int] = (0, 0)
     received_ms: int | None = None
+    late_ms: int = 0
     arrived_ms: Sequence[int] = ()
     repaired: Sequence[bool] = ()
     misdated: int = 0

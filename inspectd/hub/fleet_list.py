@@ -26,6 +26,9 @@ from inspectd.wire import Evaluation, Reason
 
 _BEHIND_MESSAGES: Final = 1000
 """So far behind its stream a line is not shown as it is now; less is what comes in a moment."""
+_LATE_MS: Final = 300_000
+"""A verdict that was decided so long before it came, and longer before than a line may be silent, does not
+show that the line runs now."""
 _MOST_NAMES: Final = 500
 _BANKS_SHOWN: Final = 4
 _REPORT_SECONDS: Final = 300.0
@@ -117,10 +120,10 @@ class FleetList:
         now_ms, names = self._clock_ms(), LineNames(line.plant, line.name)
         word, _ = self._word(names, line.received_ms, now_ms)
         reading = self._state.lines.get(names)
-        if word != "not_read" and reading is not None and reading.behind:
+        if word != "not_read":
+            if reading is None or not reading.behind:
+                return []
             word = "catching_up"  # a file lacks what waits, however little it is
-        if word not in {"not_read", "catching_up"}:
-            return []
         since_ms = line.received_ms if line.newest_ms is None else _newest_ms(line, now_ms)
         # A stream that was taken away, as of a line that is scrapped, gets no more. Whether all that it had
         # was read, nobody knows: that concerns its last moment, and no time after that.
@@ -179,7 +182,8 @@ class FleetList:
 
         A verdict counts as of now if it was read a short time ago by the hub's own clock that is never set,
         and reached the servers a short time ago by theirs: what waited there for the hub is
-        old when it is read.
+        old when it is read. It had to be new then, too: a forwarder goes on sending what a line that was
+        switched off has left. Nobody can tell that from a clock that is as far behind.
         """
         reading = self._state.lines.get(names)
         if self._state.trouble is not None:
@@ -192,7 +196,10 @@ class FleetList:
             return "nothing", None
         is_read_now = reading.arrived is not None and self._clock() - reading.arrived <= self._silent_seconds
         is_of_now = now_ms - received_ms <= 1000 * self._silent_seconds
-        return ("running" if is_read_now and is_of_now else "silent"), received_ms
+        if not (is_read_now and is_of_now):
+            return "silent", received_ms
+        is_late = reading.late_ms > max(_LATE_MS, 1000 * self._silent_seconds)
+        return ("catching_up" if is_late else "running"), received_ms
 
 
 def _banks(by_recipe: Mapping[str, str]) -> str | None:

@@ -58,7 +58,8 @@ class HubCollector(Collector):
             labels=["line"],
         )
         age = GaugeMetricFamily(
-            "inspectd_hub_newest_age_seconds", "Age of a line's newest verdict, by the servers' clock.",
+            "inspectd_hub_newest_age_seconds",
+            "Time since a line's newest verdict reached the servers, those added later left out.",
             labels=["line"],
         )  # fmt: skip
         for names, line in self._state.lines.items():

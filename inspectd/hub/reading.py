@@ -217,7 +217,8 @@ class HubSession:
         reading.foreign += batch.foreign
         reading.passed_over += batch.passed_over
         if batch.received_ms is not None:
-            reading.received_ms, reading.arrived = batch.received_ms, time.monotonic()
+            reading.received_ms, reading.late_ms = batch.received_ms, batch.late_ms
+            reading.arrived = time.monotonic()
         if batch.misdated:
             reading.misdated += batch.misdated
             self._say_misdated(line.names, reading.misdated)
@@ -292,15 +293,14 @@ def _batch(
     """
     found = [verdict_of(names, message.subject, message.headers, message.data) for message in messages]
     last = messages[-1].metadata.sequence.stream
-    # Of its verdicts alone: what others wrote into its stream does not show that a line runs.
-    newest = next((m for m, item in zip(reversed(messages), reversed(found), strict=True) if item), None)
-    received_ms = None if newest is None else _received_ms(newest)
     own = [(item, _received_ms(m)) for m, item in zip(messages, found, strict=True) if item is not None]
     subjects = [m.subject for m, item in zip(messages, found, strict=True) if item is not None]
     repaired = [is_of_repairs(names, subject) for subject in subjects]
     times = [(decided_ms(item), ms) for item, ms in own]
     # What the forwarder added later stands at the stream's end, out of its order.
     in_order = [each for each, is_repair in zip(times, repaired, strict=True) if not is_repair]
+    # Of these alone: neither a repair, nor what others wrote into its stream, shows that a line runs.
+    newest_ms, received_ms = in_order[-1] if in_order else (0, None)
     before_ms = order.newest_ms
     ahead = sum(decided > ms + _AHEAD_MS for decided, ms in times)
     return LineBatch(
@@ -312,6 +312,7 @@ def _batch(
         passed_over=last - start.sequence - len(messages) if start.sequence else 0,
         passed_over_ms=_gone_ms(start.sequence, before_ms, messages, found),
         received_ms=received_ms,
+        late_ms=0 if received_ms is None else received_ms - newest_ms,
         arrived_ms=[ms for _, ms in own],
         repaired=repaired,
         misdated=ahead + order.dated_back(in_order),

@@ -30,7 +30,8 @@ class LineReading(msgspec.Struct):
         foreign: messages that are no verdicts, likewise.
         passed_over: messages that were gone before they could be read, likewise.
         misdated: verdicts whose own time cannot be right, by when the servers got them, likewise.
-        received_ms: when the servers got the newest message that was read; None: none was.
+        received_ms: when the servers got the newest verdict that was read and no repair; None: none was.
+        late_ms: so long before that it had been decided, by the line's clock.
         arrived: when that was read since the start, in seconds on a clock that never goes back.
     """
 
@@ -40,6 +41,7 @@ class LineReading(msgspec.Struct):
     passed_over: int = 0
     misdated: int = 0
     received_ms: int | None = None
+    late_ms: int = 0
     arrived: float | None = None
 
 

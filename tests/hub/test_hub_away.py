@@ -6,7 +6,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from support.hub_lines import send, some, stored, until
+from support.hub_lines import now_ms, send, some, stored, until
 from support.nats_cluster import NatsCluster
 from support.postgresql import PostgresServer
 
@@ -35,7 +35,7 @@ def test_the_database_stops_and_starts(new_cluster, new_hub) -> None:
         until(lambda: stored(url) == 600)
         until(lambda: hub.metrics()["inspectd_hub_reading"] == 1)
         viewer = hub.browser("viewer")
-        send(cluster, "line", some("line", 1, first=601))
+        send(cluster, "line", some("line", 1, first=601, at_ms=now_ms()))
         until(lambda: viewer.get("/api/fleet").json()["lines"][0]["state"] == "running")
         until(lambda: viewer.get("/api/fleet").json()["lines"][0]["state"] == "silent")
         assert "Traceback" not in hub.log.read_text()

@@ -6,7 +6,7 @@ import time
 from random import Random
 
 import pytest
-from support.hub_lines import rows_in, send, send_raw, some, stored, until
+from support.hub_lines import now_ms, rows_in, send, send_raw, some, stored, until
 from support.nats_cluster import NatsCluster
 
 pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
@@ -54,7 +54,7 @@ def test_a_line_does_not_run_because_others_write_into_its_stream(new_cluster, n
         lines = viewer.get("/api/fleet").json()["lines"]
         return lines[0]["state"] if lines else ""
 
-    (item,) = some("line", 1)
+    (item,) = some("line", 1, at_ms=now_ms())
     send(cluster, "line", [item])
     until(lambda: state() == "running")
     until(lambda: state() == "silent")

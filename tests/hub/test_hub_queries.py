@@ -263,7 +263,12 @@ def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> Non
     assert word() == "running"
     reading.behind = 5000
     assert word() == "catching_up"
-    reading.behind, now[0] = 0, 161.0
+    reading.behind, reading.late_ms = 0, 300_000
+    assert word() == "running"
+    reading.late_ms = DAY_MS  # a line that stopped yesterday, whose forwarder sends what is left
+    assert word() == "catching_up"
+    assert told_to_lack(questions, told, 0, now_ms[0]) == []  # all that the servers have is there
+    reading.late_ms, now[0] = 0, 161.0
     assert word() == "silent"
     now[0], now_ms[0] = 100.0, END_MS + 61_000  # read just now, but it had waited at the servers
     assert word() == "silent"

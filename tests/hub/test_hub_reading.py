@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from support.hub_lines import NOW_MS, counts_in, rows_in, send, send_raw, some, stored, until
+from support.hub_lines import NOW_MS, counts_in, now_ms, rows_in, send, send_raw, some, stored, until
 from support.nats_cluster import NatsCluster
 
 from inspectd import wire
@@ -94,6 +94,28 @@ def test_a_line_whose_state_was_put_back_is_told_by_what_it_does_now(new_cluster
     viewer = new_hub(cluster, url).start().browser("viewer")
     until(lambda: stored(url) == 10)
     assert viewer.get("/api/fleet").json()["lines"][0]["recipe"] == "new"
+
+
+def test_what_is_left_of_a_line_that_stopped_shows_nobody_that_it_runs(
+    new_cluster, new_hub, tmp_path
+) -> None:
+    cluster: NatsCluster = new_cluster("line", "stopped", "repaired")
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    holed = some("repaired", 5)
+    send(cluster, "repaired", [*holed[:2], *holed[3:]])
+    hub = new_hub(cluster, url, silent=60).start()
+    until(lambda: stored(url) == 4)
+    hub.end()
+    hub.start()
+    send(cluster, "repaired", holed[2:3], is_repair=True)
+    send(cluster, "stopped", some("stopped", 5, at_ms=NOW_MS - DAY_MS))
+    send(cluster, "line", some("line", 5, at_ms=now_ms()))
+    until(lambda: stored(url) == 15)
+    viewer = hub.browser("viewer")
+    states = {"line": "running", "repaired": "silent", "stopped": "catching_up"}
+    until(
+        lambda: {each["line"]: each["state"] for each in viewer.get("/api/fleet").json()["lines"]} == states
+    )
 
 
 def _id(item) -> dict[str, str]:

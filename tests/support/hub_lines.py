@@ -22,6 +22,12 @@ from inspectd.wire.sync import Position
 
 _UNDER_WAY = 100
 NOW_MS = time.time_ns() // 1_000_000
+"""When the tests began, which may be many minutes ago."""
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, UTC: of a line that runs now."""
+    return time.time_ns() // 1_000_000
 
 
 def some(line: str, count: int, *, first: int = 1, at_ms: int = NOW_MS, **changes: Any) -> list[Numbered]:
