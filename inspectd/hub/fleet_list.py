@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypedDict
 
@@ -11,7 +12,7 @@ from inspectd.fleet.names import LineNames
 from inspectd.hub import schema
 from inspectd.hub.messages import report_of
 from inspectd.hub.reading_state import ReadingState
-from inspectd.hub.schema import DAY_MS, HOUR_MS, TEN_MINUTES_MS
+from inspectd.hub.schema import DAY_MS, HOUR_MS, STEPS_MS
 from inspectd.hub.told import (
     LineWord,
     ToldFleet,
@@ -21,6 +22,7 @@ from inspectd.hub.told import (
     ToldShare,
 )
 from inspectd.page.history.rows import RowKind
+from inspectd.page.history.spans import Piece, pieces
 from inspectd.text import printable
 from inspectd.wire import Evaluation, Reason
 
@@ -34,7 +36,7 @@ _BANKS_SHOWN: Final = 4
 _REPORT_SECONDS: Final = 300.0
 """An agent reports every minute (`fleet.report_seconds`): what it said longer ago may no longer be so."""
 
-Counted = dict[tuple[int, str, str], int]
+Counted = Counter[tuple[int, str, str]]
 
 
 class Lack(TypedDict):
@@ -70,14 +72,16 @@ class FleetList:
     def fleet(self, connection: sa.Connection) -> ToldFleet:
         """All lines, by name."""
         now_ms = self._clock_ms()
-        hour = _counted(connection, TEN_MINUTES_MS, now_ms - HOUR_MS, now_ms)
-        day = _counted(connection, HOUR_MS, now_ms - DAY_MS, now_ms)
+        of_hour, of_day = (pieces(now_ms - span_ms, now_ms + 1, STEPS_MS) for span_ms in (HOUR_MS, DAY_MS))
+        hour, day = _counted(connection, of_hour), _counted(connection, of_day)
         rows = connection.execute(sa.select(schema.line).order_by(schema.line.c.name)).all()
         trouble = self._state.trouble
         return {
             "now_ms": now_ms,
             "trouble": None if trouble is None else trouble.value,
             "trouble_since_ms": None if trouble is None else self._state.since_ms,
+            "hour_from_ms": of_hour[0].from_ms,
+            "day_from_ms": of_day[0].from_ms,
             "lines": [self._line(row, hour, day, now_ms) for row in rows],
         }
 
@@ -253,24 +257,28 @@ def names_known(connection: sa.Connection, kept_days: float) -> ToldHubNames:
     }  # fmt: skip
 
 
-def _counted(connection: sa.Connection, step_ms: int, from_ms: int, to_ms: int) -> Counted:
-    """Verdicts by line, kind and verdict from the step that `from_ms` is in to the one of `to_ms`.
+def _counted(connection: sa.Connection, span: Sequence[Piece]) -> Counted:
+    """Verdicts of a span by line, kind and verdict.
 
     A line whose clock is ahead has later ones, which are no part of what was.
     """
     grp, tally = schema.grp.c, schema.tally.c
-    found = connection.execute(
-        sa.select(grp.line_id, grp.kind, grp.verdict, sa.func.sum(tally.n))
-        .join_from(schema.tally, schema.grp, grp.id == tally.group_id)
-        .where(
-            tally.step_ms == step_ms,
-            tally.start_ms >= from_ms - from_ms % step_ms,
-            tally.start_ms <= to_ms,
-            grp.reason != Reason.GOLDEN,
+    counted: Counted = Counter()
+    for piece in span:
+        found = connection.execute(
+            sa.select(grp.line_id, grp.kind, grp.verdict, sa.func.sum(tally.n))
+            .join_from(schema.tally, schema.grp, grp.id == tally.group_id)
+            .where(
+                tally.step_ms == piece.step_ms,
+                tally.start_ms >= piece.from_ms,
+                tally.start_ms < piece.to_ms,
+                grp.reason != Reason.GOLDEN,
+            )
+            .group_by(grp.line_id, grp.kind, grp.verdict)
         )
-        .group_by(grp.line_id, grp.kind, grp.verdict)
-    )
-    return {(row[0], row[1], row[2]): int(row[3]) for row in found}
+        for line_id, kind, verdict, n in found:
+            counted[line_id, kind, verdict] += int(n)
+    return counted
 
 
 def _share(line_id: int, counted: Counted, day: Counted) -> ToldShare:

@@ -54,9 +54,11 @@ class ToldFleetLine(TypedDict):
 
 
 class ToldFleet(TypedDict):
-    """All lines, and how the hub's reading goes."""
+    """All lines, and how the hub's reading goes; from when on `hour` and `day` count, up to now."""
 
     now_ms: int
+    hour_from_ms: int
+    day_from_ms: int
     trouble: Literal["servers", "denied", "database"] | None
     trouble_since_ms: int | None
     lines: list[ToldFleetLine]

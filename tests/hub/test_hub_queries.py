@@ -241,6 +241,25 @@ def test_the_list_says_what_is_certain(filled) -> None:
     assert word() == ("not_read", 9)
 
 
+@pytest.mark.parametrize("minute", [0, 0.001, 9.9, 59.9])
+def test_the_hour_and_the_day_count_from_when_they_say(url, minute) -> None:
+    now_ms, store = END_MS // HOUR_MS * HOUR_MS + round(minute * 60_000), HubStore(url_of(url), "test")
+    store.prepare()
+    ago = [0, 50, 59, 61, 69, 71, 1430, 1441, 1449, 1451, 1499]  # minutes
+    items = [made(n, now_ms - each * 60_000, plant="test", line="a") for n, each in enumerate(ago, 1)]
+    line = store.line(LineNames("test", "a"))
+    store.write(line, LineBatch(items, line.place, StreamPlace("now", 1)))
+    store.close()
+    questions = HubQuestions(url_of(url))
+    told = questions.answer(FleetList(ReadingState(0), 60, lambda: 0.0, lambda: now_ms).fleet)
+    for name, span_ms in {"hour": HOUR_MS, "day": DAY_MS}.items():
+        from_ms = told[f"{name}_from_ms"]
+        assert 0 <= now_ms - span_ms - from_ms < 600_000
+        since = sum(item.decided_utc_ns // 1_000_000 >= from_ms for item in items)
+        assert told["lines"][0][name]["n"] == since
+    questions.close()
+
+
 def test_a_line_is_running_only_while_verdicts_come_and_are_new(tmp_path) -> None:
     url = url_of(f"sqlite:///{tmp_path / 'hub.sqlite'}")
     store = HubStore(url, "test")

@@ -42,8 +42,10 @@ export interface FleetLine {
   version: string | null;
 }
 
-/** All lines, and how the hub's reading goes. */
+/** All lines, and how the hub's reading goes; from when on `hour` and `day` count, up to now. */
 export interface Fleet {
+  day_from_ms: number;
+  hour_from_ms: number;
   lines: FleetLine[];
   now_ms: number;
   trouble: "database" | "denied" | "servers" | null;
