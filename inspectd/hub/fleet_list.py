@@ -99,17 +99,21 @@ class FleetList:
         wanted = sa.select(schema.line).order_by(schema.line.c.name)
         if lines:
             wanted = wanted.where(schema.line.c.name.in_(lines))
-        gone: dict[int, list[Any]] = {}
-        for row in connection.execute(sa.select(schema.gone).order_by(schema.gone.c.hour_ms)):
-            gone.setdefault(row.line_id, []).append(row)
+        rows = connection.execute(wanted).all()
+        gone, of_lines = schema.gone.c, schema.gone.c.line_id.in_([line.id for line in rows])
+        of_then = sa.select(schema.gone).where(of_lines, gone.from_ms < to_ms, gone.to_ms >= from_ms)
+        lost: dict[int, list[Any]] = {}
+        for row in connection.execute(of_then.order_by(gone.hour_ms)):
+            lost.setdefault(row.line_id, []).append(row)
+        noted = sa.select(gone.line_id, sa.func.sum(gone.n)).where(of_lines).group_by(gone.line_id)
+        numbers = {line_id: int(n) for line_id, n in connection.execute(noted)}
         found: list[Lack] = []
-        for line in connection.execute(wanted).all():
-            of_line = gone.get(line.id, [])
+        for line in rows:
             # Of what was lost before its time was noted only the number is known.
-            ever = line.passed_over - sum(row.n for row in of_line)
+            ever = line.passed_over - numbers.get(line.id, 0)
             lacks = [
                 *self._not_read(line),
-                *(_lost(line.name, row.n, row.from_ms or None, row.to_ms) for row in of_line),
+                *(_lost(line.name, row.n, row.from_ms or None, row.to_ms) for row in lost.get(line.id, [])),
                 *([_lost(line.name, ever, None, None)] if ever > 0 else []),
             ]
             found += [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -157,7 +157,7 @@ class HubStore:
             )  # fmt: skip
 
     def prune(self, before_ms: int, kept_ms: int) -> int:
-        """Remove some of the rows that came first; how many it were.
+        """Remove some of the rows that came first, and what belongs to them alone; how many rows it were.
 
         By when the servers got them: by its own time a verdict of a line whose clock is behind would go as
         soon as it has come, and one of a line whose clock is ahead would stay for years.
@@ -181,6 +181,7 @@ class HubStore:
             for counts in (schema.tally, schema.latency):
                 connection.execute(_counts_without_rows(counts, before_ms, newest))
             self._remove_groups(connection)
+            self._remove_gone(connection, before_ms, kept_ms)
         return int(removed)
 
     # --- within a transaction -----------------------------------------------------------------------------
@@ -297,6 +298,31 @@ class HubStore:
         ):
             self._groups.clear()
         self._looked_at = ids[-1] if len(ids) == _PRUNED_GROUPS else 0
+
+    def _remove_gone(self, connection: sa.Connection, before_ms: int, kept_ms: int) -> None:
+        """Forget some of what was lost before the time that is kept, and count it no more.
+
+        Nobody can ask for that time any more. It is the line's own: of one whose clock is behind all would
+        go at once, so it counts back from the line's newest verdict too.
+        """
+        gone, line = schema.gone.c, schema.line.c
+        old = connection.execute(
+            sa.select(gone.line_id, gone.hour_ms, gone.n)
+            .join(schema.line, line.id == gone.line_id)
+            .where(gone.to_ms < before_ms, gone.to_ms < sa.func.coalesce(line.newest_ms - kept_ms, before_ms))
+            .limit(_PRUNED_GROUPS)
+        ).all()
+        if not old:
+            return
+        names = [(row.line_id, row.hour_ms) for row in old]
+        connection.execute(schema.gone.delete().where(sa.tuple_(gone.line_id, gone.hour_ms).in_(names)))
+        numbers = Counter[int]()
+        for row in old:
+            numbers[row.line_id] += row.n
+        for line_id, n in numbers.items():
+            connection.execute(
+                schema.line.update().where(line.id == line_id).values(passed_over=line.passed_over - n)
+            )
 
     def _recipes(
         self, connection: sa.Connection, line_id: int, names: Iterable[RowName]

@@ -194,6 +194,36 @@ def test_counts_of_a_line_go_with_its_rows_whatever_another_line_has_of_that_tim
     store.close()
 
 
+def test_what_was_lost_is_told_for_as_long_as_verdicts_of_its_time_would_be_kept(url) -> None:
+    store, kept_ms = opened(url), 90 * DAY_MS
+    old_ms = NOW_MS - 91 * DAY_MS
+
+    def lose(n: int, at_ms: int, items=()) -> None:
+        to = store.line(LINE).place.sequence + 1
+        put(
+            store,
+            items,
+            to=to,
+            passed_over=n,
+            passed_over_ms=(at_ms - 9, at_ms),
+            arrived_ms=[NOW_MS] * len(items),
+        )
+
+    def told() -> tuple[int, list[int]]:
+        with store._engine.connect() as connection:
+            numbers = connection.scalars(sa.select(schema.gone.c.n).order_by(schema.gone.c.to_ms)).all()
+            return connection.scalar(sa.select(schema.line.c.passed_over)) or 0, list(numbers)
+
+    lose(1, old_ms, some("line", 1, at_ms=old_ms))
+    lose(2, old_ms + 2 * DAY_MS)
+    assert store.prune(NOW_MS - kept_ms, kept_ms) == 0
+    assert told() == (3, [1, 2])  # the line's clock is behind: its verdicts of then are kept, too
+    lose(4, NOW_MS, some("line", 1, first=2, at_ms=NOW_MS))
+    assert store.prune(NOW_MS - kept_ms, kept_ms) == 0
+    assert told() == (6, [2, 4])
+    store.close()
+
+
 def group_count(store: HubStore) -> int:
     with store._engine.connect() as connection:
         return connection.scalar(sa.select(sa.func.count()).select_from(schema.grp)) or 0
