@@ -8,7 +8,8 @@ from typing import Final
 from inspectd.client import Heartbeat
 
 _NEWS_NS: Final = 2_000_000_000
-"""A part that was judged longer ago is told as history."""
+"""A part that was judged longer ago is told as history, and so is one that is dated further ahead: the clock
+was set back since it was judged, and how long ago that was nobody knows."""
 
 
 class LineClock:
@@ -45,7 +46,7 @@ class LineClock:
         now_ns = self._now_ns()
         if now_ns is None or self._news_from_ns is None:
             return True
-        return decided_utc_ns < max(self._news_from_ns, now_ns - _NEWS_NS)
+        return not max(self._news_from_ns, now_ns - _NEWS_NS) <= decided_utc_ns <= now_ns + _NEWS_NS
 
     def _now_ns(self) -> int | None:
         if self._heartbeat is None:

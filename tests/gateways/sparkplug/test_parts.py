@@ -163,3 +163,17 @@ def test_parts_stay_news_where_the_lines_clock_is_set_back() -> None:
     now += 1.0
     assert not clock.is_history(6_402 * second)
     assert clock.is_history(6_399 * second), "judged before that was known, or before anybody listened"
+
+
+def test_parts_of_before_the_lines_clock_was_set_back_are_no_news_to_who_listens_again() -> None:
+    now, second = 100.0, 10**9
+    clock = LineClock(lambda: now)
+    beat = heartbeat(0)
+    clock.see(msgspec.structs.replace(beat, utc_ns=10_000 * second))
+    clock.begin()
+    now += 60.0  # the broker is away: a part is judged and waits, and the clock is set back by an hour
+    clock.see(msgspec.structs.replace(beat, utc_ns=6_460 * second))
+    clock.begin()
+    assert clock.is_history(10_030 * second)
+    assert not clock.is_history(6_460 * second)
+    assert not clock.is_history(6_461 * second), "judged since, by a clock of which the next heartbeat tells"
