@@ -37,6 +37,13 @@ class Refused(StrEnum):
     two that has keys where the other has none, mostly: which side of the two notices it first is chance."""
     UNREADABLE = "line_sent_unreadable"
     """It was let in, and ended by a message that ZeroMQ cannot take. The next one mostly comes about."""
+    NOT_MADE_AGAIN = "line_not_connected_again"
+    """The same, or ZeroMQ waits for a name server: where the line is known by a host's name, nothing tells
+    the two apart."""
+
+
+_ENDED: Final = frozenset({Refused.UNREADABLE, Refused.NOT_MADE_AGAIN})
+"""Of connections that were let in: one that is let in again does not end these, which may come again."""
 
 
 class _Refusal(msgspec.Struct):
@@ -79,7 +86,7 @@ class LockedOut:
     def let_in(self, endpoint: str) -> None:
         """A connection came about."""
         with self._lock:
-            for how in set(Refused) - {Refused.UNREADABLE}:  # that one comes again with the next such message
+            for how in set(Refused) - _ENDED:
                 self._refusals.pop((endpoint, how), None)
 
     def problems(self, now: float | None = None) -> dict[str, str]:
@@ -89,7 +96,7 @@ class LockedOut:
             return {
                 endpoint: f"{refusal.detail}: {refusal.remedy}"
                 for (endpoint, how), refusal in self._refusals.items()
-                if refusal.is_said and now - refusal.last < _STILL_SECONDS and how is not Refused.UNREADABLE
+                if refusal.is_said and now - refusal.last < _STILL_SECONDS and how not in _ENDED
             }
 
 
@@ -106,11 +113,14 @@ def words(how: Refused, server_key: Path | None) -> tuple[str, str]:
             "expected a line, with keys where this program has some",
             "the endpoint, and the settings of its keys",
         )
+    unreadable = f"a message that is damaged, or longer than {MAX_MESSAGE_BYTES // 2**20} MiB"
+    between = "what lies between this program and the line, such as a relay; is it a line?"
     if how is Refused.UNREADABLE:
-        longest = f"{MAX_MESSAGE_BYTES // 2**20} MiB"
-        return f"a message that is damaged, or longer than {longest}, ended the connection", (
-            "what lies between this program and the line, such as a relay; is it a line?"
-        )
+        return f"{unreadable}, ended the connection", between
+    if how is Refused.NOT_MADE_AGAIN:
+        ended = "the connection ended, and none is made again: the name server does not answer, or"
+        found = "whether the name of the line's host is found at once here (getent hosts NAME)"
+        return f"{ended} {unreadable}, ended it", f"{found}; {between}"
     seen = "something is there, and breaks the hand-shake off or does not answer it"
     may_hang = "is it the line, and does it hang?"
     if server_key is None:

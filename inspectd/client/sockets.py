@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import time
 from collections.abc import Callable
@@ -37,7 +38,8 @@ _BROKEN_OFF_IN_A_ROW: Final = 3
 """A line that starts or stops breaks off fewer."""
 _ASKED_LOOK_MS: Final = 100
 _SILENT_SECONDS: Final = 5.0
-"""Longer than any step of ZeroMQ's towards a connection: without one, it makes none again."""
+"""Longer than any step of ZeroMQ's towards a connection, but for the name server's: without one, it makes
+none again."""
 
 _HOW: Final[dict[int, Refused]] = {
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: Refused.KEY,
@@ -195,7 +197,7 @@ class LastingConnection:
         # What came before is read first: connecting anew would drop it.
         if is_silent and not self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
             self._ended_at = self._clock()
-            self._refused(Refused.UNREADABLE)
+            self._refused(Refused.NOT_MADE_AGAIN if _has_name(self._endpoint) else Refused.UNREADABLE)
             self._is_given_up = True
 
     def _monitor(self, events: int) -> Any:
@@ -358,6 +360,17 @@ def sync_endpoint(verdicts: str, sync: str | None) -> str:
     if verdicts.startswith("ipc://") and verdicts.endswith("/verdicts.sock"):
         return verdicts.removesuffix("verdicts.sock") + "sync.sock"
     raise InputError(f"endpoint {verdicts!r}: the sync endpoint must be given with it")
+
+
+def _has_name(endpoint: str) -> bool:
+    """Whether a name server, or what stands for one, is asked where that is."""
+    scheme, _, address = endpoint.partition("://")
+    host = address.rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return scheme == "tcp"
+    return False
 
 
 def _taken(monitor: Any) -> list[int]:

@@ -321,13 +321,15 @@ def test_a_line_whose_own_key_was_replaced_is_said_once_knocked_at_seldom_and_fo
 
 
 @pytest.fixture
-def short(line, tmp_path, monkeypatch):
+def short(line, tmp_path, monkeypatch, request):
     """A line's socket, and a connection to it that ends at a message of more than 1000 bytes."""
     monkeypatch.setattr(client_sockets, "MAX_MESSAGE_BYTES", 1000)
     made = SimpleNamespace(now=0.0, sent=line.socket(zmq.PUB), socket=subscriber(line.context, 1000))
     made.endpoint = f"ipc://{tmp_path}/verdicts.sock"
+    if host := getattr(request, "param", ""):
+        made.endpoint = f"tcp://{host}:{free_ports(1)[0]}"
     made.socket.subscribe(b"")
-    made.sent.bind(made.endpoint)
+    made.sent.bind(made.endpoint.replace("//127.1:", "//127.0.0.1:"))
     made.connection = LastingConnection(made.socket, lambda: made.now)
     made.connection.connect(made.endpoint)
 
@@ -346,7 +348,16 @@ def short(line, tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(30)
-def test_a_connection_that_an_unreadable_message_ended_is_made_anew_and_said(short, caplog):
+@pytest.mark.parametrize(
+    ("short", "event"),
+    [
+        ("", "line_sent_unreadable"),
+        ("127.0.0.1", "line_sent_unreadable"),
+        ("127.1", "line_not_connected_again"),  # a name: a name server that hangs looks the same
+    ],
+    indirect=["short"],
+)
+def test_a_connection_that_an_unreadable_message_ended_is_made_anew_and_said(short, event, caplog):
     for _ in range(2):
         short.until(lambda: received(short.socket))
         short.sent.send(bytes(1001))
@@ -358,7 +369,8 @@ def test_a_connection_that_an_unreadable_message_ended_is_made_anew_and_said(sho
         short.until(lambda: received(short.socket))
         short.until(lambda: not short.connection.problem)
     (said,) = caplog.records
-    assert (said.getMessage(), said.fields["endpoint"]) == ("line_sent_unreadable", short.endpoint)
+    assert (said.getMessage(), said.fields["endpoint"]) == (event, short.endpoint)
+    assert ("name server" in said.fields["detail"]) == ("127.1:" in short.endpoint)
 
 
 @pytest.mark.timeout(30)
