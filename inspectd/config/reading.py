@@ -50,6 +50,8 @@ class Examined(msgspec.Struct, frozen=True):
     """A file's problems, and those of its tables that are sound, each with its path."""
 
     problems: list[str]
+    settings: Config | None
+    """All of the file, as `load` reads it; None where there is a problem."""
     names: dict[str, str]
     """What the cameras are called, by their numbers, such as `cameras[0]`."""
     recipes: list[tuple[str, Recipe]]
@@ -119,8 +121,10 @@ def examine(path: Path) -> Examined:
 
     line = table("line", LineSettings)
     found = [*problems(data, Config, ""), *cross_problems(data, base), *timing_problems(data)]
+    found += [] if line is None else other_line_problems(line.name)
     return Examined(
-        [*found, *(() if line is None else other_line_problems(line.name))],
+        found,
+        None if found else _absolute(msgspec.convert(data, Config), base),
         names_in(data),
         items("recipes", Recipe),
         items("cameras", Camera),

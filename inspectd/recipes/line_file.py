@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from inspectd.config import Camera, Config, Recipe, examine, load
+from inspectd.config import Camera, Config, Recipe, examine
 from inspectd.errors import ConfigError, InputError
 from inspectd.files import open_regular
 from inspectd.pictures.suffixes import SUFFIXES
@@ -61,14 +61,12 @@ class LineFile:
         Raises:
             ConfigError: it cannot be read or has problems, all of which are listed, missing banks among them.
         """
-        found = examine(self.path)
+        found = examine(self.path)  # the only reading: another file may be in its place at the next one
         problems = [*found.problems, *_bank_problems(found.recipes)]
-        if problems:
+        if found.settings is None or problems:
             raise ConfigError(str(self.path), problems)
-        # Stamps before the settings: a bank that comes between is taken for a new one by the next reading.
-        stamps = stamps_of([recipe for _, recipe in found.recipes])
-        camera_files = camera_stamps_of([camera for _, camera in found.cameras])
-        return FileContent(load(self.path), stamps, camera_files)
+        settings = found.settings
+        return FileContent(settings, stamps_of(settings.recipes), camera_stamps_of(settings.cameras))
 
 
 def stamps_of(recipes: Iterable[Recipe]) -> dict[str, FileStamp | None]:

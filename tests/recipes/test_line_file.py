@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from itertools import cycle
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
 
@@ -23,6 +25,30 @@ def test_a_pipe_in_the_place_of_the_file_or_of_a_bank_holds_up_nobody(tmp_path: 
     pipe.replace(file.path)
     with pytest.raises(ConfigError, match="is not a regular file, expected a TOML file"):
         file.read()
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_and_no_mixture(tmp_path: Path) -> None:
+    bank, file = tmp_path / "bank", LineFile(tmp_path / "line.toml")
+    bank.write_bytes(b"a bank")
+    texts = [settings(bank, "".join(camera_table(name, tmp_path) for name in names)) for names in ("a", "ab")]
+    file.path.write_text(texts[0])
+    is_over = Event()
+
+    def replace_it() -> None:
+        for text in cycle(texts):
+            (tmp_path / "new").write_text(text)
+            (tmp_path / "new").replace(file.path)
+            if is_over.is_set():
+                return
+
+    replacing = Thread(target=replace_it)
+    replacing.start()
+    try:
+        for content in [file.read() for _ in range(40)]:
+            assert [camera.name for camera in content.config.cameras] == list(content.camera_files)
+    finally:
+        is_over.set()
+        replacing.join()
 
 
 @pytest.mark.parametrize(
