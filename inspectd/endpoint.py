@@ -24,7 +24,7 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from inspectd import log
 from inspectd.errors import InputError, InspectdError
-from inspectd.files import write_text
+from inspectd.files import changing, write_text
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -106,14 +106,15 @@ def add_user(file: Path, user: str, password: str) -> None:
         InputError: the file is there and cannot be used.
         UnavailableError: it cannot be written.
     """
-    hashes = _read(file) if file.exists() else {}
     salt = secrets.token_bytes(16)
     n, r, p = _SCRYPT
-    hashes[user] = (n, r, p, salt, hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p))
-    lines = _comments(file) + [
-        f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
-    ]
-    write_text(file, "".join(lines), 0o600)
+    hashed = (n, r, p, salt, hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p))
+    with changing(file):
+        hashes = {**(_read(file) if file.exists() else {}), user: hashed}
+        lines = _comments(file) + [
+            f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
+        ]
+        write_text(file, "".join(lines), 0o600)
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +14,8 @@ from typing import BinaryIO, Final
 
 from inspectd.errors import InputError, UnavailableError
 
+_CHANGE_SECONDS: Final = 10.0
+"""Longest wait for another process that changes a file; a change of a line's keys waits for its record."""
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
@@ -50,6 +54,44 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
             raise
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep all others out who change this file so, from before it is read until it is written anew.
+
+    Two that read it at once would each write what they read: the later one undoes what the earlier one did.
+    The lock is on the folder, as it is another file afterwards, and ends with the process at the latest.
+
+    Raises:
+        UnavailableError: the folder cannot be used, or another process has it for longer than 10 s.
+    """
+    folder = path.parent
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+    try:
+        _lock(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    until = time.monotonic() + _CHANGE_SECONDS
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > until:
+                raise UnavailableError(
+                    f"{path}: another command is changing it, or what lies beside it; try again"
+                ) from error
+        except OSError as error:
+            raise UnavailableError(f"{path.parent}: cannot be locked: {error.strerror or error}") from error
+        time.sleep(0.01)
 
 
 def refuse_unwritable(path: Path) -> None:

@@ -53,6 +53,14 @@ def get(url: str, user: str | None = None, context: ssl.SSLContext | None = None
             return error.code, error.read()
 
 
+def test_users_who_are_added_at_once_are_all_there(tmp_path):
+    names = [f"user{number}" for number in range(6)]
+    with ThreadPoolExecutor(len(names)) as at_once:
+        list(at_once.map(lambda name: add_user(tmp_path / "users", name, "secret"), names))
+    users = Users(tmp_path / "users")
+    assert [name for name in names if users.knows(name, "secret")] == names
+
+
 def test_tls_and_a_password_are_both_needed(tmp_path, certificate):
     add_user(tmp_path / "users", "prometheus", "pass:word")
     refused = []

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from inspectd.errors import ExitCode, InputError
-from inspectd.files import is_there, write_bytes
+from inspectd.files import changing, is_there, write_bytes
 from inspectd.fleet.agent.order import FleetOrder, OrderedRecipe, RefusedOrderError, SignedOrder, decode_order
 from inspectd.fleet.agent.order import decode_signed as decode
 from inspectd.fleet.agent.plan import load_plan, order_text
@@ -33,8 +33,10 @@ def main(arguments: argparse.Namespace) -> int:
         return _make(arguments.file, arguments.out)
     signed, order = read_order(arguments.order)
     if arguments.action == "sign":
-        signed = sign(signed, arguments.name, arguments.key)
-        write_bytes(arguments.order, msgspec.json.encode(signed))
+        with changing(arguments.order):
+            signed, order = read_order(arguments.order)  # somebody else may have signed it meanwhile
+            signed = sign(signed, arguments.name, arguments.key)
+            write_bytes(arguments.order, msgspec.json.encode(signed))
     print(printable_lines("\n".join(in_words(order, signed))))
     return ExitCode.OK
 

@@ -91,26 +91,28 @@ def _allow(where: Path, file: Path, roles: list[str], name: str | None) -> None:
     )
     if not _NAME.fullmatch(client.name):
         raise InputError(f"--name: got {client.name!r}, expected letters, digits, '.', '_' and '-'")
-    allowed = _allowed(keys_dir)
-    before = next((each for each in allowed if each.public == client.public), None)
-    others = [other for other in allowed if other.public != client.public]
-    if any(other.name == client.name for other in others):
-        raise InputError(f"{client.name!r} is another key's name here; revoke that one, or give a --name")
-    with _recorded(where, client.name, before, client):
-        keys.write_allowed(keys_dir, [*others, client])
+    with keys.changing_allowed(keys_dir):
+        allowed = _allowed(keys_dir)
+        before = next((each for each in allowed if each.public == client.public), None)
+        others = [other for other in allowed if other.public != client.public]
+        if any(other.name == client.name for other in others):
+            raise InputError(f"{client.name!r} is another key's name here; revoke that one, or give a --name")
+        with _recorded(where, client.name, before, client):
+            keys.write_allowed(keys_dir, [*others, client])
     print(f"{client.name} may {' and '.join(client.roles)}")
 
 
 def _revoke(where: Path, name: str) -> None:
     keys_dir = _keys_dir(where)
-    clients = _allowed(keys_dir)
-    kept = [client for client in clients if client.name != name]
-    if len(kept) == len(clients):
-        known = ", ".join(client.name for client in clients) or "none is allowed"
-        raise InputError(f"no key is called {name!r}, expected one of: {known}")
-    revoked = next(client for client in clients if client not in kept)
-    with _recorded(where, name, revoked, None):
-        keys.write_allowed(keys_dir, kept)
+    with keys.changing_allowed(keys_dir):
+        clients = _allowed(keys_dir)
+        kept = [client for client in clients if client.name != name]
+        if len(kept) == len(clients):
+            known = ", ".join(client.name for client in clients) or "none is allowed"
+            raise InputError(f"no key is called {name!r}, expected one of: {known}")
+        revoked = next(client for client in clients if client not in kept)
+        with _recorded(where, name, revoked, None):
+            keys.write_allowed(keys_dir, kept)
     print(f"{name} is revoked; a running line ends its connections within a second")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import zmq
 from support.command import inspectd
 from support.ports import free_port
 
-from inspectd import cli, key_files
+from inspectd import cli, files, key_files
 from inspectd.endpoint import Users
 from inspectd.publish.access import keys
 from inspectd.recipes import audit
@@ -85,6 +86,25 @@ def test_two_keys_cannot_have_one_name(tmp_path, keys_dir, capsys):
     assert cli.main(["keys", "allow", str(keys_dir), str(tmp_path / "a" / "gate.key")]) == 0
     assert cli.main(["keys", "allow", str(keys_dir), str(tmp_path / "b" / "gate.key")]) == 2
     assert "'gate' is another key's name here" in capsys.readouterr().err
+
+
+def test_commands_at_once_undo_nothing_of_each_other(tmp_path, keys_dir):
+    names = [f"gate{number}" for number in range(8)]
+    words = [["keys", "allow", str(keys_dir), str(tmp_path / f"{name}.key")] for name in names]
+    for name in (*names, "thief"):
+        cli.main(["keys", "new", str(tmp_path / name)])
+    cli.main(["keys", "allow", str(keys_dir), str(tmp_path / "thief.key")])
+    words.append(["keys", "revoke", str(keys_dir), "thief"])
+    with ThreadPoolExecutor(len(words)) as at_once:
+        assert [*at_once.map(cli.main, words)] == [0] * len(words)
+    assert sorted(client.name for client in keys.read_allowed(keys_dir)) == names
+
+
+def test_a_list_that_another_command_never_lets_go_is_left_alone(keys_dir, monkeypatch, capsys):
+    monkeypatch.setattr(files, "_CHANGE_SECONDS", 0.05)
+    with keys.changing_allowed(keys_dir):
+        assert cli.main(["keys", "revoke", str(keys_dir), "gate1"]) == 3
+    assert "allowed_keys: another command is changing it" in capsys.readouterr().err
 
 
 def test_changes_of_a_lines_keys_are_in_its_audit_file(tmp_path, keys_dir, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ import msgspec
 
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
-from inspectd.files import open_regular, write_text
+from inspectd.files import changing, open_regular, write_text
 from inspectd.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 from inspectd.wire.sockets import Role
 
@@ -56,6 +57,11 @@ def read_server_pair(keys_dir: Path) -> KeyPair:
     return read_pair(keys_dir / SERVER_SECRET)
 
 
+def changing_allowed(keys_dir: Path) -> AbstractContextManager[None]:
+    """Have the list of allowed keys alone while it is read and written anew: see `files.changing`."""
+    return changing(keys_dir / ALLOWED)
+
+
 def read_list(keys_dir: Path) -> AllowedKeys:
     """The list of allowed keys, UTF-8 with or without a byte order mark; empty where there is none yet.
 
@@ -95,6 +101,8 @@ def read_allowed(keys_dir: Path) -> list[Client]:
 
 def write_allowed(keys_dir: Path, clients: list[Client]) -> None:
     """Allow these clients and no others; other lines stay. A running line takes it up within a second.
+
+    Whoever writes what it read does both within `changing_allowed`.
 
     Raises:
         InputError: the list that is there cannot be read.
