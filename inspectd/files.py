@@ -22,10 +22,13 @@ _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have n
 def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: bool = False) -> None:
     """Write a file under a temporary name beside its place, then rename it there.
 
+    It belongs to whom the file that it replaces did (see `give_as`), and nobody may read it who could not
+    read that one.
+
     Args:
         path: its place; folders on the way are made.
         data: all of it.
-        mode: who may read it; until it is whole only its owner may.
+        mode: who may read it, and may have read what it replaces; until it is whole only its owner may.
         has_one_writer: nobody else writes this file. Its temporary name is then always the same, so that a
             program that is killed often leaves one such file, not many.
 
@@ -33,7 +36,10 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
         UnavailableError: it cannot be written.
     """
     try:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(path.parent)
+        like = _replaced(path)
+        if like is not None:
+            mode &= stat.S_IMODE(like.st_mode)
         if has_one_writer:
             name = f"{path}.new"
             # What root's program left cannot be opened by the line's, but removed by whoever has the folder.
@@ -46,14 +52,60 @@ def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: b
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
                 file.flush()
+                give_as(file.fileno(), like or path.parent.stat())
+                os.fchmod(file.fileno(), mode)
                 os.fsync(file.fileno())
-            temporary.chmod(mode)
             temporary.replace(path)
         except BaseException:  # Ctrl-C in the middle of writing must leave nothing either
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def make_folder(folder: Path, mode: int = 0o755) -> None:
+    """Make a folder, and those above it, where they are missing; they belong to whom the one above does.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    folder.mkdir(mode, parents=True, exist_ok=True)
+    for each in reversed(missing):
+        give_folder(each)
+
+
+def give_folder(folder: Path) -> None:
+    """Give a folder that was just made to whom the one above it belongs: see `give_as`.
+
+    Raises:
+        OSError: it cannot be given away.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        give_as(descriptor, folder.parent.stat())
+    finally:
+        os.close(descriptor)
+
+
+def give_as(descriptor: int, like: os.stat_result) -> None:
+    """What root made belongs to whom it is made for: a service could not use what is root's.
+
+    Args:
+        descriptor: of what was made.
+        like: what it replaces, or the folder that it is in.
+
+    Raises:
+        OSError: it cannot be given away.
+    """
+    made = os.fstat(descriptor)
+    if os.geteuid() == 0 and (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+        os.fchown(descriptor, like.st_uid, like.st_gid)
+
+
+def _replaced(path: Path) -> os.stat_result | None:
+    """The file that another one is to replace; None: there is none."""
+    return path.stat() if path.is_file() else None
 
 
 @contextmanager
@@ -68,7 +120,7 @@ def changing(path: Path) -> Iterator[None]:
     """
     folder = path.parent
     try:
-        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(folder)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Final
 
 from inspectd.errors import UnavailableError
+from inspectd.files import give_as, make_folder
 from inspectd.log import event
 
 FILE: Final = ".hold"
@@ -74,16 +75,14 @@ class StateHold:
         except FileNotFoundError:
             if not self._is_made:
                 raise
-        self._path.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_folder(self._path, 0o750)
         try:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o644)
         except FileExistsError:  # another user made it just now
             return _opened(file)
         try:
             os.fchmod(descriptor, 0o644)  # whatever the umask: what root's command made the line has to open
-            if os.geteuid() == 0:
-                folder = self._path.stat()
-                os.fchown(descriptor, folder.st_uid, folder.st_gid)
+            give_as(descriptor, self._path.stat())
         except OSError:
             os.close(descriptor)
             raise

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from inspectd.errors import InputError
-from inspectd.files import open_regular, sync_folder
+from inspectd.files import give_as, give_folder, make_folder, open_regular, sync_folder
 from inspectd.recipes.version import BANKS, FileDigest
 
 _HIDDEN: Final = ".new-"
@@ -69,7 +69,8 @@ def staging_folder(root: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=_HIDDEN, dir=root))
     try:
         folder.chmod(0o755)
-        (folder / BANKS).mkdir()
+        give_folder(folder)
+        make_folder(folder / BANKS)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # of what is left the next import takes care
@@ -134,7 +135,7 @@ def publish(folder: Path, place: Path) -> None:
     parent = place.parent
     is_new = not parent.is_dir()
     if is_new:
-        parent.mkdir()
+        make_folder(parent)
         parent.chmod(0o755)
     try:
         sync_folder(parent.parent)
@@ -153,6 +154,7 @@ def publish(folder: Path, place: Path) -> None:
 
 def _make_lasting(file: IO[bytes]) -> None:
     file.flush()
+    give_as(file.fileno(), Path(file.name).parent.stat())
     os.fchmod(file.fileno(), 0o444)
     os.fsync(file.fileno())
 

@@ -14,6 +14,7 @@ import msgspec
 
 from inspectd import __version__
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import make_folder
 from inspectd.recipes.archive import open_archive, write_archive
 from inspectd.recipes.folders import refuse_other_than_folder
 from inspectd.recipes.reading import RecipeReader
@@ -199,7 +200,7 @@ class RecipeStore(RecipeReader):
     def _writing(self) -> Iterator[None]:
         """Have the store alone, and clean; the lock is on its folder, and ends with the process."""
         try:
-            self._root.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folder(self._root)
             descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 _lock(descriptor, self._root)

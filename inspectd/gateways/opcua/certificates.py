@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import is_there, open_regular, write_bytes
+from inspectd.files import is_there, make_folder, open_regular, write_bytes
 
 MOST_REJECTED: Final = 32
 """Files in `rejected/`; any program that reaches the port can have one written."""
@@ -74,7 +74,7 @@ class CertificateFolder:
         write_bytes(self.key, dump_private_key_as_pem(key), 0o600)
         write_bytes(self.certificate, certificate.public_bytes(Encoding.PEM), 0o644)
         for folder in (self._trusted, self._rejected):
-            folder.mkdir(exist_ok=True)
+            make_folder(folder)
 
     def own(self) -> x509.Certificate:
         """The gateway's own certificate.

@@ -19,7 +19,7 @@ from typing import Self
 import msgspec
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import is_file, sync_folder, write_bytes
+from inspectd.files import give_as, is_file, make_folder, sync_folder, write_bytes
 from inspectd.recipes.audit.mark import AuditMark, damaged, mark_of, mark_path, read_mark, write_mark
 from inspectd.recipes.audit.reading import pending_records, record_in_force
 from inspectd.recipes.audit.records import (
@@ -75,7 +75,7 @@ class AuditLog:
             InputError: its last record was altered.
         """
         try:
-            self._path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            make_folder(self._path.parent, 0o750)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
             self._fd = os.open(self._path, flags, 0o640)
         except OSError as error:
@@ -235,9 +235,8 @@ class AuditLog:
 
     def _give_to_the_line(self) -> None:
         """A file that root makes belongs to whom its folder does: else the line could not write into it."""
-        made, folder = os.fstat(self._fd), self._path.parent.stat()
-        if os.geteuid() == 0 and not made.st_size and made.st_uid != folder.st_uid:
-            os.fchown(self._fd, folder.st_uid, folder.st_gid)
+        if not os.fstat(self._fd).st_size:
+            give_as(self._fd, self._path.parent.stat())
 
     def _read_last(self) -> None:
         size_bytes = os.fstat(self._fd).st_size

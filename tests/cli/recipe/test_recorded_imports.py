@@ -7,6 +7,8 @@ import shutil
 import signal
 import sys
 
+from support.disks import needs_root
+
 from inspectd import cli
 from inspectd.errors import ExitCode
 from inspectd.recipes import audit
@@ -27,6 +29,16 @@ def test_an_import_is_recorded_with_who_and_why(folder, recipe):
     assert first.door == f"command by {second.who}"
     assert second.door == "command"
     assert audit.in_force(log_of(folder)) is None
+
+
+@needs_root
+def test_what_root_imports_belongs_to_the_user_of_the_line(folder, recipe):
+    (folder / "state").mkdir()
+    os.chown(folder / "state", 4321, 4322)
+    assert recipe("import", folder / "cells.toml").code == 0
+    made = [path.stat() for path in (folder / "state").rglob("*")]
+    assert {(each.st_uid, each.st_gid) for each in made} == {(4321, 4322)}
+    assert len(made) > 5
 
 
 def test_the_number_of_a_version_that_is_gone_is_not_given_again(folder, recipe):

@@ -1,0 +1,41 @@
+"""Whose files are that root's commands make for a service, and who may read them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from support.disks import needs_root
+
+from inspectd.files import make_folder, write_text
+
+
+def owner(path: Path) -> tuple[int, int]:
+    return path.stat().st_uid, path.stat().st_gid
+
+
+@needs_root
+def test_what_root_writes_anew_belongs_to_whom_it_did(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.users"
+    write_text(file, "one", 0o600)
+    assert owner(file) == (0, 0)
+    os.chown(file, 4321, 4322)
+    write_text(file, "two", 0o600)
+    assert (owner(file), file.read_text()) == ((4321, 4322), "two")
+
+
+@needs_root
+def test_what_root_makes_belongs_to_whom_the_folder_does(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4321, 4322)
+    write_text(tmp_path / "a" / "b" / "file", "")
+    make_folder(tmp_path / "a" / "c")
+    assert {owner(path) for path in tmp_path.rglob("*")} == {(4321, 4322)}
+
+
+def test_nobody_may_read_a_file_who_could_not_read_what_it_replaces(tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    write_text(file, "one")
+    assert file.stat().st_mode & 0o777 == 0o644
+    file.chmod(0o640)
+    write_text(file, "two")
+    assert file.stat().st_mode & 0o777 == 0o640
