@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final
 from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 
 from inspectd import log
+from inspectd.config import MetricsSettings
 from inspectd.errors import InputError, InspectdError
 from inspectd.files import changing, write_text
 
@@ -132,6 +133,18 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
             f"{error.strerror or error}; expected two PEM files that match"
         ) from error
     return context
+
+
+def metrics_access(settings: MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
+    """The certificate and the users of an endpoint for metrics, each where the settings name one.
+
+    Raises:
+        InputError: a certificate, key or users file cannot be used.
+    """
+    tls = None
+    if settings.tls_certificate and settings.tls_key:
+        tls = tls_context(Path(settings.tls_certificate), Path(settings.tls_key))
+    return tls, Users(Path(settings.users_file)) if settings.users_file else None
 
 
 class Endpoint:

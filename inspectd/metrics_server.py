@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import choose_encoder
 
 from inspectd import config
-from inspectd.endpoint import Endpoint, Users, tls_context
+from inspectd.endpoint import Endpoint, metrics_access
 from inspectd.errors import UnavailableError
 from inspectd.text import cannot_listen
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-
-
-def metrics_access(settings: config.MetricsSettings) -> tuple[ssl.SSLContext | None, Users | None]:
-    """The endpoint's certificate and its users, each where the settings name one.
-
-    Raises:
-        InputError: a certificate, key or users file cannot be used.
-    """
-    tls = None
-    if settings.tls_certificate and settings.tls_key:
-        tls = tls_context(Path(settings.tls_certificate), Path(settings.tls_key))
-    return tls, Users(Path(settings.users_file)) if settings.users_file else None
 
 
 class MetricsServer:

@@ -22,9 +22,9 @@ from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.output import warn
 from inspectd.cli.recipe_common import LineState
+from inspectd.endpoint import metrics_access
 from inspectd.errors import ConfigError, InspectdError, UnavailableError
 from inspectd.evidence.store import owner_of
-from inspectd.metrics_server import metrics_access
 from inspectd.publish.access.keys import read_allowed, read_server_pair
 from inspectd.publish.journal.file import MARK_NAME, refuse_other_line
 from inspectd.publish.journal.file import NAME as JOURNAL

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.beside_line import run_check, run_program, say
+from inspectd.cli.beside_line import metrics_files, run_check, run_program, say
 from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_table, write_example
 from inspectd.cli.numbers import positive
@@ -124,7 +124,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError("--config FILE: is missing; `inspectd fleet init DIR` writes an example")
     settings = _needed("inspectd.fleet.agent.settings").load(arguments.config)
     if arguments.check:
-        return run_check(_needed("inspectd.fleet.agent.check").AgentCheck(settings, say))
+        check = _needed("inspectd.fleet.agent.check").AgentCheck(settings, say)
+        return run_check(check, metrics_files(settings.metrics))
     return run_program(lambda: _needed("inspectd.fleet.agent.run"), settings)
 
 

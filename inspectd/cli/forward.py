@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from inspectd.cli.beside_line import run_check, run_program, say
+from inspectd.cli.beside_line import metrics_files, run_check, run_program, say
 from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.numbers import positive
@@ -81,7 +81,8 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.action == "make-streams":
         return _make_streams(settings, arguments)
     if arguments.check:
-        return run_check(_needed("inspectd.fleet.forward.check").ForwardCheck(settings, say))
+        check = _needed("inspectd.fleet.forward.check").ForwardCheck(settings, say)
+        return run_check(check, metrics_files(settings.metrics))
     return run_program(lambda: _needed("inspectd.fleet.forward.run"), settings)
 
 

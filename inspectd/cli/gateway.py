@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final, NamedTuple
 
-from inspectd.cli.beside_line import run_program
+from inspectd.cli.beside_line import check_files, line_keys, metrics_files, run_program
 from inspectd.cli.extras import needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.errors import ExitCode
@@ -34,6 +35,7 @@ class Gateway(NamedTuple):
         program: module whose `run` takes the settings, with what only the extra brings.
         extra: that brings what it needs.
         packages: of the extra, by the names they are imported by.
+        has_files: the module has `openers` too, of files that no other gateway has.
     """
 
     title: str
@@ -44,6 +46,7 @@ class Gateway(NamedTuple):
     program: str
     extra: str
     packages: dict[str, str]
+    has_files: bool = False
 
 
 GATEWAYS: Final = {
@@ -66,6 +69,7 @@ GATEWAYS: Final = {
         "inspectd.gateways.opcua.gateway",
         "opcua",
         {"asyncua": "asyncua", "cryptography": "cryptography", "prometheus_client": "prometheus-client"},
+        has_files=True,
     ),
     "sparkplug": Gateway(
         "MQTT Sparkplug gateway",
@@ -76,6 +80,7 @@ GATEWAYS: Final = {
         "inspectd.gateways.sparkplug.run",
         "mqtt",
         {"aiomqtt": "aiomqtt", "prometheus_client": "prometheus-client"},
+        has_files=True,
     ),
     "s7": Gateway(
         "S7 gateway (beta)",
@@ -100,7 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, gateway in GATEWAYS.items():
         one = actions.add_parser(name, help=f"{gateway.about} (docs/gateways/{name}.md)")
         one.add_argument("--config", type=Path, required=True, metavar="FILE", help="the gateway's own file")
-        one.add_argument("--check", action="store_true", help="read the file, report every problem, and end")
+        one.add_argument(
+            "--check",
+            action="store_true",
+            help="report every problem of the file and of those it names, and end",
+        )
     init = actions.add_parser("init", help="write a commented example of a gateway's file")
     init.add_argument("dir", type=Path, metavar="DIR", help="folder to write KIND.toml into")
     init.add_argument("--kind", choices=[*GATEWAYS], default="modbus", help="which gateway; default: modbus")
@@ -120,11 +129,15 @@ def main(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     gateway = GATEWAYS[arguments.action]
     settings = gateway.load(arguments.config)
+
+    def load() -> ModuleType:
+        return needed(f"gateway {arguments.action}", gateway.program, **{gateway.extra: gateway.packages})
+
     if arguments.check:
-        print(f"{arguments.config}: no problem")
-        return ExitCode.OK
-    packages = {gateway.extra: gateway.packages}
-    return run_program(lambda: needed(f"gateway {arguments.action}", gateway.program, **packages), settings)
+        own = load().openers(settings) if gateway.has_files else []
+        openers = [*line_keys(settings.line), *metrics_files(settings.metrics), *own]
+        return check_files(arguments.config, openers)
+    return run_program(load, settings)
 
 
 def example(name: str = "modbus") -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.cli import site_users
-from inspectd.cli.beside_line import run_check, run_program, say
+from inspectd.cli.beside_line import metrics_files, run_check, run_program, say
 from inspectd.cli.extras import FLEET_PACKAGES, needed
 from inspectd.cli.init import as_tables, write_example
 from inspectd.cli.page import PACKAGES as PAGE_PACKAGES
@@ -67,7 +67,9 @@ def main(arguments: argparse.Namespace) -> int:
         _needed("inspectd.page.accounts.passwords")
         return site_users.manage(settings.data_dir, arguments)
     if arguments.check:
-        return run_check(_needed("inspectd.hub.check").HubCheck(settings, say))
+        site = _needed("inspectd.page.site_files").openers(settings)
+        check = _needed("inspectd.hub.check").HubCheck(settings, say)
+        return run_check(check, [*site, *metrics_files(settings.metrics)])
     return run_program(lambda: _needed("inspectd.hub.run"), settings)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.cli import site_users
-from inspectd.cli.beside_line import run_program
+from inspectd.cli.beside_line import check_files, line_keys, metrics_files, run_program
 from inspectd.cli.extras import needing
 from inspectd.cli.init import as_tables, write_example
 from inspectd.errors import ExitCode, InputError
@@ -39,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "ordinary client of the line: nothing it does can make a part pass."
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="the page's own file")
-    parser.add_argument("--check", action="store_true", help="read the file, report every problem, and end")
+    parser.add_argument(
+        "--check", action="store_true", help="report every problem of the file and of those it names, and end"
+    )
     parser.add_argument("--init", type=Path, metavar="DIR", help="write a commented example, DIR/page.toml")
     actions = parser.add_subparsers(dest="action", metavar="ACTION")
     site_users.add_arguments(actions)
@@ -60,12 +62,13 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.config is None:
         raise InputError("--config is missing; inspectd page --init DIR writes an example")
     settings = load(arguments.config)
-    if arguments.check:
-        print(f"{arguments.config}: no problem")
-        return ExitCode.OK
     if arguments.action == "audit":
         return site_users.print_audit(settings.data_dir)
     with needing("page", page=PACKAGES, oidc=_OIDC_PACKAGES):
+        if arguments.check:
+            site = importlib.import_module("inspectd.page.site_files").openers(settings)
+            openers = [*site, *line_keys(settings.line), *metrics_files(settings.metrics)]
+            return check_files(arguments.config, openers)
         if arguments.action == "user":
             return site_users.manage(settings.data_dir, arguments)
         return run_program(lambda: importlib.import_module("inspectd.page.run"), settings)

@@ -22,6 +22,7 @@ from inspectd.config import MOST_NAME, MOST_PLACES
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.addresses import network_of
 from inspectd.page.proxy_login import with_peer
+from inspectd.page.settings import PageServer
 from inspectd.page.site import SiteSettings
 from inspectd.text import cannot_listen
 
@@ -175,6 +176,32 @@ class BoundedHttp(H11Protocol):
             self.transport.abort()
 
 
+def tls_of(server: PageServer) -> ssl.SSLContext | None:
+    """What browsers' connections are encrypted by; None: they are not.
+
+    Raises:
+        InputError: the certificate or its key cannot be used.
+    """
+    if server.tls_certificate is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.set_alpn_protocols(["http/1.1"])
+    _load(context, server)
+    return context
+
+
+def _load(context: ssl.SSLContext, server: PageServer) -> None:
+    assert server.tls_certificate is not None
+    assert server.tls_key is not None
+    try:
+        context.load_cert_chain(server.tls_certificate, server.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise InputError(
+            f"server.tls_certificate {server.tls_certificate}, server.tls_key {server.tls_key}: cannot be "
+            f"used: {error.strerror or error}; expected two PEM files that match"
+        ) from error
+
+
 class PageListener:
     """Listens for browsers.
 
@@ -208,7 +235,7 @@ class PageListener:
             timeout_keep_alive=_KEEP_ALIVE_SECONDS, h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
             proxy_headers=bool(settings.proxy.addresses), forwarded_allow_ips=list(settings.proxy.addresses),
         )  # fmt: skip
-        self._tls = self._new_tls()
+        self._tls = tls_of(self._server_settings)
         self._certificate = self._certificate_ns()
         self._servers: list[asyncio.Server] = []
 
@@ -247,8 +274,8 @@ class PageListener:
             return
         self._certificate = found
         try:
-            self._new_tls()  # refused before it is taken
-            self._load(self._tls)
+            tls_of(self._server_settings)  # refused before it is taken
+            _load(self._tls, self._server_settings)
         except InputError as error:
             log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
         else:
@@ -288,26 +315,6 @@ class PageListener:
             config=self._config, server_state=self._state, app_state={}
         )
         return made
-
-    def _new_tls(self) -> ssl.SSLContext | None:
-        if self._server_settings.tls_certificate is None:
-            return None
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.set_alpn_protocols(["http/1.1"])
-        self._load(context)
-        return context
-
-    def _load(self, context: ssl.SSLContext) -> None:
-        certificate, key = self._server_settings.tls_certificate, self._server_settings.tls_key
-        assert certificate is not None
-        assert key is not None
-        try:
-            context.load_cert_chain(certificate, key)
-        except (OSError, ssl.SSLError) as error:
-            raise InputError(
-                f"server.tls_certificate {certificate}, server.tls_key {key}: cannot be used: "
-                f"{error.strerror or error}; expected two PEM files that match"
-            ) from error
 
     def _certificate_ns(self) -> tuple[int, ...]:
         """When the files of the certificate were written; empty where one is missing just now."""

@@ -75,7 +75,7 @@ def make_guard(settings: SiteSettings, counts: Counter[tuple[str, str]], store: 
     Raises:
         InputError: the proxy's secret cannot be read.
     """
-    proxy = ProxyLogin(settings.proxy) if settings.proxy.user_header else None
+    proxy = proxy_of(settings.proxy)
     logins = {Login.OIDC} if settings.oidc.issuer else set()
     return Guard(
         store,
@@ -86,6 +86,15 @@ def make_guard(settings: SiteSettings, counts: Counter[tuple[str, str]], store: 
         logins=frozenset(logins),
         proxy=proxy,
     )
+
+
+def proxy_of(proxy: PageProxy) -> ProxyLogin | None:
+    """Reads whom the proxy logged in; None: it logs in nobody.
+
+    Raises:
+        InputError: the proxy's secret cannot be read.
+    """
+    return ProxyLogin(proxy) if proxy.user_header else None
 
 
 class PageSite:
@@ -121,7 +130,7 @@ class PageSite:
             outside=offered,
         )  # fmt: skip
         self._outside = OutsideRoutes(
-            guard, *_provider(settings.oidc), form=form, is_encrypted=settings.is_encrypted, counts=counts
+            guard, *provider_of(settings.oidc), form=form, is_encrypted=settings.is_encrypted, counts=counts
         )
         self.accounts = AccountRoutes(
             guard, passwords, attempts, form=form, outside=self._outside, language=settings.view.language,
@@ -161,8 +170,12 @@ async def _say_healthy(_: Request) -> Response:
     return json_answer({"ok": True})
 
 
-def _provider(oidc: PageOidc) -> tuple[LoginProvider | None, dict[type[Exception], str]]:
-    """The plant's provider of logins, and what its refusals are called; loaded only where one is named."""
+def provider_of(oidc: PageOidc) -> tuple[LoginProvider | None, dict[type[Exception], str]]:
+    """The plant's provider of logins, and what its refusals are called; loaded only where one is named.
+
+    Raises:
+        InputError: a file of it cannot be read.
+    """
     if not oidc.issuer:
         return None, {}
     module = importlib.import_module("inspectd.page.oidc")

@@ -62,6 +62,12 @@ def test_a_servers_name_forges_no_line(settings: Path, capsys: pytest.CaptureFix
     assert r"nats-server 2.15.1\u000d, flushes" in line
 
 
+def test_what_protects_the_metrics_is_opened_too(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.write_text(f'{settings.read_text()}[metrics]\nusers_file = "nowhere"\n')
+    assert cli.main(["forward", "--config", str(settings), "--check"]) == 1
+    assert f"PROBLEM: {settings.parent}/nowhere: cannot be read" in capsys.readouterr().out
+
+
 def test_servers_that_are_not_there_are_named(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["forward", "--config", str(settings), "--check"])
     assert "PROBLEM: no connection to tls://127.0.0.1:" in capsys.readouterr().out

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +55,15 @@ def run(settings: OpcUaConfig) -> None:
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)  # `guarded` and `audit` say what matters
     asyncio.run(_Gateway(settings).run())
+
+
+def openers(settings: OpcUaConfig) -> list[Callable[[], object]]:
+    """Each opens files that the gateway opens when it starts; raises `InputError` where they are no good."""
+    plant = settings.opcua
+    return [
+        CertificateFolder(Path(plant.certificates)).own,
+        partial(PlantUsers, Path(plant.users_file), plant.users or {}),
+    ]
 
 
 class _Gateway:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 
 from inspectd import log
+from inspectd.gateways.sparkplug.broker import BrokerDoor
 from inspectd.gateways.sparkplug.gateway import SparkplugGateway
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
 from inspectd.gateways.sparkplug.session import EdgeNames
@@ -34,6 +37,11 @@ def run(config: SparkplugConfig) -> None:
     metrics = SparkplugMetrics(registry)
     with metrics_served(registry, config.metrics):
         asyncio.run(_run(config, names, metrics))
+
+
+def openers(config: SparkplugConfig) -> list[Callable[[], object]]:
+    """Each opens files that the gateway opens when it starts; raises `InputError` where they are no good."""
+    return [partial(BrokerDoor, config.broker, "check")]
 
 
 async def _run(config: SparkplugConfig, names: EdgeNames, metrics: SparkplugMetrics) -> None:

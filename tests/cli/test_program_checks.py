@@ -1,0 +1,61 @@
+"""`--check` of the programs beside a line opens the files that they open when they start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from inspectd import cli, key_files
+from inspectd.errors import ExitCode
+
+_LINE = """
+[line]
+verdicts = "tcp://127.0.0.1:25571"
+sync = "tcp://127.0.0.1:25573"
+{}server_key = "server.key"
+client_key = "me.key_secret"
+[metrics]
+port = 9999
+users_file = "metrics.users"
+"""
+_CONTROL = 'control = "tcp://127.0.0.1:25574"\n'
+_BROKER = '[sparkplug]\ngroup = "g"\nnode = "n"\n[broker]\nuser = "u"\npassword_file = "broker"\n'
+_PAGE = (
+    '[server]\ntls_certificate = "c.pem"\ntls_key = "k.pem"\n'
+    '[proxy]\nuser_header = "X-User"\nroles_header = "X-Roles"\nroles = ["admins=admin"]\n'
+    'addresses = ["127.0.0.1"]\norigin = "https://line"\nsecret_file = "proxy"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "own"),
+    [
+        ("gateway modbus", _CONTROL, [""]),
+        ("gateway s7", _CONTROL, ['[s7]\nhost = "127.0.0.1"\n']),
+        ("gateway opcua", _CONTROL, ['[opcua]\nusers_file = "users"\n', "opcua/own.pem", "users"]),
+        ("gateway sparkplug", "", [_BROKER, "broker"]),
+        ("page", f'{_CONTROL}previews = "tcp://127.0.0.1:25575"\n', [_PAGE, "c.pem", "proxy"]),
+    ],
+)
+def test_every_file_that_is_not_there_is_a_problem(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, line: str, own: list[str]
+) -> None:
+    tables, *missing = own
+    file = tmp_path / "program.toml"
+    file.write_text(_LINE.format(line) + tables)
+    words = [*command.split(), "--config", str(file), "--check"]
+    assert cli.main(words) == ExitCode.BAD_INPUT
+    said = capsys.readouterr().err
+    expected = ["server.key", "me.key_secret", "metrics.users", *missing]
+    assert [name for name in expected if f"{tmp_path}/{name}" not in said] == []
+    assert f"{len(expected)} problems" in said
+
+
+def test_files_that_can_be_used_are_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("server", "me"):
+        key_files.new_pair(tmp_path / name)
+    file = tmp_path / "modbus.toml"
+    file.write_text(_LINE.format(_CONTROL).replace("9999", "0"))
+    assert cli.main(["gateway", "modbus", "--config", str(file), "--check"]) == ExitCode.OK
+    assert capsys.readouterr().out == f"{file}: no problem\n"
