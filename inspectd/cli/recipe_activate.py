@@ -15,6 +15,7 @@ from inspectd.cli.numbers import patience
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, version_named
 from inspectd.client import (
+    Liveness,
     LiveReader,
     RecipeAck,
     RecipeAction,
@@ -37,6 +38,7 @@ _ENDS: Final = {
     RecipeAction.SHADOW: ("shadow_started", "shadow_failed"),
 }
 """Events that end what takes its time: done, and failed."""
+_GONE: Final = frozenset({Liveness.STOPPED, Liveness.STALE})
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -79,8 +81,16 @@ def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> 
             answer = ask_recipe(control, asked)
         if isinstance(answer, RecipeRefusal):
             raise InspectdError(f"{_name(asked)}: {answer.reason}: {answer.detail}")
+        epochs: set[int | None] = set()
         while answer.state is RecipeState.LOADING:
             message = reader.receive(0.5)
+            lines = reader.lines.values()
+            epochs |= {line.epoch for line in lines} - {None}
+            if len(epochs) > 1 or any(line.liveness in _GONE for line in lines):
+                raise UnavailableError(
+                    f"{_name(asked)}: the line stopped before it was loaded, so nothing was put in force; "
+                    "ask again when it runs"
+                )
             if (
                 isinstance(message, Event)
                 and message.event in {done, failed}

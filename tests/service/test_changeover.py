@@ -391,6 +391,23 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
+def test_nobody_waits_for_a_recipe_of_a_line_that_is_gone(start_daemon, small_good, monkeypatch, capsys, by):
+    daemon = free_line(start_daemon, small_good)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
+    monkeypatch.setenv("STATE_DIRECTORY", str(daemon.folder / "state"))
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
+    daemon.behave(Behaviour(load_seconds=60))
+    with ThreadPoolExecutor(1) as beside:
+        done = beside.submit(main, ["recipe", "activate", "a", "--config", str(daemon.file)])
+        daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+        before = len(daemon.reader.heartbeats)
+        daemon.until(lambda: len(daemon.reader.heartbeats) > before + 2)  # so the command has one too
+        daemon.stop(by)
+        assert done.result(20) == 3
+    assert "a@1: the line stopped before it was loaded" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("removed", ["directory", "socket"])
 def test_a_line_whose_sockets_were_removed_is_not_taken_for_a_stopped_one(
     start_daemon, small_good, monkeypatch, capsys, removed
