@@ -223,11 +223,18 @@ def _unusable_state(state: Path) -> Iterator[str]:
         yield f"line.state_dir: {there} is no directory; choose one that the line's user may write"
         return
     for path in (there, *(state / name for name in (JOURNAL, f"{JOURNAL}-wal", MARK_NAME))):
-        if os.path.lexists(path) and not os.access(path, os.R_OK | os.W_OK):
+        if not os.path.lexists(path) or os.access(path, os.R_OK | os.W_OK):
+            continue
+        if os.path.exists(path):  # noqa: PTH110 - which of a link that goes round says that it is not there
             owner = path.stat().st_uid
             yield (
                 f"line.state_dir: {path} belongs to user {owner} and cannot be written by user "
                 f"{os.getuid()}; give it to the line's user (chown), or check as that user"
+            )
+        elif not os.access(Path(os.path.realpath(path)).parent, os.W_OK):  # else the line makes it
+            yield (
+                f"line.state_dir: {path} is a link to {path.readlink()}, which cannot be seen or made; is "
+                "its disk away? Bring it back, or take the link away"
             )
 
 

@@ -119,3 +119,13 @@ def test_a_state_that_the_line_cannot_write_is_found(inspectd, tmp_path, bank_fi
     )
     assert re.search(r"journal\.sqlite belongs to user \d+ and cannot be written by user \d+; give it", said)
     assert said.endswith("\n2\n")
+
+
+def test_a_journal_whose_disk_is_away_is_a_problem(inspectd, tmp_path, bank_file, good_folder):
+    file, state = line_with_a_recipe(tmp_path, bank_file, good_folder)
+    (state / "journal.sqlite").symlink_to(tmp_path / "disk" / "journal.sqlite")
+    done = inspectd("check", file)
+    assert done.returncode == 2
+    assert f"journal.sqlite is a link to {tmp_path}/disk/journal.sqlite, which cannot be seen" in done.stderr
+    (tmp_path / "disk").mkdir()  # where the line makes it
+    assert inspectd("check", file).returncode == 0
