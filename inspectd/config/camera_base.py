@@ -34,8 +34,12 @@ class QualityGate(Settings, frozen=True, kw_only=True):
         ),
     ] = 0.25
     max_age_ms: Annotated[
-        float, Meta(ge=0, description="A live frame that may be older than this on arrival is stale; 0: off.")
-    ] = 1000.0
+        float,
+        Meta(
+            ge=0, le=3_600_000,
+            description="A live frame that may be older than this on arrival is stale; 0: off.",
+        ),
+    ] = 1000.0  # fmt: skip
 
 
 class PixelRectangle(Settings, frozen=True, kw_only=True):

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Annotated, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
 
 from inspectd import config
 from inspectd.cli.init import example
+from inspectd.config import Settings
 from inspectd.errors import ConfigError
 from inspectd.fleet import settings as forward
 from inspectd.fleet.agent import settings as agent
@@ -124,6 +126,32 @@ def test_a_setting_under_another_programs_name_and_what_a_number_counts_are_said
 def test_a_threshold_of_text_is_told_apart_from_one_left_out(tmp_path):
     (problem,) = problems(tmp_path, MINIMAL.replace("[[recipes]]", '[[recipes]]\nthreshold = "high"', 1))
     assert problem == "recipes[0].threshold: got 'high', expected a number"
+
+
+def numbers(kind: object, metas: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """What bounds each number with decimals of a setting's type."""
+    if kind is float:
+        yield metas
+    for inner in get_args(kind)[: 1 if get_origin(kind) is Annotated else None]:
+        yield from numbers(inner, (*metas, *getattr(kind, "__metadata__", ())))
+
+
+def tables(kind: type[Settings]) -> Iterator[type[Settings]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from tables(each)
+
+
+def test_every_number_has_an_upper_limit() -> None:
+    """Else infinity is taken for one, and whoever makes nanoseconds of it ends."""
+    unbounded = {
+        name
+        for table in tables(Settings)
+        for name, kind in get_type_hints(table, include_extras=True).items()
+        for metas in numbers(kind)
+        if not any(getattr(meta, "le", None) or getattr(meta, "lt", None) for meta in metas)
+    }
+    assert unbounded == {"features"}  # the camera has limits of its own
 
 
 def test_folders_above_the_files_own_are_named_without_dots(tmp_path):
