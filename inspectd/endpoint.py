@@ -25,7 +25,7 @@ from wsgiref.simple_server import ServerHandler, WSGIRequestHandler, WSGIServer
 from inspectd import log
 from inspectd.config import MetricsSettings
 from inspectd.errors import InputError, InspectdError
-from inspectd.files import changing, write_text
+from inspectd.files import changing, read_small, write_text
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -374,13 +374,13 @@ def _credentials(header: str) -> tuple[str, str] | None:
 
 def _comments(file: Path) -> list[str]:
     """Lines a person wrote into the file; they are kept, above the users."""
-    text = file.read_text(encoding="utf-8-sig") if file.exists() else ""
+    text = read_small(file).decode("utf-8-sig") if file.exists() else ""
     return [f"{line}\n" for line in text.splitlines() if line.lstrip().startswith("#")]
 
 
 def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_small(file).decode("utf-8-sig")
         mode = file.stat().st_mode & 0o777
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"

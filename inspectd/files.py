@@ -16,6 +16,7 @@ from inspectd.errors import InputError, UnavailableError
 
 _CHANGE_SECONDS: Final = 10.0
 """Longest wait for another process that changes a file; a change of a line's keys waits for its record."""
+_SMALL_BYTES: Final = 1_000_000
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
 
 
@@ -182,6 +183,20 @@ def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
             return file
         file.close()
     raise InputError(f"{path}: is not a regular file, expected one")
+
+
+def read_small(path: Path, most_bytes: int = _SMALL_BYTES) -> bytes:
+    """All of a regular file that a person names, and that is small: a key, a password, a list of users.
+
+    Raises:
+        InputError: it is something else, or larger.
+        OSError: it cannot be read.
+    """
+    with open_regular(path) as file:
+        data = file.read(most_bytes + 1)
+    if len(data) > most_bytes:
+        raise InputError(f"{path}: has more than {most_bytes} bytes; is another file meant?")
+    return data
 
 
 class OwnFile:

@@ -16,7 +16,7 @@ import zmq.auth
 from zmq.utils import z85
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, write_text
+from inspectd.files import is_there, read_small, write_text
 
 Z85_CHARACTERS: Final = 40
 _PUBLIC_SUFFIX: Final = ".key"
@@ -123,7 +123,7 @@ def is_key(text: bytes) -> bool:
 
 def _read(file: Path) -> tuple[bytes, bytes | None]:
     try:
-        file.stat()  # of one in a folder that is shut the library says that it is not there
+        read_small(file)  # the library would wait for a pipe, and say of a shut folder that it is not there
         public, secret = zmq.auth.load_certificate(file)
     except OSError as error:
         reason = "not found" if isinstance(error, FileNotFoundError) else error.strerror or str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 import resource
 import socket
 import ssl
@@ -51,6 +52,12 @@ def get(url: str, user: str | None = None, context: ssl.SSLContext | None = None
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read()
+
+
+def test_a_pipe_in_the_place_of_users_holds_up_nobody(tmp_path):
+    os.mkfifo(tmp_path / "users", 0o600)
+    with pytest.raises(InputError, match="users: is not a regular file, expected one"):
+        Users(tmp_path / "users")
 
 
 def test_users_who_are_added_at_once_are_all_there(tmp_path):

@@ -17,6 +17,7 @@ from inspectd.capture.frame_feed import SIZE_CHANGED
 from inspectd.capture.probe import ProbeResult, probe
 from inspectd.cli.stopped_line import stopped_line
 from inspectd.errors import ExitCode, InputError
+from inspectd.files import is_file, is_folder
 from inspectd.text import json_line, printable
 
 _MOST_SECONDS: Final = 3600.0
@@ -97,9 +98,9 @@ def _unconfigured(text: str, reached: dict[str, str]) -> config.Camera:
             f"--cti, --pylon: got {config.masked(text)} as the camera, expected serial:..., name:... or "
             "id:..."
         )
-    if Path(text).is_dir():
+    if "://" not in text and is_folder(Path(text)):
         return _made({**common, "kind": "images", "folder": text})
-    if "://" not in text and not config.is_device(text) and not Path(text).is_file():
+    if "://" not in text and not config.is_device(text) and not is_file(Path(text)):
         raise InputError(
             f"{config.masked(text)}: is neither a URL, a device, a file nor a folder here; a camera of a "
             "configuration takes --config FILE"

@@ -11,8 +11,15 @@ from pathlib import Path
 import msgspec
 
 from inspectd.errors import ExitCode, InputError
-from inspectd.files import changing, is_there, write_bytes
-from inspectd.fleet.agent.order import FleetOrder, OrderedRecipe, RefusedOrderError, SignedOrder, decode_order
+from inspectd.files import changing, is_there, read_small, write_bytes
+from inspectd.fleet.agent.order import (
+    MOST_BYTES,
+    FleetOrder,
+    OrderedRecipe,
+    RefusedOrderError,
+    SignedOrder,
+    decode_order,
+)
 from inspectd.fleet.agent.order import decode_signed as decode
 from inspectd.fleet.agent.plan import load_plan, order_text
 from inspectd.fleet.agent.publisher import digests
@@ -48,7 +55,7 @@ def read_order(path: Path) -> tuple[SignedOrder, FleetOrder]:
         InputError: it cannot be read, or is none.
     """
     try:
-        signed = decode(path.read_bytes())
+        signed = decode(read_small(path, MOST_BYTES))
         return signed, decode_order(signed.text)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

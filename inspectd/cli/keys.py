@@ -15,6 +15,7 @@ from inspectd.cli.output import warn
 from inspectd.cli.person import user_name
 from inspectd.cli.recipe_common import LineState
 from inspectd.errors import InputError
+from inspectd.files import is_folder
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
@@ -161,7 +162,7 @@ def _password(file: Path, user: str) -> None:
 
 
 def _keys_dir(where: Path) -> Path:
-    if where.is_dir():
+    if is_folder(where):
         return where
     if where.suffix in _KEY_SUFFIXES:
         raise InputError(

@@ -10,7 +10,7 @@ import msgspec
 import nkeys
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, write_text
+from inspectd.files import is_there, read_small, write_text
 from inspectd.key_files import refuse_mode
 
 _SEED_SUFFIX: Final = ".nk"
@@ -86,7 +86,7 @@ def read_key(seed_file: Path | None, credentials_file: Path | None) -> UserKey:
     assert file is not None
     refuse_mode(file, 0o007, "600")
     try:
-        text = file.read_text("ascii")
+        text = read_small(file).decode("ascii")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not ASCII text"
         raise InputError(f"{file}: cannot be read: {reason}") from error

@@ -13,6 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 
 from inspectd.errors import InputError, InspectdError
+from inspectd.files import read_small
 from inspectd.key_files import refuse_mode
 
 _CONNECT_SECONDS: Final = 5
@@ -173,7 +174,7 @@ def _postgresql(url: URL, options: str, *, connections: int) -> sa.Engine:
 def _password(file: Path) -> str:
     refuse_mode(file, 0o077, "600")
     try:
-        return file.read_text(encoding="utf-8").strip()
+        return read_small(file).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"database.password_file {file}: cannot be read: {error}") from error
 

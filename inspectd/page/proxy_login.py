@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inspectd.errors import InputError
+from inspectd.files import read_small
 from inspectd.page.accounts.outside import Login, OutsidePerson
 from inspectd.page.login_settings import PageProxy, role_by
 
@@ -25,7 +26,7 @@ def secret_of(setting: str, file: str) -> str:
         InputError: it cannot be read, or holds none.
     """
     try:
-        secret = Path(file).read_text().strip()
+        secret = read_small(Path(file)).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{setting}: {file} cannot be read: {error}") from error
     if len(secret) < _SHORTEST_SECRET:

@@ -308,3 +308,8 @@ def test_a_producer_that_cannot_be_asked_is_said_in_one_line(camera, words, said
     assert (done.returncode != 0, said in done.stderr, done.stderr.count("\n")) == (True, True, 1), (
         done.stderr
     )
+
+
+def test_a_name_that_no_file_can_have_is_told(camera):
+    done = camera("probe", "x" * 300)
+    assert (done.returncode, "xxx: cannot be read: File name too long" in done.stderr) == (2, True)

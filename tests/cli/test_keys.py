@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -65,9 +66,13 @@ def test_a_secret_that_others_may_read_is_refused_with_what_to_do(
         (["list", "KEYS/server.key"], "server.key, a key file; expected the line's configuration file, or"),
         (["allow", "KEYS/server.key", "line1.toml"], "(WHERE comes before KEY or NAME)"),
         (["allow", "KEYS", "KEYS/server.key_secret"], "a secret key stays where it was made"),
+        (["allow", "KEYS", "KEYS/pipe"], "pipe: is not a regular file, expected one"),
+        (["allow", "KEYS", "/dev/zero"], "/dev/zero: is not a regular file, expected one"),
+        (["list", "x" * 300], "cannot be read: File name too long"),
     ],
 )
 def test_mistakes_are_told_in_words(keys_dir, words, said, capsys):
+    os.mkfifo(keys_dir / "pipe")
     assert cli.main(["keys", *[word.replace("KEYS", str(keys_dir)) for word in words]]) == 2
     assert said in capsys.readouterr().err
 

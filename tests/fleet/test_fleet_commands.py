@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -168,3 +169,15 @@ def test_a_number_that_is_none_is_refused_in_words(words, value, capsys) -> None
         cli.main([*words, value])
     assert ended.value.code == 2
     assert f"got '{value}', expected a number above 0" in capsys.readouterr().err
+
+
+def test_what_is_no_file_or_far_too_long_is_no_order(fleet, tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "long").write_bytes(bytes(3_000_000))
+    for file, words in (
+        (tmp_path / "pipe", "is not a regular file"),
+        ("/dev/zero", "is not a regular file"),
+        (tmp_path / "long", "has more than 2000000 bytes"),
+    ):
+        code, said = fleet("show", file)
+        assert (code, words in said) == (2, True), said

@@ -14,7 +14,7 @@ import nacl.exceptions
 import nacl.signing
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, write_text
+from inspectd.files import is_there, read_small, write_text
 from inspectd.fleet.agent.order import (
     FleetOrder,
     Refusal,
@@ -133,7 +133,7 @@ def _read_secret(file: Path) -> nacl.signing.SigningKey:
     refuse_mode(file, 0o077, "600")
     expected = f"expected one line that begins with {_MARK}, of `inspectd fleet new-signer`"
     try:
-        text = file.read_text("ascii").strip()
+        text = read_small(file).decode("ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"is not ASCII text; {expected}"
         raise InputError(f"{file}: cannot be read: {reason}") from error

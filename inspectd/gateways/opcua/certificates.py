@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.files import is_there, make_folder, open_regular, write_bytes
+from inspectd.files import is_there, make_folder, open_regular, read_small, write_bytes
 
 MOST_REJECTED: Final = 32
 """Files in `rejected/`; any program that reaches the port can have one written."""
@@ -83,7 +83,7 @@ class CertificateFolder:
             InputError: it, or its key, cannot be used.
         """
         try:
-            certificate = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+            certificate = x509.load_pem_x509_certificate(read_small(self.certificate))
             mode = self.key.stat().st_mode & 0o777
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "is no PEM certificate"

@@ -15,6 +15,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from inspectd import log
 from inspectd.errors import InputError
+from inspectd.files import read_small
 from inspectd.gateways.sparkplug.session import Send
 from inspectd.gateways.sparkplug.settings import BrokerLink
 from inspectd.key_files import refuse_mode
@@ -248,7 +249,7 @@ def _password(file: Path) -> str:
     """The password that a file holds; a line break at its end is none of it."""
     refuse_mode(file, 0o007, "600")
     try:
-        text = file.read_text("utf-8").removesuffix("\n").removesuffix("\r")
+        text = read_small(file).decode().removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise InputError(f"broker.password_file {file}: cannot be read: {reason}") from error
