@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 _PLACE: Final = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)\Z")
-_SECRET: Final = re.compile(r"pass|pwd|secret|token|://|[@?]|:/", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"pass|pwd|secret|token|://|[@?]|:/"
+    r"|[a-z_][\w.-]+:\S|[a-z_]:[^\s\\]|:[^\s\\\"']*[a-z_]",  # NAME:PASSWORD; not C:\\x or 10.1.2.3:80
+    re.IGNORECASE,
+)
 """Says that a line may hold a password: it is named by its key alone."""
 _CURLY: Final = re.compile("[\u2018-\u201f\u00ab\u00bb\uff02\uff07]")
 _COMMA: Final = re.compile(r"[+-]?\d+,\d+\s*(?:#.*)?\Z")

@@ -32,6 +32,8 @@ def problems(tmp_path, content: bytes) -> list[str]:
         ("line:\n  plant: gimje", "line 1, line:: expected KEY = VALUE"),
         ("[line]\n[line]\na = 1", "line 2, [line]: it is there twice"),
         ("[line", "line 1, [line: a table's heading ends with ]"),
+        ('shift_starts = ["06:00" "14:00"]', 'shift_starts = ["06:00" "14:00"]: a list that was begun'),
+        ("verdicts_tcp = 10.1.2.3:5571", "verdicts_tcp = 10.1.2.3:5571: nothing but a comment"),
     ],
 )
 def test_the_line_is_shown_with_what_to_do(tmp_path, text, said):
@@ -48,6 +50,10 @@ def test_the_line_is_shown_with_what_to_do(tmp_path, text, said):
         ('"rtsp://10.0.0.1/x?word=word", word', "***: "),
         ('a = { "rtsp://u:word@h" = 1, "rtsp://u:word@h" = 2 }', "a = ***: not as TOML is written"),
         ("user_password = word", "user_password = ***: expected"),
+        ('source = "rtsp:\\\\admin:word\\cam"', "source = ***: in double quotes"),
+        ("source = rtsp//admin:word/cam", "source = ***: expected a number"),
+        ('source = "4711:word', "source = ***: the quote"),
+        ('[["a:word"', "***: the heading"),
     ],
 )
 def test_what_may_be_a_password_is_not_shown(tmp_path, line, shown):
