@@ -184,13 +184,15 @@ class EvidenceStore:
 
     def _remove(self, place: Path, size: int) -> None:
         try:
-            # A person may have taken it away, and left a link to where it is now: that is not ours.
-            if not place.is_symlink() and place.exists():
+            is_ours = not self._is_behind_link(place)
+            if is_ours and place.exists():
                 shutil.rmtree(place)
         except OSError as error:
             self._stuck[place] = size, f"cannot be removed: {reason(error)}"
             return
         self.used_bytes -= size
+        if not is_ours:
+            return
         for parent in itertools.islice(place.parents, _FOLDERS_ABOVE):
             try:
                 parent.rmdir()
@@ -198,6 +200,10 @@ class EvidenceStore:
                 continue
             except OSError:  # it is not empty, or an empty folder is left, which takes no room
                 return
+
+    def _is_behind_link(self, place: Path) -> bool:
+        """True if a person took it, or the day, month or year it lies in, away and left a link: not ours."""
+        return any(folder.is_symlink() for folder in (place, *place.parents[:_FOLDERS_ABOVE]))
 
     def _find(self) -> None:
         """Take stock; what an interrupted write left is removed."""

@@ -199,6 +199,21 @@ def test_a_link_that_a_person_left_in_a_pieces_place_stays(tmp_path):
     assert again.used_bytes == store.used_bytes
 
 
+@pytest.mark.parametrize("folder", ["2025", "2025/11", "2025/11/23"])
+def test_what_lies_behind_a_link_that_a_person_left_in_a_days_place_stays(tmp_path, folder):
+    tree = tmp_path / "evidence"
+    store = EvidenceStore(tree, 60_000, 0)
+    store.probe()
+    place = store.save(verdict(1), {"frame.png": bytes(30_000)})
+    (tree / folder).rename(tmp_path / "archive")
+    (tree / folder).symlink_to(tmp_path / "archive")
+    for n in range(2, 5):
+        store.save(verdict(n, START_NS + 400 * DAY_NS), {"frame.png": bytes(30_000)})
+    assert store.stuck is None
+    assert (place / "frame.png").exists()
+    assert len(pieces(tree)) == 2
+
+
 def test_a_tree_belongs_to_one_process(tmp_path):
     first, second = (EvidenceStore(tmp_path, 10**9, 0) for _ in range(2))
     first.claim()
