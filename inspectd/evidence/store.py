@@ -1,6 +1,6 @@
 """The dated tree of evidence and its quota.
 
-`YYYY/MM/DD/HHMMSS.mmm_CAMERA_EPOCH-SEQ_EVALUATION/`: names in order are evidence in order of time.
+`YYYY/MM/DD/HHMMSS.mmm_CAMERA_EPOCH-SEQ_EVALUATION/`: names in order are in order of the host's clock.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _PROBE: Final = ".probe"
 _OWNER: Final = ".line"
 _PARTIAL: Final = ".partial"
 _FOLDERS_ABOVE: Final = 3  # year, month, day
-_PIECE: Final = re.compile(rf"[0-9]{{6}}\.[0-9]{{3}}_.+_[0-9]+-[0-9]+_({'|'.join(Evaluation)})({_PARTIAL})?")
+_PIECE: Final = re.compile(
+    rf"[0-9]{{6}}\.[0-9]{{3}}_.+_([0-9]+)-([0-9]+)_({'|'.join(Evaluation)})({_PARTIAL})?"
+)
 """What `folder_of` gives, and nothing else: a plant's own pictures may lie by date too, and must stay."""
 _RECOUNT_SECONDS: Final = 3600.0
 """So often what could not be removed or listed is looked at again."""
@@ -213,8 +215,9 @@ class EvidenceStore:
         folders = [self._root]
         for _ in range(_FOLDERS_ABOVE):
             folders = [inner for folder in folders for inner in self._folders(folder) if inner.name.isdigit()]
-        inside = sorted(inner for folder in folders for inner in self._folders(folder))
-        for place in (inner for inner in inside if _PIECE.fullmatch(inner.name)):
+        inside = (inner for folder in folders for inner in self._folders(folder))
+        found = [(age, inner) for inner in inside if (age := _age(inner)) is not None]
+        for _, place in sorted(found):
             if place.name.endswith(_PARTIAL):
                 shutil.rmtree(place, ignore_errors=True)
             self._count(place)
@@ -259,6 +262,18 @@ def reason(error: OSError) -> str:
     """An operating system's error in words, with the file it is about."""
     where = f"{error.filename}: " if error.filename else ""
     return f"{where}{error.strerror or error}"
+
+
+def _age(place: Path) -> tuple[int, int] | None:
+    """What orders pieces by age, the epoch and number of the verdict; None: it is no piece.
+
+    Not the time in the path: what a clock that was ahead has dated would stay for ever, and after each
+    restart the quota would take what is really the newest. Epochs grow whatever the clock does. Only where
+    the line's state was lost, or an older one put back, may they begin again below those of pieces here: at a
+    start these then count as newer than what was kept since, until one start keeps so much that they go too.
+    """
+    found = _PIECE.fullmatch(place.name)
+    return None if found is None else (int(found[1]), int(found[2]))
 
 
 def _disk_bytes(directory: Path) -> int:

@@ -73,6 +73,20 @@ def test_a_new_process_goes_on_where_the_last_one_was_killed(tmp_path):
     assert [place.split("-")[-1] for place in pieces(tmp_path)] == [f"{n}_fail" for n in (1, 2, 3, 4, 6)]
 
 
+def test_what_a_clock_that_was_ahead_has_dated_is_as_old_as_it_is(tmp_path):
+    def started() -> EvidenceStore:
+        store = EvidenceStore(tmp_path, 200_000, 0)
+        store.probe()
+        return store
+
+    before = started()
+    for n in (8, 9, 10):
+        before.save(verdict(n, START_NS + 365 * DAY_NS), {"frame.png": bytes(40_000)})
+    before.save(verdict(11), {"frame.png": bytes(40_000)})
+    started().save(verdict(12), {"frame.png": bytes(40_000)})
+    assert {place.split("-")[-1] for place in pieces(tmp_path)} == {f"{n}_fail" for n in (9, 10, 11, 12)}
+
+
 def test_a_piece_that_a_person_took_away_is_passed_over(tmp_path):
     store = EvidenceStore(tmp_path, 60_000, 0)
     store.probe()
