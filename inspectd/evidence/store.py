@@ -86,13 +86,18 @@ class EvidenceStore:
         more = f", and {len(self._stuck) - 1} more" if len(self._stuck) > 1 else ""
         return f"{place}: {why}{more}; skipped, but its {self._stuck_bytes / 1e6:.1f} MB still count"
 
+    @property
+    def is_claimed(self) -> bool:
+        """True once `claim` has held."""
+        return self._lock_fd is not None
+
     def claim(self) -> None:
         """Have the tree for this process and line alone: of two that trim one tree, each takes the other's.
 
         Raises:
             OSError: another process has it, it is another line's, or the directory cannot be made.
         """
-        if self._lock_fd is not None:
+        if self.is_claimed:
             return
         self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
         fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -90,6 +90,8 @@ class Writer:
             self._answers.put(Done(piece[0].evidence_id, self._save(*piece)))
 
     def _save(self, request: SaveEvidence, pixels: NDArray[np.uint8]) -> EvidenceResult:
+        if not self._store.is_claimed:  # it was taken before anybody knew: the tree may be another line's
+            return EvidenceResult.UNWRITABLE
         facts = msgspec.json.decode(request.facts, type=Facts)
         files = {FRAME: encode_frame(pixels)}
         height, width = pixels.shape[:2]

@@ -75,3 +75,22 @@ def test_a_disk_that_cannot_be_written_is_said_and_so_is_its_return(tmp_path):
     place.unlink()
     until(lambda: writer.problem is None)
     writer.finish()
+
+
+def test_what_came_before_the_tree_was_found_to_be_another_lines_is_not_written_there(tmp_path):
+    (tmp_path / ".line").write_text("plant/other\n")
+    held = threading.Event()
+
+    class Slow(EvidenceStore):
+        def claim(self) -> None:
+            assert held.wait(30)
+            super().claim()
+
+    writer = Writer(Slow(tmp_path, 10**9, 0, line="plant/mine"))
+    writer.write(piece(1))
+    held.set()
+    writer.finish()
+    assert [answer for answer in writer.answers() if isinstance(answer, Done)] == [
+        Done(1, EvidenceResult.UNWRITABLE)
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == [".line"]
