@@ -104,7 +104,7 @@ class CameraFiles:
 
         with _named():
             self._geometry = read_geometry(self._camera.geometry, self._calibration)
-            belt = read_empty_belt(self._camera.presence, beat, same)
+            belt = read_empty_belt(self._camera, beat, same)
             if left:
                 raise PresenceError(f"{next(iter(left))}: was removed while it was read")
         self.belt = belt

@@ -36,7 +36,7 @@ def show(path: Path, name: str, count: int | None) -> ExitCode:
 
 
 def _print_frames(driver: CameraDriver, camera: config.Camera, count: int | None) -> None:
-    gate, belt = FrameGate(camera.quality), read_empty_belt(camera.presence)
+    gate, belt = FrameGate(camera.quality), read_empty_belt(camera)
     open_as_set(driver, camera)
     frames, began = 0, time.monotonic()
     while count is None or frames < count:

@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.config import PresenceSettings
+from inspectd.config import Camera
 from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import list_pictures
-from inspectd.pictures.reading import decode_picture, read_bytes
+from inspectd.pictures.reading import decode_recorded, read_bytes
 
 FEWEST_PICTURES: Final = 10
 MOST_PICTURES: Final = 500
@@ -159,27 +159,29 @@ def _refuse_odd(names: Sequence[str], held_out: NDArray[np.float64]) -> None:
 
 
 def read_empty_belt(
-    settings: PresenceSettings,
+    camera: Camera,
     beat: Callable[[], None] = lambda: None,
     read: Callable[[Path], NDArray[np.uint8]] = read_bytes,
 ) -> EmptyBelt | None:
-    """The empty belt by the pictures in the folder that the settings name; None: they name none.
+    """The empty belt by the pictures in the folder that a camera's settings name; None: they name none.
 
     Args:
-        settings: of a camera.
+        camera: the settings.
         beat: called now and then, as reading takes long.
         read: the bytes of each file, once each.
 
     Raises:
         PresenceError: they cannot be used; the message begins with the folder.
     """
+    settings = camera.presence
     if settings.empty_folder is None:
         return None
     folder = Path(settings.empty_folder)
     paths = list_empty_belt(folder, beat)
     try:
         _refuse_number(len(paths))
-        return EmptyBelt((_read(path, read, beat) for path in paths), settings.light_change)
+        pictures = (_read(path, read, beat, camera.bit_depth) for path in paths)
+        return EmptyBelt(pictures, settings.light_change)
     except PresenceError as error:
         raise PresenceError(f"{folder}: {error}") from error
 
@@ -197,11 +199,11 @@ def list_empty_belt(folder: Path, beat: Callable[[], None]) -> list[Path]:
 
 
 def _read(
-    path: Path, read: Callable[[Path], NDArray[np.uint8]], beat: Callable[[], None]
+    path: Path, read: Callable[[Path], NDArray[np.uint8]], beat: Callable[[], None], bit_depth: int
 ) -> tuple[str, NDArray[np.uint8]]:
     beat()
     try:
-        return path.name, decode_picture(read(path))
+        return path.name, decode_recorded(read(path), bit_depth)
     except PictureError as error:
         raise PresenceError(f"{path.name}: {error}") from error
 

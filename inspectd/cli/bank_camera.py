@@ -95,7 +95,7 @@ def _judged(
     region: FrameRegion | None,
     bit_depth: int,
 ) -> Iterator[NamedFrame]:
-    gate, belt = FrameGate(camera.quality), read_empty_belt(camera.presence)
+    gate, belt = FrameGate(camera.quality), read_empty_belt(camera)
     good = bad = 0
     for number, frame in enumerate(frames, start=1):
         name = f"{camera.name}#{number}"

@@ -156,6 +156,10 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         help="picture of the board lying where parts lie: makes that plane be seen from straight above",
     )  # fmt: skip
     calibrate.add_argument(
+        "--bit-depth", type=int, choices=range(8, 17), default=8, metavar="BITS",
+        help="bits per channel that the camera delivers, 8 to 16, where files have words of 16; default: 8",
+    )  # fmt: skip
+    calibrate.add_argument(
         "--out", type=file_to_write, required=True, metavar="FILE", help="calibration to write"
     )
     calibrate.add_argument(

@@ -34,7 +34,7 @@ from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import write_image
 from inspectd.pictures.folder import list_pictures
 from inspectd.pictures.panels import Panel, page_of
-from inspectd.pictures.reading import read_picture
+from inspectd.pictures.reading import decode_recorded, read_bytes
 from inspectd.text import counted, json_line, printable
 
 _ENOUGH_COVERED: Final = 0.8
@@ -76,10 +76,10 @@ def main(arguments: argparse.Namespace) -> int:
     for path in (arguments.out, page):
         if is_there(path):  # a line may run by it, and would take it up with its camera's next start
             raise InputError(f"{path}: already exists, not overwritten; name another file")
-    flat = None if arguments.plane is None else _flat(arguments.plane, board)
+    flat = None if arguments.plane is None else _flat(arguments.plane, board, arguments.bit_depth)
     paths = list_pictures(arguments.folder).pictures
     with Steps() as steps:
-        rows, found, shape = _search(paths, board, steps)
+        rows, found, shape = _search(paths, board, arguments.bit_depth, steps)
     try:
         _refuse_sizes(len(rows), shape, flat)
         lens = solve_lens(board, found, *shape)
@@ -93,7 +93,7 @@ def main(arguments: argparse.Namespace) -> int:
     notes = {"reprojection_error_pixels": lens.error_pixels, "pictures": float(len(found))}
     write_calibration(arguments.out, calibration, notes)
     shown = arguments.plane or paths[next(i for i, row in enumerate(rows) if row.error_pixels is not None)]
-    write_image(page, _page(read_picture(shown), calibration, lens))
+    write_image(page, _page(_read(shown, arguments.bit_depth), calibration, lens))
     _print(arguments, rows, lens, calibration, page)
     return ExitCode.OK
 
@@ -117,7 +117,7 @@ def _board(arguments: argparse.Namespace) -> Board:
 
 
 def _search(
-    paths: Sequence[Path], board: Board, steps: Steps
+    paths: Sequence[Path], board: Board, bit_depth: int, steps: Steps
 ) -> tuple[list[PictureOfBoard], list[BoardCorners], tuple[int, int]]:
     """What came of each picture, the corners of those that count, and their height and width."""
     rows: list[PictureOfBoard] = []
@@ -126,7 +126,7 @@ def _search(
     for done, path in enumerate(paths, start=1):
         corners, verdict = None, ""
         try:
-            pixels = read_picture(path)
+            pixels = _read(path, bit_depth)
         except PictureError as error:
             verdict = f"left out: {error}"
         else:
@@ -143,16 +143,20 @@ def _search(
     return rows, found, shape
 
 
-def _flat(path: Path, board: Board) -> _Flat:
+def _flat(path: Path, board: Board, bit_depth: int) -> _Flat:
     """What is seen of the board where parts lie."""
     try:
-        pixels = read_picture(path)
+        pixels = _read(path, bit_depth)
     except PictureError as error:
         raise CalibrationError(f"--plane: {path}: {error}") from error
     corners = board.find(_grey(pixels))
     if corners is None:
         raise CalibrationError(f"--plane: {path}: the board was not found in it; {board.to_be_found}")
     return _Flat(corners, pixels.shape[:2])
+
+
+def _read(path: Path, bit_depth: int) -> NDArray[np.uint8]:
+    return decode_recorded(read_bytes(path), bit_depth)
 
 
 def _refuse_sizes(pictures: int, shape: tuple[int, int], flat: _Flat | None) -> None:

@@ -151,7 +151,7 @@ def _facts(
     manifest, pixels = judging.bank.manifest, judging.seen(frame)
     region, mask = manifest.patch_options.region, judging.bank.tensors.get("head.mask")
     rows, columns = pixels_of(region, *pixels.shape[:2])
-    belt = read_empty_belt(camera.presence)
+    belt = read_empty_belt(camera)
     steps: dict[str, Callable[[], object]] = {"digest": lambda: frame_digest(frame.pixels).digest()}
     steps["gate"] = lambda: FrameGate(camera.quality).judge(frame, b"")
     if belt is not None:

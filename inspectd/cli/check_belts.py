@@ -10,7 +10,7 @@ from inspectd.config import Camera, Recipe
 from inspectd.errors import InputError
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import list_pictures
-from inspectd.pictures.reading import read_picture
+from inspectd.pictures.reading import decode_recorded, read_bytes
 from inspectd.records import BankInForce
 from inspectd.scoring.worker import find, switched_off
 
@@ -30,7 +30,7 @@ def belts_with_parts(
         folder = camera.presence.empty_folder
         if folder is None or list(camera.places.items()) != [(camera.name, recipe.name)]:
             continue
-        passed = next(_passed(Path(folder), recipe, bank, scorer), None)
+        passed = next(_passed(camera, Path(folder), recipe, bank, scorer), None)
         if passed is not None:
             yield (
                 f"{where}.presence.empty_folder: {passed} would pass by recipe {recipe.name}: does it show a "
@@ -38,7 +38,7 @@ def belts_with_parts(
             )
 
 
-def _passed(folder: Path, recipe: Recipe, bank: BankInForce, scorer: Scorer) -> Iterator[str]:
+def _passed(camera: Camera, folder: Path, recipe: Recipe, bank: BankInForce, scorer: Scorer) -> Iterator[str]:
     try:
         paths = list_pictures(folder).pictures
     except InputError:
@@ -46,7 +46,7 @@ def _passed(folder: Path, recipe: Recipe, bank: BankInForce, scorer: Scorer) -> 
     off = switched_off(recipe.quality_off)
     for path in (paths[0], paths[len(paths) // 2], paths[-1]):
         try:
-            pixels = read_picture(path, bank.bit_depth)
+            pixels = decode_recorded(read_bytes(path), camera.bit_depth)
         except PictureError:
             continue  # as above
         is_of_its_size = recipe.any_size or pixels.shape[:2] in bank.image_sizes

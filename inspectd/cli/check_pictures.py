@@ -49,7 +49,7 @@ def try_pictures(where: str, camera: config.Camera) -> TriedPictures:
     except CalibrationError as error:
         tried.problems.append(f"{where}.geometry.calibration: {error}")
     try:
-        tried.belt = read_empty_belt(camera.presence)
+        tried.belt = read_empty_belt(camera)
     except PresenceError as error:
         tried.problems.append(f"{where}.presence.empty_folder: {error}")
     return tried

@@ -211,6 +211,11 @@ class CameraBase(Settings, frozen=True, kw_only=True):
         """Time between two frames; None if the settings do not give it."""
         return None
 
+    @property
+    def bit_depth(self) -> int:
+        """Bits a channel that its sensor delivers; 8 also where the settings do not say."""
+        return 8
+
     def setting_problem(self, name: str, value: float) -> str | None:  # noqa: ARG002 - of other kinds
         """Reason why `exposure_us` or `gain_db` of it cannot be set to `value`; None: it can be tried."""
         return f"got {value:g}, but nothing can be set of this kind of camera; set it at the camera itself"

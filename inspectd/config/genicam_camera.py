@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Annotated, Final, Literal
@@ -126,6 +127,11 @@ class GenicamCamera(CameraBase, frozen=True, kw_only=True, tag_field="kind", tag
 
     def setting_problem(self, name: str, value: float) -> None:
         """None: the camera itself says what it can be set to."""
+
+    @property
+    def bit_depth(self) -> int:
+        """See `CameraBase.bit_depth`."""
+        return 8 if self.pixel_format is None else int(re.sub(r"\D", "", self.pixel_format))
 
     def own_problems(self) -> Iterator[tuple[str, str]]:
         """See `CameraBase.own_problems`."""

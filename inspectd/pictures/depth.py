@@ -41,7 +41,7 @@ def to_eight_bits(pixels: NDArray[Any], bit_depth: int) -> NDArray[np.uint8]:
         fewest = max(EIGHT_BITS + 1, largest.bit_length())
         raise PictureError(
             f"has 16 bits per channel (largest value {largest}): set how many of them its camera uses, "
-            f"{fewest} to {MOST_BITS} (bit_depth of the camera, --bit-depth of bank build)"
+            f"{fewest} to {MOST_BITS} (bit_depth or pixel_format of the camera, --bit-depth of the command)"
         )
     if largest >> bit_depth:
         raise PictureError(

@@ -71,6 +71,24 @@ def decode_picture(data: NDArray[np.uint8], bit_depth: int = EIGHT_BITS) -> NDAr
     return to_eight_bits(_decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH), bit_depth)
 
 
+def decode_recorded(data: NDArray[np.uint8], bit_depth: int) -> NDArray[np.uint8]:
+    """As `decode_picture`, of a file that was recorded of a camera, by whatever program.
+
+    `inspectd camera record` writes what the line saw, 8 bits of whatever camera. Its maker's program writes
+    words of 16, which the line sees as the camera's own frames.
+
+    Args:
+        data: a file's bytes, (N,) uint8.
+        bit_depth: bits per channel that the camera delivers, where the file has words of 16.
+
+    Raises:
+        PictureError: as `read_picture`.
+    """
+    _refuse_cut(data, _header(io.BytesIO(data.data))[0])
+    pixels = _decoded(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+    return to_eight_bits(pixels, EIGHT_BITS if pixels.dtype == np.uint8 else bit_depth)
+
+
 def decode_levels(data: NDArray[np.uint8]) -> NDArray[Any]:
     """The values in a file's bytes as they were written, of any depth and number of channels.
 

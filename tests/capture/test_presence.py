@@ -6,7 +6,7 @@ import pytest
 from support.capture_child import CaptureChild
 
 from inspectd.capture.presence import EmptyBelt, PresenceError, read_empty_belt
-from inspectd.config import ImagesCamera, PresenceSettings
+from inspectd.config import GenicamCamera, ImagesCamera, OpenCvCamera, PresenceSettings
 from inspectd.records import CameraPhase, DropCause, Quality
 
 HEIGHT, WIDTH = 120, 160
@@ -79,7 +79,37 @@ def write(folder, pixels):
 def test_pictures_that_cannot_be_used_are_refused_with_their_folder(tmp_path, pixels, said):
     folder = write(tmp_path / "empty", pixels)
     with pytest.raises(PresenceError, match=f"{folder}: {said}"):
-        read_empty_belt(PresenceSettings(empty_folder=folder))
+        read_empty_belt(seen_by(folder))
+
+
+def seen_by(folder, kind=ImagesCamera, **settings):
+    source = {kind.source_key: "name:top"}
+    return kind(name="cam", recipe="r", presence=PresenceSettings(empty_folder=folder), **source, **settings)
+
+
+@pytest.mark.parametrize(
+    ("camera", "shift"),
+    [
+        ({"kind": ImagesCamera, "bit_depth": 12}, 4),
+        ({"kind": OpenCvCamera, "bit_depth": 10}, 2),
+        ({"kind": GenicamCamera, "pixel_format": "Mono16"}, 8),
+    ],
+)
+def test_pictures_of_a_camera_of_more_bits_are_read_as_it_delivers_them_or_as_they_were_recorded(
+    tmp_path, camera, shift
+):
+    recorded = write(tmp_path / "recorded", [each for _, each in pictures(10)])
+    of_maker = write(tmp_path / "maker", [each.astype(np.uint16) << shift for _, each in pictures(10)])
+    one, other = (read_empty_belt(seen_by(folder, **camera)) for folder in (recorded, of_maker))
+    assert one.difference(belt(50)) == other.difference(belt(50)) <= 1
+
+
+def test_pictures_of_more_bits_than_anybody_said_are_refused_with_what_to_set(tmp_path):
+    folder = write(tmp_path / "maker", [each.astype(np.uint16) << 4 for _, each in pictures(10)])
+    with pytest.raises(
+        PresenceError, match=r"000\.png: has 16 bits per channel .* pixel_format of the camera"
+    ):
+        read_empty_belt(seen_by(folder, GenicamCamera))
 
 
 def shown(tmp_path, mode):

@@ -131,6 +131,18 @@ def test_pictures_that_cannot_be_read_and_a_plane_of_another_size_are_named(cali
     assert "--plane: its picture is 336x256, the others are 320x240" in done.stderr
 
 
+def test_pictures_in_words_of_16_are_read_by_the_bits_that_are_given(calibrated, tmp_path):
+    (tmp_path / "views").mkdir()
+    for path in (calibrated[0] / "views").iterdir():
+        pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.uint16) << 4
+        assert cv2.imwrite(str(tmp_path / "views" / path.name), pixels)
+    words = ["calibrate", tmp_path / "views", *calibrated[2][2:-1], tmp_path / "lens.yml"]
+    assert "--bit-depth of the command" in inspectd(*words).stdout
+    assert inspectd(*words, "--bit-depth", "12").returncode == 0
+    found, of_8_bits = (read_calibration(folder / "lens.yml") for folder in (tmp_path, calibrated[0]))
+    np.testing.assert_allclose(found.camera_matrix, of_8_bits.camera_matrix, rtol=1e-4)
+
+
 @pytest.fixture
 def line(tmp_path):
     """A line whose bank judges the left half of a region of turned pictures."""

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 
+import cv2
+import msgspec
 import pytest
 from support.command import inspectd as process_of
 from support.daemon import camera_table, settings
 from support.pictures import write_images
+
+from inspectd.bank.file import read_bank, write_bank
 
 
 def test_a_camera_of_another_size_than_the_banks_images_is_found(inspectd, tmp_path, bank_file):
@@ -143,3 +147,20 @@ def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(inspectd, tmp_
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if "empty_folder" in line]
     assert " would pass by recipe cell: does it show a part? " in warning
+
+
+def test_so_they_are_of_a_camera_of_more_bits_than_its_recorded_pictures(
+    inspectd, tmp_path, bank_file, good_folder
+):
+    bank, pixels = read_bank(bank_file), cv2.imread(str(min(good_folder.iterdir())), cv2.IMREAD_GRAYSCALE)
+    write_bank(tmp_path / "12.bank", msgspec.structs.replace(bank.manifest, bit_depth=12), bank.tensors)
+    for folder, picture in (("parts", pixels.astype("uint16") << 4), ("belt", pixels)):
+        (tmp_path / folder).mkdir()
+        for number in range(10):
+            assert cv2.imwrite(str(tmp_path / folder / f"{number}.png"), picture)
+    camera = camera_table("cam", tmp_path / "parts", bit_depth=12)
+    file = tmp_path / "line.toml"
+    file.write_text(settings(tmp_path / "12.bank", camera + '[cameras.presence]\nempty_folder = "belt"\n'))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "0.png would pass by recipe cell: does it show a part? " in done.stderr
