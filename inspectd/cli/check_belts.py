@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspectd.backends.scorer import Scorer
 from inspectd.config import Camera, Recipe
 from inspectd.errors import InputError
@@ -28,7 +31,7 @@ def belts_with_parts(
     """
     for where, camera in cameras:
         folder = camera.presence.empty_folder
-        if folder is None or list(camera.places.items()) != [(camera.name, recipe.name)]:
+        if folder is None or recipe.name not in camera.places.values():
             continue
         passed = next(_passed(camera, Path(folder), recipe, bank, scorer), None)
         if passed is not None:
@@ -49,8 +52,22 @@ def _passed(camera: Camera, folder: Path, recipe: Recipe, bank: BankInForce, sco
             pixels = decode_recorded(read_bytes(path), camera.bit_depth)
         except PictureError:
             continue  # as above
-        is_of_its_size = recipe.any_size or pixels.shape[:2] in bank.image_sizes
-        if is_of_its_size and find(scorer.check, pixels, off).flaw is None:
-            (score,) = scorer.score([pixels])
-            if score.image_score <= bank.threshold:
-                yield path.name
+        for region, part in _judged(camera, recipe, pixels):
+            is_of_its_size = recipe.any_size or part.shape[:2] in bank.image_sizes
+            if is_of_its_size and find(scorer.check, part, off).flaw is None:
+                (score,) = scorer.score([part])
+                if score.image_score <= bank.threshold:
+                    yield path.name if region is None else f"region {region} of {path.name}"
+
+
+def _judged(
+    camera: Camera, recipe: Recipe, pixels: NDArray[np.uint8]
+) -> Iterator[tuple[str | None, NDArray[np.uint8]]]:
+    """What a recipe judges of a camera's picture, each region by its name; None: all of it."""
+    if not camera.regions:
+        yield None, pixels
+    for region in camera.regions:
+        cut = region.rectangle
+        part = pixels[cut.top : cut.top + cut.height, cut.left : cut.left + cut.width]
+        if (region.recipe or camera.recipe) == recipe.name and part.shape[:2] == (cut.height, cut.width):
+            yield region.name, part

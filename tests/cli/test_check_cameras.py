@@ -164,3 +164,20 @@ def test_so_they_are_of_a_camera_of_more_bits_than_its_recorded_pictures(
     done = inspectd("check", file)
     assert done.returncode == 0, done.stderr
     assert "0.png would pass by recipe cell: does it show a part? " in done.stderr
+
+
+def test_so_is_each_region_that_the_recipe_judges(inspectd, tmp_path, bank_file, good_folder):
+    pixels = cv2.imread(str(min(good_folder.iterdir())))
+    (tmp_path / "belt").mkdir()
+    for number in range(10):  # on the right there is a part, on the left nothing
+        assert cv2.imwrite(str(tmp_path / f"belt/{number}.png"), cv2.hconcat([pixels // 8, pixels]))
+    camera = camera_table("cam", tmp_path / "belt") + '[cameras.presence]\nempty_folder = "belt"\n'
+    for name, left in (("left", 0), ("right", pixels.shape[1])):
+        rectangle = f"{{left = {left}, top = 0, width = {pixels.shape[1]}, height = {pixels.shape[0]}}}"
+        camera += f'[[cameras.regions]]\nname = "{name}"\nrectangle = {rectangle}\n'
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, camera))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "empty_folder" in line]
+    assert "empty_folder: region right of 0.png would pass by recipe cell: " in warning
