@@ -2,15 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from inspectd.alarms import EmitEvent
 from inspectd.metrics import Metrics
 from inspectd.quality.drift import SCORE, Drift, DriftCause, DriftTrack
+from inspectd.recipes.book import title_of
 from inspectd.records import BankInForce, Inspection, MeasureLimit, Outcome, PendingView
 
 _QUIET_NS: Final = 60_000_000_000
+_FORGOTTEN_AFTER_FRAMES: Final = 1000
+"""A recipe that judged none of so many frames of a place is not followed there any more."""
+
+
+@dataclass
+class _Place:
+    """What is followed of a place: a track for each recipe that judges its frames, by turns or not."""
+
+    tracks: dict[str, DriftTrack] = field(default_factory=dict)
+    frames: int = 0
+    last: dict[str, int] = field(default_factory=dict)
+    """Number of the last frame by each of them."""
+
+    def track(self, recipe: str, limits: Mapping[str, MeasureLimit]) -> DriftTrack:
+        """That of a recipe, which has judged one more frame now."""
+        self.frames += 1
+        self.last[recipe] = self.frames
+        self.keep({name for name, at in self.last.items() if self.frames - at < _FORGOTTEN_AFTER_FRAMES})
+        if recipe not in self.tracks or self.tracks[recipe].limits != limits:
+            self.tracks[recipe] = DriftTrack(limits)
+        return self.tracks[recipe]
+
+    def keep(self, recipes: set[str]) -> None:
+        """Forget all others."""
+        for recipe in self.last.keys() - recipes:
+            del self.last[recipe]
+            self.tracks.pop(recipe, None)
+
+    @property
+    def drifts(self) -> dict[DriftCause, Drift]:
+        """By cause that of the recipe by which it has come farthest."""
+        return _farthest(drift for track in self.tracks.values() for drift in track.drifts.values())
+
+    @property
+    def warned(self) -> Sequence[Drift]:
+        """Those to warn of, likewise; see `DriftTrack.warned`."""
+        found = _farthest(drift for track in self.tracks.values() for drift in track.warned)
+        others = {cause: drift for cause, drift in found.items() if cause is not DriftCause.PROCESS}
+        return list((others or found).values())
 
 
 class DriftWatch:
@@ -21,13 +62,19 @@ class DriftWatch:
         self._metrics = metrics
         self._emit = emit
         self._limits: dict[str, dict[str, MeasureLimit]] = {}
-        self._tracks: dict[str, DriftTrack] = {}
+        self._places: dict[str, _Place] = {}
         self._told: dict[str, set[DriftCause]] = {}
         self._quiet_until_ns: dict[str, int] = {}
 
     def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Hold frames against these banks' good images from now on."""
         self._limits = {bank.recipe: _limits_of(bank) for bank in banks}
+
+    def use_recipes(self, keys: Iterable[str]) -> None:
+        """Forget what is not in force any more; should it be so again, it begins anew."""
+        names = {title_of(key)[0] for key in keys}
+        for followed in self._places.values():
+            followed.keep(names)
 
     def on_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> None:
         """Take a frame into account; tell of one that is not like its bank's good images, now and then."""
@@ -37,22 +84,20 @@ class DriftWatch:
             detail = f"{outcome.reason}: {outcome.detail}"
             camera, where = _named(place)
             self._emit("warning", "frame_unlike_bank", camera=camera, detail=where + detail)
-        limits = self._limits.get(inspection.recipe, {})
-        track = self._tracks.get(place)
-        if track is None or track.limits != limits:
-            track = self._tracks[place] = DriftTrack(limits)
         score, threshold = outcome.score, outcome.threshold
         share = score.image_score / threshold if score is not None and threshold else None
         if outcome.measures is not None or share is not None:
+            name, limits = title_of(inspection.recipe)[0], self._limits.get(inspection.recipe, {})
+            track = self._places.setdefault(place, _Place()).track(name, limits)
             track.add(outcome.measures, share, now_ns)
 
     def watch(self) -> None:
         """Set levels, and tell of drifts that begin or are over."""
-        for place, track in self._tracks.items():
-            for cause, drift in track.drifts.items():
+        for place, followed in self._places.items():
+            for cause, drift in followed.drifts.items():
                 self._metrics.drift(place, cause, drift.share)
             told = self._told.setdefault(place, set())
-            now = {drift.cause: drift for drift in track.warned}
+            now = {drift.cause: drift for drift in followed.warned}
             camera, where = _named(place)
             for cause in now.keys() - told:
                 self._emit("warning", "drift", camera=camera, detail=f"{where}{cause}: {now[cause]}")
@@ -62,12 +107,20 @@ class DriftWatch:
 
     def warned(self) -> Mapping[str, Sequence[Drift]]:
         """Drifts to warn of, by place."""
-        return {place: track.warned for place, track in self._tracks.items()}
+        return {place: followed.warned for place, followed in self._places.items()}
 
     def shares(self, place: str) -> dict[str, float]:
         """How much of the way to a limit a place's frames have drifted, by cause."""
-        track = self._tracks.get(place)
-        return {} if track is None else {str(cause): drift.share for cause, drift in track.drifts.items()}
+        followed = self._places.get(place, _Place())
+        return {str(cause): drift.share for cause, drift in followed.drifts.items()}
+
+
+def _farthest(drifts: Iterable[Drift]) -> dict[DriftCause, Drift]:
+    """The drift with the largest share for each cause, in the order of the causes."""
+    found: dict[DriftCause, Drift] = {}
+    for drift in sorted(drifts, key=lambda drift: drift.share):
+        found[drift.cause] = drift
+    return {cause: found[cause] for cause in DriftCause if cause in found}
 
 
 def _named(place: str) -> tuple[str, str]:

@@ -672,6 +672,7 @@ class Service:
         was = None if before is None else (before.id, before.version)
         self._metrics.recipe_in_force(recipe.id, recipe.version, was)
         if before is not None:
+            self.drift_watch.use_recipes(recipe.keys)
             self._golden.change_over()
             self._record_judged()
         if recipe.name == self._shadow.name:
