@@ -38,7 +38,7 @@ from inspectd.scoring.pool import process_starts
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
 from inspectd.wire import Evaluation, Reason, Verdict
-from inspectd.wire.shadow import ShadowResult, ShadowScore, ShadowState, ShadowStatus
+from inspectd.wire.shadow import UNJUDGED, ShadowResult, ShadowScore, ShadowState, ShadowStatus
 
 PROCESS: Final = "shadow"
 """Name of its process in events and metrics."""
@@ -85,6 +85,11 @@ class _Tally:
         if score.score is not None and score.threshold:
             verdict_share = score.verdict_score / score.verdict_threshold if score.verdict_threshold else 0.0
             self._shares.append((verdict_share, score.score / score.threshold))
+
+    @property
+    def undecidable(self) -> int:
+        """Frames with a score that is not finite."""
+        return sum(count for (_, shadow), count in self.pairs.items() if shadow is Evaluation.UNDECIDABLE)
 
     def quantiles(self) -> tuple[dict[str, float], dict[str, float], dict[str, float]]:
         """Of the verdicts' shares, the shadow's shares, and the milliseconds from one to the other."""
@@ -246,8 +251,7 @@ class Shadow:
             run.recipe.name, run.against.name, run.since_utc_ns, run.state, run.detail,
             {str(result): count for result, count in run.tally.frames.items()},
             pairs[Evaluation.PASS, Evaluation.FAIL], pairs[Evaluation.FAIL, Evaluation.PASS],
-            sum(count for (_, shadow), count in pairs.items() if shadow is Evaluation.UNDECIDABLE),
-            shares, verdict_shares, behind_ms,
+            run.tally.undecidable, shares, verdict_shares, behind_ms,
         )  # fmt: skip
 
     # --- frames --------------------------------------------------------------------------------------------
@@ -422,11 +426,12 @@ class Shadow:
 
 
 def _summary(run: _Run) -> str:
-    pairs = run.tally.pairs
+    pairs, frames = run.tally.pairs, run.tally.frames
+    unjudged = run.tally.undecidable + sum(frames[result] for result in UNJUDGED)
     return (
-        f"{run.tally.frames[ShadowResult.SCORED]} frames scored of {run.tally.frames.total()}, it would have "
-        f"failed {pairs[Evaluation.PASS, Evaluation.FAIL]} passes and passed "
-        f"{pairs[Evaluation.FAIL, Evaluation.PASS]} fails"
+        f"{frames[ShadowResult.SCORED]} frames scored of {frames.total()}, it would have "
+        f"failed {pairs[Evaluation.PASS, Evaluation.FAIL]} passes, passed "
+        f"{pairs[Evaluation.FAIL, Evaluation.PASS]} fails and not judged {unjudged} frames"
     )
 
 

@@ -224,10 +224,11 @@ def _shadow(shadow: ShadowStatus) -> str:
     if not scored and any(shadow.frames.values()):
         why = max(shadow.frames, key=shadow.frames.__getitem__)
         return f"{shadow.recipe} compares NONE of {sum(shadow.frames.values()):,} frames, most as {why}"
-    return (
-        f"{shadow.recipe}: {scored:,} of {sum(shadow.frames.values()):,} frames; would fail "
-        f"{shadow.to_fail:,} passes, pass {shadow.to_pass:,} fails"
-    )
+    total = f"{sum(shadow.frames.values()):,}"
+    otherwise = f"fail {shadow.to_fail:,} passes, pass {shadow.to_pass:,} fails"
+    if shadow.unjudged:  # first, as the row may be cut at its end
+        return f"{shadow.recipe}: would not judge {shadow.unjudged:,}, {otherwise} of {total}"
+    return f"{shadow.recipe}: {scored:,} of {total} frames; would {otherwise}"
 
 
 def _disk(status: LineStatus) -> str:

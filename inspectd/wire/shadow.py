@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -72,6 +73,10 @@ class ShadowResult(StrEnum):
     """It could not be scored."""
 
 
+UNJUDGED: Final = (ShadowResult.FORMAT, ShadowResult.QUALITY)
+"""Frames whose parts would be undecidable, were the shadow in force; so are those with a score not finite."""
+
+
 class ShadowStatus(msgspec.Struct, frozen=True):
     """A shadow since it began, or since the line's start."""
 
@@ -98,3 +103,8 @@ class ShadowStatus(msgspec.Struct, frozen=True):
     """The same of the verdicts on these frames, by theirs."""
     behind_ms: dict[str, float]
     """Quantiles of the time from a verdict to its score of the same frame."""
+
+    @property
+    def unjudged(self) -> int:
+        """Frames that it would not judge: their parts would be undecidable."""
+        return self.undecidable + sum(self.frames.get(result, 0) for result in UNJUDGED)

@@ -205,6 +205,8 @@ def test_the_check_with_golden_parts_is_said_in_words(status: GoldenStatus, said
         ({}, "loading", "shadow cells@4 loading"),
         ({}, "down", "shadow cells@4 down: why it is so"),
         ({"scored": 40, "busy": 2}, "running", "cells@4: 40 of 42 frames; would fail 3 passes, pass 1 fails"),
+        ({"scored": 40, "quality": 3, "format": 1, "error": 1}, "running",
+         "cells@4: would not judge 4, fail 3 passes, pass 1 fails of 45"),
         ({"scored": 0, "busy": 2, "camera_settings": 9}, "running",
          "cells@4 compares NONE of 11 frames, most as camera_settings"),
     ],

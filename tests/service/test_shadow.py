@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,17 @@ def test_status_tells_what_would_be_judged_otherwise(start_daemon, small_good):
     assert ask(daemon, UNSHADOW, "other").state is RecipeState.UNLOADED
     assert status(daemon).shadow is None
     daemon.until(lambda: "shadow" not in daemon.children())
+
+
+def test_frames_that_a_shadow_would_not_judge_are_part_of_its_sum(start_daemon, small_good):
+    daemon = free_line(start_daemon, small_good)
+    add_recipe(daemon.folder / "state", "b", 2, {"free": THRESHOLD})
+    daemon.behave(Behaviour(image_sizes=((1, 1),)))  # those of banks that are loaded from now on
+    begin_shadow(daemon, "b")
+    daemon.until(lambda: status(daemon).shadow.unjudged > 10)
+    assert isinstance(ask(daemon, UNSHADOW, "b"), RecipeAck)
+    daemon.until(lambda: daemon.reader.event("shadow_ended"))
+    assert re.search(r"passed 0 fails and not judged [1-9]", daemon.reader.event("shadow_ended").detail)
 
 
 def test_whatever_becomes_of_it_parts_are_judged(start_daemon, small_good):
