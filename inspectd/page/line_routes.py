@@ -410,7 +410,7 @@ def _shown_shadow(shadow: ShadowStatus) -> ToldShadow:
     return {
         "recipe": shadow.recipe, "against": shadow.against, "state": shadow.state, "detail": shadow.detail,
         "since_ms": shadow.since_utc_ns // 1_000_000, "frames": shadow.frames,
-        "to_fail": shadow.to_fail, "to_pass": shadow.to_pass,
+        "to_fail": shadow.to_fail, "to_pass": shadow.to_pass, "unjudged": shadow.unjudged,
     }  # fmt: skip
 
 

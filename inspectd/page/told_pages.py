@@ -219,6 +219,7 @@ class ToldShadow(TypedDict):
     frames: dict[str, int]
     to_fail: int
     to_pass: int
+    unjudged: int
 
 
 class ToldBack(TypedDict):

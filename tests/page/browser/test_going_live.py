@@ -198,3 +198,13 @@ def test_cancel_while_the_line_loads_a_recipe_keeps_it_out_of_force(changing, it
     states = {each["name"]: each["state"] for each in looked.value.json()["recipes"]}
     assert (states["green"], states["file"]) == ("prepared", "in_force")
     assert (len(sent), in_force(changing)) == (1, "file")
+
+
+def test_pictures_that_the_compared_version_could_not_judge_are_said(changing, its_page, look) -> None:
+    add_recipe(changing.folder / "state", "grey", 9, {"top": 1.6})
+    changing.behave(Behaviour(image_sizes=((1, 1),)))  # of what is loaded now
+    begin_shadow(changing, "grey")
+    changing.behave(Behaviour())
+    glass = look(its_page, "engineer")
+    told_by_the_desk(glass, lambda: None, version="grey@1")
+    glass.open(f"/teach/{CANDIDATE}").sees(".live", "It could not judge")

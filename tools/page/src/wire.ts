@@ -520,6 +520,7 @@ export interface Shadow {
   state: string;
   to_fail: number;
   to_pass: number;
+  unjudged: number;
 }
 
 /** What a rollback leads to. */

@@ -75,6 +75,7 @@ export function Live(props: { candidate: Candidate; report: TeachReport; backTo:
       {compared && (
         <p>
           {t("teach.compared", { n: whole(compared.frames["scored"] ?? 0), time: timeText(compared.since_ms), fail: compared.to_fail, pass: compared.to_pass })}
+          {compared.unjudged > 0 && ` ${t("teach.compared_unjudged", { n: whole(compared.unjudged) })}`}
           {compared.state !== "running" && ` ${word("recipe_state", compared.state)} ${detailText(compared.detail)}`}
         </p>
       )}
