@@ -17,7 +17,7 @@ from inspectd.capture.driver import CameraError, Facts, Frame, UnreadableImageEr
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
-from inspectd.files import is_there
+from inspectd.files import is_folder, is_there
 from inspectd.pictures.channels import as_grey
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.folder import described, list_pictures
@@ -97,8 +97,7 @@ class ImagesDriver:
                 try:
                     return self._decode(path)
                 except UnreadableImageError as error:
-                    if not is_there(path):  # it was, when the folder was listed: opening it anew says more
-                        raise CameraError(f"{path}: is gone; is the folder still mounted?") from error
+                    self._refuse_gone(path, error)
                     raise
 
     def slot_bytes(self, first: Frame) -> int:
@@ -112,10 +111,21 @@ class ImagesDriver:
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _list(self, beat: Callable[[], None]) -> list[Path]:
-        if not self._folder.is_dir():
-            raise CameraError(f"{self._folder}: is not a folder; create it, mount it, or correct `folder`")
+    @staticmethod
+    def _refuse_gone(path: Path, error: UnreadableImageError) -> None:
+        """Raise CameraError if a file is not there any more that was listed: opening it anew says more."""
         try:
+            if is_there(path):
+                return
+        except InputError as unseen:
+            raise CameraError(f"{unseen}; is the folder still mounted, and may it be read?") from unseen
+        raise CameraError(f"{path}: is gone; is the folder still mounted?") from error
+
+    def _list(self, beat: Callable[[], None]) -> list[Path]:
+        try:
+            if not is_folder(self._folder):
+                wrong = "is not a folder; create it, mount it, or correct `folder`"
+                raise CameraError(f"{self._folder}: {wrong}")
             found = list_pictures(self._folder, beat)
         except InputError as error:
             raise CameraError(str(error)) from error

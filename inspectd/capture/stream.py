@@ -18,6 +18,8 @@ from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.stream_clock import StreamClock
+from inspectd.errors import InputError
+from inspectd.files import is_file
 from inspectd.records import CameraSettings, Quality
 from inspectd.video import Picture, PictureDecoder, VideoError, ffmpeg_says, open_video
 
@@ -68,7 +70,11 @@ class FileDriver:
             CameraError: it is not there, or no video.
         """
         beat()
-        if not self._path.is_file():
+        try:
+            is_there = is_file(self._path)
+        except InputError as error:
+            raise CameraError(str(error)) from error
+        if not is_there:
             raise CameraError(f"{self._name}: is not a file; correct `source`, or mount the share it lies on")
         self._rewind()
         rate = self._container.streams.video[0].average_rate

@@ -6,6 +6,7 @@ each of them. Files left out are counted with the reason, so that a person can c
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections import Counter
@@ -202,12 +203,12 @@ def _files(found: Listing, beat: Callable[[], None]) -> Iterator[Path]:
     folders, links = [found.folder], list[Path]()
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
-        status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:
-            found.left_out["folders already read under another name"] += 1
-            continue
-        seen.add((status.st_dev, status.st_ino))
         try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                found.left_out["folders already read under another name"] += 1
+                continue
+            seen.add((status.st_dev, status.st_ino))
             paths = sorted(folder.iterdir())
         except OSError as error:
             if folder == found.folder:
@@ -221,7 +222,7 @@ def _files(found: Listing, beat: Callable[[], None]) -> Iterator[Path]:
             if reason is not None:
                 found.left_out[reason] += 1
             elif kind is not None and stat.S_ISDIR(kind):
-                (links if path.is_symlink() else folders).append(path)
+                (links if os.path.islink(path) else folders).append(path)  # noqa: PTH114 - raises nothing
             else:
                 yield path
 

@@ -2,6 +2,7 @@ import os
 
 import cv2
 import pytest
+from support.ordinary import run_without_rights
 from support.pictures import noise, png_of_size, write_images
 
 from inspectd.capture.driver import CameraError, UnreadableImageError
@@ -140,3 +141,31 @@ def test_names_that_are_not_utf8_are_refused(tmp_path):
     (tmp_path / os.fsdecode(b"\xff.png")).write_bytes((tmp_path / "a.png").read_bytes())
     with pytest.raises(CameraError, match=r"1 file names are not UTF-8 .*udcff\.png.*rename"):
         opened(tmp_path)
+
+
+_REFUSED = """
+import sys
+from pathlib import Path
+from inspectd.capture.driver import CameraError
+from inspectd.capture.images import ImagesDriver
+from inspectd.capture.stream import FileDriver
+from inspectd.config import ImagesCamera, OpenCvCamera
+share = Path(sys.argv[1])
+images = ImagesDriver(ImagesCamera(name="c", recipe="r", folder=str(share / "parts"), fps=1000.0, loop=True))
+video = FileDriver(OpenCvCamera(name="c", recipe="r", source=str(share / "parts/a.mp4")))
+images.open(lambda: None)
+share.chmod(0)
+for call in (images.read, lambda: images.open(lambda: None), lambda: video.open(lambda: None)):
+    try:
+        call()
+    except CameraError as error:
+        print(error)
+share.chmod(0o700)
+"""
+
+
+def test_a_share_that_refuses_is_said_in_words(tmp_path):
+    write_images(tmp_path / "share/parts", ["a.png"])
+    refused = run_without_rights(_REFUSED, tmp_path / "share").splitlines()
+    assert len(refused) == 3
+    assert all(": cannot be read: Permission denied" in line for line in refused)
