@@ -26,6 +26,9 @@ from inspectd.records import CameraSettings
 
 _log: Final = logging.getLogger("inspectd.capture")
 
+_Written = tuple[int, int, int] | None
+"""Inode, size and time of the last change of a file; None: it cannot be seen."""
+
 
 class ImagesDriver:
     """Replays the images of a folder; the folder a file lies in is its ground-truth label."""
@@ -38,9 +41,10 @@ class ImagesDriver:
         self._paths: list[Path] = []
         self._position = 0
         self._readable_in_pass = 0
-        self._reported: set[Path] = set()
+        self._reported: dict[Path, _Written] = {}
+        """Files that could not be read, as they were then."""
         self._largest_bytes = 0
-        self._decoded: dict[Path, NDArray[np.uint8] | PictureError] = {}
+        self._decoded: dict[Path, NDArray[np.uint8]] = {}
         self._left_out = ""
         self._schedule = ReplaySchedule(settings.fps, clock, settings.phase)
         self._exposure = SimulatedExposure(settings)
@@ -81,23 +85,26 @@ class ImagesDriver:
         return True
 
     def read(self) -> Frame | None:
-        """The next image that was not reported as unreadable before, or None at the end.
+        """The next image that was not reported as unreadable since it was written, or None at the end.
 
         Raises:
             CameraError: not one image of the folder can be read, or this one is gone.
-            UnreadableImageError: this one cannot be read; raised once for each file.
+            UnreadableImageError: this one cannot be read; raised once for each file, until it is changed.
         """
         while True:
             if self._position == len(self._paths) and not self._rewind():
                 return None
             path = self._paths[self._position]
             self._position += 1
-            if path not in self._reported:
+            # Before it is read, as it may still be on its way here; of one in memory the file counts no more.
+            written = None if path in self._decoded else _written(path)
+            if path not in self._reported or self._reported[path] != written:
                 self._schedule.taken()
                 try:
                     return self._decode(path)
                 except UnreadableImageError as error:
                     self._refuse_gone(path, error)
+                    self._reported[path] = written
                     raise
 
     def slot_bytes(self, first: Frame) -> int:
@@ -111,15 +118,16 @@ class ImagesDriver:
     def close(self) -> None:
         """Nothing is held open."""
 
-    @staticmethod
-    def _refuse_gone(path: Path, error: UnreadableImageError) -> None:
+    def _refuse_gone(self, path: Path, error: UnreadableImageError) -> None:
         """Raise CameraError if a file is not there any more that was listed: opening it anew says more."""
         try:
             if is_there(path):
                 return
+            why = f"{path}: is gone; is the folder still mounted?"
         except InputError as unseen:
-            raise CameraError(f"{unseen}; is the folder still mounted, and may it be read?") from unseen
-        raise CameraError(f"{path}: is gone; is the folder still mounted?") from error
+            why = f"{unseen}; is the folder still mounted, and may it be read?"
+        self._position -= 1  # opened anew, it has its turn again
+        raise CameraError(why) from error
 
     def _list(self, beat: Callable[[], None]) -> list[Path]:
         try:
@@ -152,7 +160,6 @@ class ImagesDriver:
         pixels = self._decoded[path] if path in self._decoded else self._read(path)
         relative = path.relative_to(self._folder)
         if isinstance(pixels, PictureError):
-            self._reported.add(path)
             raise UnreadableImageError(f"{relative}: {pixels}; it is left out of the replay") from pixels
         self._readable_in_pass += 1
         return Frame(
@@ -167,14 +174,18 @@ class ImagesDriver:
     def _read(self, path: Path) -> NDArray[np.uint8] | PictureError:
         try:
             pixels = read_picture(path, self._settings.bit_depth)
-            return pixels if self._settings.colour else as_grey(pixels)
+            pixels = pixels if self._settings.colour else as_grey(pixels)
         except PictureError as error:
             return error
+        self._reported.pop(path, None)
+        if self._settings.preload:
+            self._decoded[path] = pixels
+        return pixels
 
     def _preload(self, beat: Callable[[], None]) -> None:
         for path in self._paths:
             beat()
-            self._decoded[path] = self._read(path)
+            self._read(path)
 
     def _find_largest(self, beat: Callable[[], None]) -> int:
         """Bytes of the largest image that can be read: a header alone makes no ring of gigabytes."""
@@ -188,3 +199,11 @@ class ImagesDriver:
             if not isinstance(pixels, PictureError):
                 return pixels.nbytes
         return 0
+
+
+def _written(path: Path) -> _Written:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns
