@@ -233,11 +233,13 @@ class FormatWatch:
         """Events go to `emit`."""
         self._emit = emit
         self._banks: dict[str, BankInForce] = {}
-        self._reported: dict[str, tuple[str, int]] = {}
+        self._reported: dict[tuple[str, str], tuple[str, int]] = {}
+        """By place and recipe what was said last, and when; said of nothing any more: empty."""
 
     def use_banks(self, banks: Sequence[BankInForce]) -> None:
         """Compare with these banks from now on; warn of new ones that record no sizes."""
         before, self._banks = self._banks, {bank.recipe: bank for bank in banks}
+        self._reported = {key: told for key, told in self._reported.items() if key[1] in self._banks}
         for bank in banks:
             if bank.recipe not in before and not bank.image_sizes and not bank.any_size:
                 detail = (
@@ -248,13 +250,16 @@ class FormatWatch:
 
     def on_verdict(self, inspection: Inspection | PendingView, outcome: Outcome) -> None:
         """Alarm at the first frame of a wrong format, and now and then when the format changes again."""
+        key = inspection.place, inspection.recipe
+        reported, at_ns = self._reported.get(key, ("", None))
+        if outcome.score is not None and at_ns is not None:  # it has the right format again
+            self._reported[key] = "", at_ns
         bank = self._banks.get(inspection.recipe)
         if outcome.reason is not Reason.FORMAT or inspection.frame is None or bank is None:
             return
         detail = unlike(inspection.frame, bank)
-        reported, at_ns = self._reported.get(inspection.frame.place, ("", 0))
-        if detail != reported and (not reported or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
-            self._reported[inspection.frame.place] = detail, outcome.decided_ns
+        if detail != reported and (at_ns is None or outcome.decided_ns - at_ns >= _FORMAT_QUIET_NS):
+            self._reported[key] = detail, outcome.decided_ns
             self._emit("alarm", "format_changed", camera=inspection.camera, detail=detail)
 
 

@@ -14,7 +14,7 @@ from inspectd.config import Config, ImagesCamera, PublishSettings, Recipe, Secur
 from inspectd.metrics import CUT_CAUSES, Metrics
 from inspectd.publish.access import keys
 from inspectd.publish.door.messages import DoorLevels
-from inspectd.records import BankInForce, FrameRef, Inspection, Outcome
+from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, Score
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.sockets import CutCause
 from tests.support.disks import needs_root
@@ -145,6 +145,30 @@ def test_a_camera_of_another_format_is_told_of_once_and_again_when_it_changes() 
     for height in range(1000):  # each frame has a size of its own
         verdict(height, at_s=602)
     assert len(said) == 2
+
+
+def test_a_wrong_size_is_said_again_after_it_was_put_right_and_of_recipes_by_turns_once() -> None:
+    said: list[str] = []
+    watch = FormatWatch(lambda severity, name, *, camera=None, detail: said.append(detail))
+    bank = BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0, image_sizes=((300, 400),))
+    watch.use_banks([bank, msgspec.structs.replace(bank, recipe="small", image_sizes=((150, 200),))])
+
+    def verdict(height: int, width: int, at_s: int, recipe: str = "r") -> None:
+        inspection = Inspection(1, FrameRef("cam", 1, 0, 1, 0, 0, height, width), recipe, 0, 100)
+        score = Score(1, 1, 0.5, b"", 0, 0, "sha", {})
+        judged = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, at_s * 10**9, 1.0, score)
+        unlike = Outcome(Evaluation.UNDECIDABLE, Reason.FORMAT, at_s * 10**9)
+        is_like = (height, width) == ((300, 400) if recipe == "r" else (150, 200))
+        watch.on_verdict(inspection, judged if is_like else unlike)
+
+    for spell_s in (0, 3600, 3601):  # and the last is within the minute
+        verdict(150, 200, spell_s)
+        verdict(300, 400, spell_s)
+    assert said == ["frames are 200x150, the images of recipe r were 400x300"] * 2
+    for at_s in range(7200, 7500):
+        verdict(300, 400, at_s)
+        verdict(300, 400, at_s, "small")
+    assert said[2:] == ["frames are 400x300, the images of recipe small were 200x150"]
 
 
 def test_a_bank_that_records_no_sizes_is_told_of() -> None:
