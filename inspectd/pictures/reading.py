@@ -43,6 +43,10 @@ _SUBFILE_TYPE: Final = 254  # a TIFF tag
 _REDUCED_PAGE: Final = 1
 _FLOATING_POINT: Final = 3
 _DEFLATED: Final = frozenset({8, 32_946})  # values of a TIFF's compression
+_JPEG: Final = 7
+_OLD_JPEG: Final = 6
+_JPEG_TABLES: Final = 347  # a TIFF tag
+_MARKER_BYTES: Final = 2
 _INFLATED_BYTES: Final = 1 << 20  # at a time
 _TILE_BYTES: Final = 1 << 20  # what a tile or strip may hold beside the picture's pixels
 _WIDE: Final = {"F": "floating-point", "I": "32-bit"}
@@ -233,7 +237,8 @@ def _png_ends(data: NDArray[np.uint8]) -> bool:
 
 
 def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
-    """OpenCV accepts the output of these decoders for damaged data; Pillow does not."""
+    """OpenCV accepts the output of these decoders for damaged data; Pillow does not, but of JPEG."""
+    jpegs: list[NDArray[np.uint8]] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -243,10 +248,44 @@ def _refuse_undecodable(data: NDArray[np.uint8]) -> None:
                     image.load()
                 if isinstance(image, TiffImagePlugin.TiffImageFile):
                     _check_sums(data, image)
+                    jpegs = list(_jpegs_in(data, image))
+        except PictureError:
+            raise
         except Exception as error:  # as in `_header`
             raise PictureError(f"{_CUT} or damaged: {error}") from error
     if wide is not None:
         raise PictureError(_of_wide_values(wide))
+    for jpeg in jpegs:
+        _refuse_cut_jpeg(jpeg)
+
+
+def _jpegs_in(data: NDArray[np.uint8], image: TiffImagePlugin.TiffImageFile) -> Iterator[NDArray[np.uint8]]:
+    """The strips or tiles that are JPEG, each as a file of its own.
+
+    Raises:
+        PictureError: they are of the first kind, whose pieces are no JPEGs of their own.
+    """
+    tags: Any = image.tag_v2
+    if tags.get(TiffImagePlugin.COMPRESSION) == _OLD_JPEG:
+        raise PictureError("holds JPEG of the old kind (compression 6), which cannot be checked: save as PNG")
+    if tags.get(TiffImagePlugin.COMPRESSION) != _JPEG:
+        return
+    # Tables that all pieces share: a JPEG without a picture, to be put behind the first marker of each.
+    tables = np.frombuffer(bytes(tags.get(_JPEG_TABLES, b""))[_MARKER_BYTES:-_MARKER_BYTES], np.uint8)
+    for offset, size in _pieces(tags):
+        piece = data[offset : offset + size]
+        yield np.concatenate([piece[:_MARKER_BYTES], tables, piece[_MARKER_BYTES:]])
+
+
+def _pieces(tags: Any) -> Iterator[tuple[int, int]]:
+    """Place and length of each strip or tile of a TIFF, in bytes.
+
+    Raises:
+        ValueError: there are fewer of the one than of the other.
+    """
+    offsets = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS)
+    sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS)
+    return zip(offsets, sizes, strict=True)
 
 
 def _check_sums(data: NDArray[np.uint8], image: TiffImagePlugin.TiffImageFile) -> None:
@@ -259,10 +298,9 @@ def _check_sums(data: NDArray[np.uint8], image: TiffImagePlugin.TiffImageFile) -
     tags: Any = image.tag_v2
     if tags.get(TiffImagePlugin.COMPRESSION) not in _DEFLATED:
         return
-    offsets = tags.get(TiffImagePlugin.STRIPOFFSETS) or tags.get(TiffImagePlugin.TILEOFFSETS)
-    sizes = tags.get(TiffImagePlugin.STRIPBYTECOUNTS) or tags.get(TiffImagePlugin.TILEBYTECOUNTS)
-    left = _TILE_BYTES * len(offsets) + 2 * len(image.getbands()) * image.width * image.height
-    for offset, size in zip(offsets, sizes, strict=True):
+    pieces = list(_pieces(tags))
+    left = _TILE_BYTES * len(pieces) + 2 * len(image.getbands()) * image.width * image.height
+    for offset, size in pieces:
         inflating = zlib.decompressobj()
         piece = data[offset : offset + size].tobytes()
         while not inflating.eof:

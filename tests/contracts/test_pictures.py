@@ -77,6 +77,7 @@ def without_last_scans(data, number):
 PROGRESSIVE = saved("JPEG", progressive=True)
 DEFLATED = saved("TIFF", compression="tiff_adobe_deflate")
 JPEG, PNG, LZW = saved("JPEG"), saved("PNG"), saved("TIFF", compression="tiff_lzw")
+JPEG_TIFF = saved("TIFF", compression="jpeg")
 WHOLE = {
     "plain.jpg": (JPEG, BGR.shape),
     "progressive.jpg": (PROGRESSIVE, BGR.shape),
@@ -94,6 +95,8 @@ WHOLE = {
     "plain.tif": (saved("TIFF"), BGR.shape),
     "lzw.tif": (LZW, BGR.shape),
     "deflated.tif": (DEFLATED, BGR.shape),
+    "jpeg.tif": (JPEG_TIFF, BGR.shape),
+    "grey-jpeg.tif": (saved("TIFF", RGB.convert("L"), compression="jpeg"), BGR.shape),
     "bilevel.tif": (saved("TIFF", RGB.convert("1"), compression="group4"), BGR.shape),
     "plain.bmp": (saved("BMP"), BGR.shape),
     "plain.webp": (saved("WEBP"), BGR.shape),
@@ -122,6 +125,7 @@ REFUSED = {
     "zeros-at-its-end-deflated.tif": (zeros_at_its_end(DEFLATED), NOT_WHOLE),
     "zeros-within-deflated.tif": (zeros_within(DEFLATED), NOT_WHOLE),
     "zeros-within-lzw.tif": (zeros_within(LZW), NOT_WHOLE),
+    "zeros-within-jpeg.tif": (zeros_within(JPEG_TIFF), f"{NOT_WHOLE}|is damaged"),
     "cut.webp": (saved("WEBP")[:-2], NOT_WHOLE),
     "cut.bmp": (saved("BMP")[:-1], NOT_WHOLE),
     "cut.ppm": (saved("PPM")[:-1], NOT_WHOLE),
