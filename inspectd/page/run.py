@@ -118,7 +118,9 @@ async def _run(settings: PageConfig, assets: Path) -> None:
 def _history(settings: PageConfig) -> History:
     line, store = settings.line, settings.store
     limits = HistoryLimits(store.days, round(store.max_mb * 1e6), round(store.min_free_mb * 1e6))
-    source = HistorySource(line.endpoint("verdicts"), line.endpoint("sync"), line.keys)
+    source = HistorySource(
+        line.endpoint("verdicts"), line.endpoint("sync"), (line.plant, line.name), line.keys
+    )
     return History(settings.data_dir / "history", source, limits)
 
 

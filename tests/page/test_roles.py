@@ -66,7 +66,7 @@ def test_the_addresses_are_all_there_are(tmp_path) -> None:
     with closing(AccountStore(tmp_path)) as store, closing(PasswordChecker(CHEAP)) as passwords:
         guard, orders = make_guard(settings, counts, store), OrderFile(tmp_path)
         parts = PageParts(guard, passwords, LiveHub(settings, PartCounts(), orders), orders, counts)
-        questions = HistoryQuestions(tmp_path / "history", lambda: None)
+        questions = HistoryQuestions(tmp_path / "history", ("plant", "line1"), lambda: None)
         more = routes(questions, guard.allow, guard.record, settings.zone)
         app = make_app(settings, parts, more_routes=more)
         questions.close()

@@ -22,6 +22,7 @@ from inspectd.page.history.schema import FILE
 from inspectd.page.history.store import Batch, HistoryStore
 
 START_MS = 1_763_924_400_000
+OF_LINE = "demo", "line1"
 
 
 def made(seq: int, at_ms: int, **changes: Any) -> Verdict:
@@ -32,7 +33,7 @@ def made(seq: int, at_ms: int, **changes: Any) -> Verdict:
 
 def cursor(seq: int, epoch: int = EPOCH) -> Cursor:
     """Where a reader goes on after that verdict."""
-    return Cursor("demo", "line1", Position(epoch, seq))
+    return Cursor(*OF_LINE, Position(epoch, seq))
 
 
 class Filled:
@@ -45,7 +46,7 @@ class Filled:
         self.damage = 0
         self.acts = {"view", "export", "explain"}
         self.recorded: list[tuple[str, str]] = []
-        self.questions = HistoryQuestions(self.path, self._damaged, seconds=5.0)
+        self.questions = HistoryQuestions(self.path, OF_LINE, self._damaged, seconds=5.0)
 
     def write(self, items: Sequence[Item], **more: Any) -> None:
         """Write verdicts, and the cursor after the last."""

@@ -23,7 +23,7 @@ Question = Callable[[sqlite3.Connection], _T]
 
 
 class NotAnsweredError(ApiError):
-    """A question has no answer now; `what` is `busy`, `too_long` or `no_history`."""
+    """A question has no answer now; `what` is `busy`, `too_long`, `no_history` or `other_history`."""
 
 
 class HistoryQuestions:
@@ -31,6 +31,7 @@ class HistoryQuestions:
 
     Args:
         path: the file, which need not be there yet, and may be replaced.
+        line: plant and name of the line whose it is to be: nothing of another line's is shown as this one's.
         on_damage: is called when the file is found damaged.
         seconds: longest that a question may take, in its turn.
         threads: questions answered at the same time.
@@ -40,15 +41,19 @@ class HistoryQuestions:
     def __init__(
         self,
         path: Path,
+        line: tuple[str, str],
         on_damage: Callable[[], None],
         *,
         seconds: float = 3.0,
         threads: int = 2,
         most_waiting: int = 32,
     ) -> None:
-        self.refused: dict[str, int] = {"busy": 0, "too_long": 0, "no_history": 0}
+        self.refused: dict[str, int] = {
+            "busy": 0, "too_long": 0, "no_history": 0, "other_history": 0,
+        }  # fmt: skip
         self.answered = 0
-        self._path, self._on_damage, self._seconds = path, on_damage, seconds
+        self._path, self._line = path, line
+        self._on_damage, self._seconds = on_damage, seconds
         self._most = threads + most_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-question")
         self._own = threading.local()
@@ -62,7 +67,8 @@ class HistoryQuestions:
         """The answer of `question`, which gets a connection that only reads.
 
         Raises:
-            NotAnsweredError: too many questions wait, it took too long, or there is no history now.
+            NotAnsweredError: too many questions wait, it took too long, or there is no history now, or
+                none of this line.
         """
         if self._asked >= self._most:
             raise self._refusal("busy", "too many questions wait for the history: try again in a moment")
@@ -119,9 +125,21 @@ class HistoryQuestions:
         if getattr(self._own, "identity", None) != identity:
             self._forget()
             self._own.connection = schema.connect_to_read(self._path)
+            self._refuse_other_line(self._own.connection)
             self._own.identity = identity
         connection: sqlite3.Connection = self._own.connection
         return connection
+
+    def _refuse_other_line(self, connection: sqlite3.Connection) -> None:
+        """A file keeps to the line that it was begun with: who fills it takes nothing of another one."""
+        meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('plant', 'line')"))
+        found = meta.get("plant"), meta.get("line")
+        if meta and found != self._line:
+            raise self._refusal(
+                "other_history",
+                f"{self._path} is the history of line {'/'.join(map(str, found))}, expected "
+                f"{'/'.join(self._line)}: correct line.plant and line.name, or delete it, and it fills anew",
+            )
 
     def _forget(self) -> None:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)

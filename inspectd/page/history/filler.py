@@ -16,7 +16,7 @@ import msgspec
 
 from inspectd.age_clock import AgeClock
 from inspectd.client import ClientKeys, Event, GoldenRecord, Item, Liveness, Lost, VerdictReader, ask_status
-from inspectd.errors import InspectdError, UnavailableError
+from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.log import event
 from inspectd.page.history import schema
 from inspectd.page.history.gap_reader import GapReader
@@ -56,12 +56,14 @@ class HistorySource(msgspec.Struct, frozen=True):
     Attributes:
         verdicts: its socket for verdicts, `ipc://...` or `tcp://...`.
         sync: its socket for replays.
+        line: its plant and name: nothing of another line behind these sockets is taken.
         keys: for TCP with keys.
         patience_seconds: a verdict that is not replayed within it is a gap until the line gives it.
     """
 
     verdicts: str
     sync: str
+    line: tuple[str, str]
     keys: ClientKeys | None = None
     patience_seconds: float = 10.0
 
@@ -220,8 +222,9 @@ class HistoryFiller:
         gap_reader = GapReader(source.verdicts, source.sync, source.keys)
         try:
             with VerdictReader(
-                source.verdicts, source.sync, cursor=store.cursor, start="oldest", keys=source.keys,
-                patience_seconds=source.patience_seconds, on_event=self._put, on_golden=self._put,
+                source.verdicts, source.sync, line=source.line, cursor=store.cursor, start="oldest",
+                keys=source.keys, patience_seconds=source.patience_seconds,
+                on_event=self._put, on_golden=self._put,
             ) as reader:  # fmt: skip
                 self.state.connections += 1
                 self._copy(reader, gap_reader, store)
@@ -368,15 +371,27 @@ class HistoryFiller:
     def _sample_for_ever(self) -> None:
         while not self._stop.wait(_DRIFT_SECONDS):
             try:
-                status = ask_status(self._source.sync, self._source.keys)
+                self._sample()
             except UnavailableError:
                 continue  # a line that is away has no drift; the heartbeats say that it is away
             except InspectdError as error:
                 self.state.failures += 1
                 event(_log, logging.WARNING, "drift_not_asked", detail=str(error))
-                continue
-            for camera in status.cameras:
-                if camera.drift:
-                    self._put(
-                        DriftSample(self._clock(), camera.camera, camera.region or "", dict(camera.drift))
-                    )
+
+    def _sample(self) -> None:
+        """Put how far every place has drifted.
+
+        Raises:
+            UnavailableError: the line does not answer.
+            InputError: the socket or a key cannot be used, or it is another line's.
+        """
+        source = self._source
+        status = ask_status(source.sync, source.keys)
+        if (status.plant, status.line) != source.line:
+            raise InputError(
+                f"{source.sync} answers for line {status.plant}/{status.line}, expected "
+                f"{'/'.join(source.line)}: correct line.sync, or line.plant and line.name"
+            )
+        for camera in status.cameras:
+            if camera.drift:
+                self._put(DriftSample(self._clock(), camera.camera, camera.region or "", dict(camera.drift)))

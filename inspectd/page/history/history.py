@@ -33,7 +33,7 @@ class History:
         self._lock_fd = _locked(folder)
         path = folder / FILE
         self.filler = HistoryFiller(path, source, limits or HistoryLimits())
-        self.questions = HistoryQuestions(path, self.filler.damage_seen.set)
+        self.questions = HistoryQuestions(path, source.line, self.filler.damage_seen.set)
 
     def start(self) -> None:
         """Begin to fill."""

@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from support.daemon import Daemon, camera_table, settings
 from support.disks import needs_root, tmpfs
 from support.page_history import START_MS, Filled, made
 
 from inspectd.client import Truncated, replay
+from inspectd.errors import InputError
 from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
 from inspectd.page.history.schema import FILE
 
@@ -24,7 +26,7 @@ import sys, threading
 from pathlib import Path
 from inspectd.page.history.history import History
 from inspectd.page.history.filler import HistorySource
-history = History(Path(sys.argv[1]), HistorySource(*sys.argv[2:4]))
+history = History(Path(sys.argv[1]), HistorySource(*sys.argv[2:4], tuple(sys.argv[4:6])))
 history.start()
 threading.Event().wait()
 """
@@ -35,7 +37,8 @@ def line(bank: Path, folder: Path, extra: str = "") -> str:
 
 
 def source(daemon: Daemon) -> HistorySource:
-    return HistorySource(f"ipc://{daemon.runtime_dir}/verdicts.sock", f"ipc://{daemon.runtime_dir}/sync.sock")
+    ends = f"ipc://{daemon.runtime_dir}/verdicts.sock", f"ipc://{daemon.runtime_dir}/sync.sock"
+    return HistorySource(*ends, ("test", "line"))
 
 
 def names(folder: Path) -> list[tuple[int, int]]:
@@ -84,7 +87,8 @@ def test_each_verdict_is_there_once_however_often_the_page_is_killed(daemon: Dae
     where = source(daemon)
     for kill in range(3):
         at_least = counted(folder)
-        child = subprocess.Popen([sys.executable, "-c", _FILL, str(folder), where.verdicts, where.sync])
+        arguments = str(folder), where.verdicts, where.sync, *where.line
+        child = subprocess.Popen([sys.executable, "-c", _FILL, *arguments])
         daemon.until(lambda least=at_least: counted(folder) > least + 15)
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -159,6 +163,22 @@ def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tm
     assert counted(tmp_path / "history") == 1
 
 
+def test_nothing_of_another_line_behind_the_sockets_is_taken(daemon: Daemon, tmp_path: Path) -> None:
+    of_other = replace(source(daemon), line=("test", "line2"))
+    filler = HistoryFiller(
+        tmp_path / FILE, of_other, HistoryLimits(min_free_bytes=0), retry_seconds=0.05
+    )  # fmt: skip
+    filler.start()
+    try:
+        daemon.until(lambda: filler.state.problem == "line")
+        with pytest.raises(InputError, match="answers for line test/line, expected test/line2"):
+            filler._sample()
+    finally:
+        filler.close()
+    assert "expected test/line2" in filler.state.detail
+    assert names(tmp_path) == []
+
+
 def test_what_the_line_did_not_answer_is_asked_for_again_until_it_does(
     daemon: Daemon, tmp_path: Path
 ) -> None:
@@ -167,7 +187,7 @@ def test_what_the_line_did_not_answer_is_asked_for_again_until_it_does(
         daemon.until(lambda: filler.state.written > 10)
     last = names(folder)[-1]
     daemon.until(lambda: daemon.reader.verdicts[-1].seq > last[1] + 50)
-    where = HistorySource(source(daemon).verdicts, f"ipc://{sync}", patience_seconds=0.5)
+    where = replace(source(daemon), sync=f"ipc://{sync}", patience_seconds=0.5)
     filler = HistoryFiller(folder / FILE, where, HistoryLimits(min_free_bytes=0))
     filler.start()
     try:

@@ -38,6 +38,7 @@ from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
 from inspectd.page.history import evidence_desk
+from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.queries import MAX_GAPS
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
@@ -383,6 +384,17 @@ def test_a_file_that_is_not_there_or_damaged_is_said(filled: Filled) -> None:
     filled.path.unlink()
     answer = filled.client().get("/api/verdicts")
     assert (answer.status_code, answer.json()["what"]) == (503, "no_history")
+
+
+def test_the_history_of_another_line_is_not_shown_as_this_one_s(filled: Filled) -> None:
+    filled.write([made(1, START_MS)])
+    filled.questions.close()
+    filled.questions = HistoryQuestions(filled.path, ("demo", "line2"), lambda: None)
+    browser = filled.client()
+    for path in ("verdicts", "verdicts.csv", "names", "trends", "events", f"parts/{EPOCH}/1"):
+        answer = browser.get(f"/api/{path}")
+        assert (answer.status_code, answer.json()["what"]) == (503, "other_history"), path
+        assert "history of line demo/line1, expected demo/line2" in answer.json()["error"]
 
 
 def test_a_disk_of_evidence_that_hangs_costs_pictures_alone(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.messages import EPOCH
-from support.page_history import START_MS, Filled, cursor, made
+from support.page_history import OF_LINE, START_MS, Filled, cursor, made
 
 from inspectd.client import LossReason, Lost, Position, Verdict
 from inspectd.errors import UnavailableError
@@ -79,7 +79,7 @@ def test_counts_that_take_most_of_the_room_go_before_verdicts_do_and_are_told(
         filled.write([made(seq + 1, START_MS + seq * 60_000) for seq in range(minute, minute + 500)])
     limits = HistoryLimits(max_bytes=1_000_000)
     filler = HistoryFiller(
-        filled.path, HistorySource("ipc://none", "ipc://none"), limits, clock=lambda: START_MS
+        filled.path, HistorySource("ipc://none", "ipc://none", OF_LINE), limits, clock=lambda: START_MS
     )
     while filler._prune(filled.store):
         pass
@@ -149,7 +149,7 @@ def test_a_clock_that_is_set_back_hides_no_gap_and_no_change_of_recipe(filled: F
 
 def test_a_history_without_verdicts_is_behind_no_clock(tmp_path: Path) -> None:
     store = HistoryStore(tmp_path / FILE)
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock", OF_LINE)
     HistoryFiller(tmp_path / FILE, source, HistoryLimits(days=400))._prune(store)
     assert store.believed is None
     store.close()
@@ -157,7 +157,7 @@ def test_a_history_without_verdicts_is_behind_no_clock(tmp_path: Path) -> None:
 
 def test_a_clock_that_leaps_ahead_removes_nothing(filled: Filled, tmp_path: Path) -> None:
     now_ms = [START_MS]
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock", OF_LINE)
     filler = HistoryFiller(filled.path, source, HistoryLimits(days=400), clock=lambda: now_ms[0])
     filled.write([made(seq, START_MS + seq) for seq in range(1, 11)])
     filler._prune(filled.store)
@@ -203,14 +203,14 @@ def test_what_a_page_that_begins_reads_of_a_longer_journal_is_laid_to_no_clock(
 
 
 def seven_days(filled: Filled, folder: Path) -> HistoryFiller:
-    source = HistorySource(f"ipc://{folder}/verdicts.sock", f"ipc://{folder}/sync.sock")
+    source = HistorySource(f"ipc://{folder}/verdicts.sock", f"ipc://{folder}/sync.sock", OF_LINE)
     return HistoryFiller(filled.path, source, HistoryLimits(days=7), clock=lambda: START_MS)
 
 
 def test_no_more_questions_wait_than_may_and_none_is_answered_late(tmp_path: Path, filled: Filled) -> None:
     filled.write([made(1, START_MS)])
     release = threading.Event()
-    questions = HistoryQuestions(filled.path, lambda: None, threads=1, most_waiting=1)
+    questions = HistoryQuestions(filled.path, OF_LINE, lambda: None, threads=1, most_waiting=1)
 
     async def flood() -> list[object]:
         asked = [asyncio.ensure_future(questions.ask(lambda _: release.wait(5))) for _ in range(3)]
@@ -245,7 +245,7 @@ def test_an_answer_is_of_one_moment_though_rows_are_removed_meanwhile(filled: Fi
 
 def test_a_question_without_end_is_ended(filled: Filled) -> None:
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
-    questions = HistoryQuestions(filled.path, lambda: None, seconds=0.05)
+    questions = HistoryQuestions(filled.path, OF_LINE, lambda: None, seconds=0.05)
     with pytest.raises(NotAnsweredError, match="took more than"):
         asyncio.run(questions.ask(lambda connection: connection.execute(endless).fetchall()))
     with pytest.raises(NotAnsweredError, match="readonly"):
@@ -260,7 +260,7 @@ def test_a_file_of_another_version_is_none_of_ours(filled: Filled) -> None:
 
 
 def test_what_was_heard_live_as_the_disk_ran_full_is_written_once_there_is_room(tmp_path: Path) -> None:
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock", OF_LINE)
     free = iter([10**12, 0])  # there is room as the file is opened, and none as the first turn is written
     filler = HistoryFiller(
         tmp_path / FILE, source, HistoryLimits(), free_bytes=lambda _: next(free, 10**12), retry_seconds=0.01
@@ -297,7 +297,7 @@ def samples(path: Path) -> int:
 
 
 def test_a_line_that_is_silent_is_connected_to_anew(tmp_path: Path) -> None:
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock", OF_LINE)
     filler = HistoryFiller(tmp_path / FILE, source, HistoryLimits(min_free_bytes=0), silent_seconds=0.01)
     filler.start()
     until = time.monotonic() + 20
@@ -316,7 +316,7 @@ def test_what_is_no_history_is_told_from_a_disk_that_fails(tmp_path: Path, conte
 
 
 def test_a_folder_has_one_page_and_every_metric_is_there_from_the_start(tmp_path: Path) -> None:
-    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock")
+    source = HistorySource(f"ipc://{tmp_path}/verdicts.sock", f"ipc://{tmp_path}/sync.sock", OF_LINE)
     history = History(tmp_path / "history", source)
     with pytest.raises(UnavailableError, match="another page"):
         History(tmp_path / "history", source)
