@@ -49,6 +49,12 @@ class Line:
         with self._lock:
             self.epoch, self.seq = self.epoch + 1, 0
 
+    def forget(self, epoch: int) -> None:
+        """Lose all that was recorded, and begin anew."""
+        with self._lock:
+            self.kept.clear()
+            self.epoch, self.seq = epoch, 0
+
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
@@ -79,16 +85,20 @@ class Line:
         self._live.send_multipart([wire.topic("demo", "line1", "camera1", kind), wire.encode(header)])
 
     def _answer(self, client: bytes, request: Any) -> None:
+        if not isinstance(request, ReplayRequest):
+            return
         self.requests.append(request)
         if not self.answers:
             return
         last = Position(self.epoch, self.seq)
-        found = [v for v in self.kept if request.first is None or Position(v.epoch, v.seq) >= request.first]
+        is_unknown = request.first is not None and request.first.epoch > self.epoch
+        begin = None if is_unknown else request.first
+        found = [v for v in self.kept if begin is None or Position(v.epoch, v.seq) >= begin]
         found = [v for v in found if Position(v.epoch, v.seq) <= last]
         chunk = found[:3]  # small, so that a reader has to ask on
         oldest = self.kept[0] if self.kept else None
         sent = 1
-        if oldest and request.first and request.first < Position(oldest.epoch, oldest.seq):
+        if oldest and request.first and (is_unknown or request.first < Position(oldest.epoch, oldest.seq)):
             truncated = Truncated(request.request, Position(oldest.epoch, oldest.seq))
             self._sync.send_multipart([client, wire.encode(truncated)])
             sent = 2

@@ -10,12 +10,12 @@ from typing import Final
 
 from inspectd import log
 from inspectd.client import (
+    Cursor,
     Event,
     Heartbeat,
     LiveReader,
     Message,
     PartVerdict,
-    Position,
     Preview,
     PreviewReader,
     UnavailableError,
@@ -23,7 +23,6 @@ from inspectd.client import (
     VerdictReader,
     ask_status,
 )
-from inspectd.client.session import position_of
 from inspectd.errors import InputError
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
@@ -74,7 +73,7 @@ class LineThreads:
         self._on_preview, self._wanted = on_preview, wanted
         self._stopping = threading.Event()
         self._opening = 0  # counts up whenever all readers have to connect anew
-        self._counted = Position(0, 0)
+        self._counted: Cursor | None = None
         self._has_said_other = False
         self.problems = 0
         """Times that a thread could not go on, and began again."""
@@ -144,15 +143,15 @@ class LineThreads:
 
     def _count(self) -> None:
         line, opening = self._line, self._opening
+        # One that connects anew goes on where the last one was: what was counted is not read again.
         with VerdictReader(
-            line.endpoint("verdicts"), line.endpoint("sync"), start="oldest", keys=line.keys
-        ) as reader:
+            line.endpoint("verdicts"), line.endpoint("sync"), cursor=self._counted, start="oldest",
+            keys=line.keys,
+        ) as reader:  # fmt: skip
             while not self._stopping.is_set() and opening == self._opening:
-                item = reader.receive(_TURN_SECONDS)
-                # One that connected anew is given all again.
-                is_other = isinstance(item, Verdict | PartVerdict) and not self._is_own(item.plant, item.line)
-                if item is not None and not is_other and (position := position_of(item)) > self._counted:
-                    self._counted = position
+                item, cursor = reader.receive(_TURN_SECONDS), reader.cursor
+                if item is not None and cursor is not None and self._is_own(cursor.plant, cursor.line):
+                    self._counted = cursor
                     self._counts.take(item, time.time_ns() // 1_000_000)
 
     def _look(self) -> None:
