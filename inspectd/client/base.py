@@ -86,6 +86,11 @@ class BaseVerdictReader:
         return self._session.heartbeat
 
     @property
+    def is_caught_up(self) -> bool:
+        """All that the line says it has published was received; False before it says anything."""
+        return self._session.is_caught_up
+
+    @property
     def position(self) -> Position | None:
         """Everything up to it was received; None before the line's first message."""
         return self._session.position

@@ -154,6 +154,11 @@ class Joiner:
         return ReplayRequest(self._asked, _next_after(self.position) if self.position else None)
 
     @property
+    def is_behind(self) -> bool:
+        """The line has published more than was put out."""
+        return self._behind
+
+    @property
     def wake_at(self) -> float | None:
         """When `request` has something to do by itself; None when never."""
         return min(self._ask_at, self._give_up_at) if self._behind else None

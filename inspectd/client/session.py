@@ -99,6 +99,12 @@ class Session:
         """The last heartbeat received."""
         return self._tracker.heartbeat
 
+    @property
+    def is_caught_up(self) -> bool:
+        """All that the line says it has published was given to the caller; False before it says anything."""
+        is_known = self.heartbeat is not None and self.position is not None
+        return is_known and not self._joiner.is_behind and not self._joiner.ready
+
     def steps(self, timeout_seconds: float) -> Iterator[Wait | Item]:
         """Yields any number of waits, then one item; ends without one when time is up."""
         deadline = self._clock() + timeout_seconds

@@ -103,6 +103,7 @@ ToldCounts = TypedDict(
         "from_ms": int,
         "counted_from_ms": int | None,
         "complete": bool,
+        "counting": bool,
         "missing": bool,
         "parts": int,
         "pass": int,

@@ -79,7 +79,16 @@ def test_a_reader_without_a_past_begins_with_what_comes(line: Line) -> None:
 def test_or_with_the_oldest_there_is_if_it_asks_for_it(line: Line) -> None:
     line.publish(10)
     with VerdictReader(line.endpoint, start="oldest") as reader:
+        assert not reader.is_caught_up
         assert names(take(reader, 10)) == [(0, n) for n in range(1, 11)]
+        while not reader.is_caught_up:
+            assert reader.receive(0.05) is None
+        line.answers = False
+        line.publish(1, live=False)
+        while reader.is_caught_up:
+            assert reader.receive(0.05) is None
+        line.answers = True
+        assert names(take(reader, 1)) == [(0, 11)]
 
 
 def test_of_another_line_behind_the_sync_socket_nothing_is_taken(line: Line, tmp_path: Path) -> None:

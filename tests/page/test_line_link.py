@@ -74,6 +74,18 @@ def test_after_a_silence_counting_goes_on_where_it_was(line: Line, counts: PartC
         assert not counts.sums("shift")["missing"]
 
 
+def test_while_the_journal_is_read_counts_are_not_told_as_whole(line: Line, counts: PartCounts) -> None:
+    line.publish(1, live=False, decided_utc_ns=(EPOCH - 10**9) * 1_000_000)  # of weeks before the shift
+    line.publish(20, live=False)
+    line.answers = False
+    with reading(line, counts):
+        until(lambda: counts.sums("shift")["counting"])
+        assert (parts(counts), counts.sums("shift")["complete"]) == (0, False)
+        line.answers = True
+        until(lambda: not counts.sums("shift")["counting"])
+        assert (parts(counts), counts.sums("shift")["complete"]) == (20, True)
+
+
 def test_a_line_that_goes_on_in_a_lower_epoch_is_counted(line: Line, counts: PartCounts) -> None:
     line.publish(5, live=False)
     with reading(line, counts):

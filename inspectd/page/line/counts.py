@@ -37,9 +37,14 @@ class PartCounts:
     A part is a triggered part, or a frame (or a region of one) where nothing is triggered. Golden parts are
     no production and are not counted. Nor is what is dated ahead, as by a clock that was set wrong; the span
     in which that is noticed is not complete.
+
+    Attributes:
+        is_behind: the line has published more than was counted, as while its journal is read from the oldest
+            on: no span is complete.
     """
 
     def __init__(self) -> None:
+        self.is_behind = False
         self._lock = threading.Lock()
         self._spans: dict[str, _Span] = {}
         self._recent: deque[tuple[int, Evaluation, Reason]] = deque(maxlen=_RECENT_PARTS)
@@ -106,9 +111,9 @@ class PartCounts:
     def sums(self, name: str) -> ToldCounts | None:
         """A span's parts by verdict and by reason; None: there is no such span.
 
-        `missing`: some verdict since its beginning could not be had, or not be dated. `complete`: none is so,
-        and there are verdicts from its beginning on. `counted_from_ms`: since when there are any; of a line
-        that is younger than its shift this is its first one.
+        `counting`: more is to come. `missing`: some verdict since its beginning could not be had, or not be
+        dated. `complete`: neither is so, and there are verdicts from its beginning on. `counted_from_ms`:
+        since when there are any; of a line that is younger than its shift this is its first one.
         """
         with self._lock:
             span = self._spans.get(name)
@@ -117,7 +122,9 @@ class PartCounts:
             total, from_ms = span.parts.copy(), span.from_ms
             oldest_ms = self._oldest_ms
             is_missing = not span.is_whole or (self._lost_ms is not None and self._lost_ms >= from_ms)
-            is_complete = not is_missing and oldest_ms is not None and oldest_ms <= from_ms
+            is_counting = self.is_behind
+            is_whole = not is_missing and not is_counting
+            is_complete = is_whole and oldest_ms is not None and oldest_ms <= from_ms
         by_verdict: Counter[Evaluation] = Counter()
         for (evaluation, _), number in total.items():
             by_verdict[evaluation] += number
@@ -126,6 +133,7 @@ class PartCounts:
             "from_ms": from_ms,
             "counted_from_ms": None if oldest_ms is None else max(oldest_ms, from_ms),
             "complete": is_complete,
+            "counting": is_counting,
             "missing": is_missing,
             "parts": parts,
             "pass": by_verdict[Evaluation.PASS],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -148,8 +149,14 @@ class LineThreads:
             line.endpoint("verdicts"), line.endpoint("sync"), cursor=self._counted, start="oldest",
             keys=line.keys,
         ) as reader:  # fmt: skip
+            caught_up_at = -math.inf
             while not self._stopping.is_set() and opening == self._opening:
                 item, cursor = reader.receive(_TURN_SECONDS), reader.cursor
+                now = time.monotonic()
+                if reader.is_caught_up:
+                    caught_up_at = now
+                if reader.heartbeat is not None:  # until the line says something it is as it was
+                    self._counts.is_behind = now - caught_up_at > STALE_SECONDS
                 if item is not None and cursor is not None and self._is_own(cursor.plant, cursor.line):
                     self._counted = cursor
                     self._counts.take(item, time.time_ns() // 1_000_000)

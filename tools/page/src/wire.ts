@@ -99,6 +99,7 @@ export interface Counts {
   by_reason: Record<string, number>;
   complete: boolean;
   counted_from_ms: number | null;
+  counting: boolean;
   fail: number;
   from_ms: number;
   missing: boolean;

@@ -119,8 +119,9 @@ function Counter({ title, counts }: { title: string; counts: Counts }) {
           ))}
         </dl>
       )}
+      {counts.counting && <p class="hint">{t("figures.counting")}</p>}
       {counts.missing && <p class="hint">{t("figures.incomplete")}</p>}
-      {!counts.missing && !counts.complete && counts.counted_from_ms !== null && (
+      {!counts.counting && !counts.missing && !counts.complete && counts.counted_from_ms !== null && (
         <p class="hint">{t("figures.counted_from", { time: timeText(counts.counted_from_ms) })}</p>
       )}
     </section>
