@@ -296,6 +296,27 @@ def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> Non
     assert (counts.sums("shift")["parts"], counts.sums("shift")["yield"]) == (0, None)
 
 
+def test_a_loss_is_of_the_time_before_the_verdict_that_follows_it() -> None:
+    lost = Lost(Position(1, 1), Position(1, 5), 3, LossReason.MISSING)
+    counts, now = PartCounts(), 1_000_000
+    counts.begin("shift", 500_000, now)
+    counts.take(verdict(1, 100_000), now)
+    counts.take(lost, now)
+    assert counts.sums("shift")["missing"]  # nothing follows yet
+    counts.take(verdict(5, 200_000), now)
+    counts.take(verdict(6, 600_000), now)
+    assert (counts.sums("shift")["parts"], counts.sums("shift")["complete"]) == (1, True)
+    counts.take(lost, now)
+    counts.take(verdict(7, 700_000), now)
+    assert counts.sums("shift")["missing"]
+    counts.begin("shift", 700_001, now)
+    assert not counts.sums("shift")["missing"]
+    counts.take(lost, now)
+    counts.take(verdict(8, 650_000), now)  # the clock was set back: it may be of any time up to the last one
+    counts.begin("shift", 700_000, now)
+    assert counts.sums("shift")["missing"]
+
+
 def test_a_clock_that_was_once_ahead_counts_in_no_shift() -> None:
     hour, fails = 3_600_000, ("fail", "above_threshold")
     begun = [8 * hour * number for number in range(10)]

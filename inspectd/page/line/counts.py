@@ -52,6 +52,10 @@ class PartCounts:
         self._now_ms: int | None = None
         self._oldest_ms: int | None = None
         self._lost_ms: int | None = None
+        """When the last that could not be had, or not be dated, may have been decided."""
+        self._open_lost_ms: int | None = None
+        """The same of one that no verdict follows yet: it may be of any time up to now."""
+        self._last_ms: int | None = None
 
     def begin(self, name: str, from_ms: int | None, now_ms: int) -> None:
         """Have the span of that name begin at that moment, unless it does already; None: there is none."""
@@ -59,6 +63,8 @@ class PartCounts:
             self._see_time(now_ms)
             if self._lost_ms is not None:
                 self._lost_ms = min(self._lost_ms, now_ms)  # this host's clock may have been ahead too
+            if self._open_lost_ms is not None:
+                self._open_lost_ms = min(self._open_lost_ms, now_ms)
             span = self._spans.get(name)
             if from_ms is None:
                 self._spans.pop(name, None)
@@ -77,10 +83,12 @@ class PartCounts:
         with self._lock:
             self._see_time(now_ms)
             if isinstance(item, Lost):
-                self._lost_ms = now_ms
+                self._open_lost_ms = now_ms
                 return
             decided_ms = item.decided_utc_ns // 1_000_000
             self._oldest_ms = decided_ms if self._oldest_ms is None else min(self._oldest_ms, decided_ms)
+            if decided_ms <= now_ms + _AHEAD_MS:
+                self._date_lost(decided_ms, now_ms)
             if not is_part(item) or item.reason is Reason.GOLDEN:
                 return
             if decided_ms > now_ms + _AHEAD_MS:
@@ -96,6 +104,16 @@ class PartCounts:
             for span in self._spans.values():
                 if at_ms >= span.from_ms:
                     span.parts[item.evaluation, item.reason] += 1
+
+    def _date_lost(self, decided_ms: int, now_ms: int) -> None:
+        """Date what was lost by the verdict that follows it, so that what is weeks ago is of no later shift.
+
+        If the clock was set back in between it may be of any time up to the verdict before it.
+        """
+        if self._open_lost_ms is not None:
+            latest_ms = max(decided_ms, self._last_ms or decided_ms, self._lost_ms or decided_ms)
+            self._lost_ms, self._open_lost_ms = min(latest_ms, now_ms), None
+        self._last_ms = decided_ms
 
     def _see_time(self, now_ms: int) -> None:
         """Let what was dated ahead count if this host's clock leaps to that time: it was the wrong one then.
@@ -121,7 +139,8 @@ class PartCounts:
                 return None
             total, from_ms = span.parts.copy(), span.from_ms
             oldest_ms = self._oldest_ms
-            is_missing = not span.is_whole or (self._lost_ms is not None and self._lost_ms >= from_ms)
+            lost = [each for each in (self._lost_ms, self._open_lost_ms) if each is not None]
+            is_missing = not span.is_whole or any(each >= from_ms for each in lost)
             is_counting = self.is_behind
             is_whole = not is_missing and not is_counting
             is_complete = is_whole and oldest_ms is not None and oldest_ms <= from_ms
