@@ -263,6 +263,14 @@ def verdict(
     return Verdict(**fields)
 
 
+def triggered_part(seq: int) -> PartVerdict:
+    view = ViewVerdict("top", seq - 1, Evaluation.PASS, Reason.WITHIN_THRESHOLD)
+    return PartVerdict(
+        "p", "l", 1, seq, "7", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1, 190_000_000_000, 1.0,
+        9.0, 8.0, False, [view],
+    )  # fmt: skip
+
+
 def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> None:
     counts = PartCounts()
     counts.begin("shift", 120_000, 200_000)
@@ -271,12 +279,7 @@ def test_counts_leave_out_views_and_golden_parts_and_say_what_they_lack() -> Non
     counts.take(verdict(2, 180_000, "fail", "above_threshold"), 200_000)
     counts.take(verdict(3, 190_000, "undecidable", "golden"), 200_000)
     counts.take(verdict(4, 190_000, trigger_id="7"), 200_000)
-    view = ViewVerdict("top", 4, Evaluation.PASS, Reason.WITHIN_THRESHOLD)
-    part = PartVerdict(
-        "p", "l", 1, 5, "7", None, None, Evaluation.PASS, Reason.WITHIN_THRESHOLD, 1, 190_000_000_000, 1.0,
-        9.0, 8.0, False, [view],
-    )  # fmt: skip
-    counts.take(part, 200_000)
+    counts.take(triggered_part(5), 200_000)
     found = counts.sums("shift")
     assert (found["parts"], found["pass"], found["fail"], found["yield"]) == (2, 1, 1, 0.5)
     assert found["by_reason"] == {"above_threshold": 1}
@@ -544,6 +547,36 @@ def test_takt_is_the_middle_time_from_part_to_part() -> None:
         clock.seconds += pause
     line.see_heartbeat(heartbeat())
     assert line.said()["takt_ms"] == 2000.0
+
+
+def takt_told(line: LineNow) -> float | None:
+    line.see_heartbeat(heartbeat())
+    return line.said()["takt_ms"]
+
+
+def test_a_free_camera_gives_no_takt_to_a_line_whose_triggers_have_stopped() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_heartbeat(heartbeat())
+    for second in range(200):
+        for tenth in range(10):
+            line.see_verdict(verdict(10 * second + tenth, 1))
+            clock.seconds += 0.1
+        if second < 100 and second % 2 == 0:
+            line.see_verdict(triggered_part(second))
+    assert takt_told(line) is None
+
+
+def test_a_slow_line_has_a_takt_until_it_stops() -> None:
+    clock = Clock()
+    line = LineNow(clock, clock.ms)
+    line.see_heartbeat(heartbeat())
+    for seq in range(4):
+        line.see_verdict(triggered_part(seq))
+        clock.seconds += 90
+    assert takt_told(line) == 90_000.0
+    clock.seconds += 181
+    assert takt_told(line) is None
 
 
 @pytest.mark.parametrize("places", [["top"], ["top", "side"], ["top/a", "top/b", "top/c"]])

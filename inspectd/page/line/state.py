@@ -40,6 +40,8 @@ _ANSWER_SECONDS: Final = 10.0
 """The line is asked every two seconds: what it said longer ago may no longer be so."""
 _TAKT_PARTS: Final = 20
 _TAKT_SECONDS: Final = 60.0
+_TAKT_TIMES: Final = 3.0
+"""After so long without a part, or so many times the takt, a line has none."""
 _SEEN_FRAMES: Final = 256
 """That are remembered of a camera: far more than can be judged between two regions of one frame."""
 _NE107: Final[dict[HealthStatus, Level]] = {
@@ -299,16 +301,21 @@ class LineNow:
     def _takt_ms(self) -> float | None:
         """Median time from part to part of the last ones; None while none come.
 
-        Where nothing is triggered, from frame to frame of the camera that takes most: several that look at
-        one part at once, or regions of a frame, are no more parts.
+        Where nothing was triggered, from frame to frame of the camera that takes most: several that look at
+        one part at once, or regions of a frame, are no more parts. A camera that runs free beside triggered
+        ones goes on while no part comes.
         """
+        if self._parts_at:
+            return self._middle_ms(self._parts_at)
         by_camera = [takt for each in self._frames_at.values() if (takt := self._middle_ms(each.times))]
-        return self._middle_ms(self._parts_at) or min(by_camera, default=None)
+        return min(by_camera, default=None)
 
     def _middle_ms(self, times: Sequence[float]) -> float | None:
-        if len(times) < 3 or self._clock() - times[-1] > _TAKT_SECONDS:
+        if len(times) < 3:
             return None
-        return round(1000 * median(after - before for before, after in pairwise(times)), 1)
+        takt = median(after - before for before, after in pairwise(times))
+        is_over = self._clock() - times[-1] > max(_TAKT_SECONDS, _TAKT_TIMES * takt)
+        return None if is_over else round(1000 * takt, 1)
 
     def _recipe(self) -> ToldInForce | None:
         status = self.status
