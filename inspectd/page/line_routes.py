@@ -319,7 +319,7 @@ class LineRoutes:
     async def begin_order(self, request: Request) -> Response:
         """Count parts anew, under the order's name."""
         account, wanted = await self._guard.take(request, Act.ORDER, OrderBegin)
-        order = Order(printable(wanted.order)[:64], self._hub.clock_ms())
+        order = Order(printable(wanted.order)[:64], self._hub.line.judged_ms())
         return await self._set_order(account, order, wanted.instead_of, wanted.reason)
 
     async def end_order(self, request: Request) -> Response:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -10,6 +12,8 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 from argon2 import PasswordHasher, extract_parameters
+from starlette.testclient import TestClient
+from support.page_process import CHEAP
 
 from inspectd.cli.page import example
 from inspectd.client import (
@@ -35,10 +39,13 @@ from inspectd.page.accounts.store import AccountStore
 from inspectd.page.addresses import network_of
 from inspectd.page.line.answered import Answered
 from inspectd.page.line.counts import PartCounts
+from inspectd.page.line.orders import OrderFile
 from inspectd.page.line.state import LineNow
-from inspectd.page.live.hub import Told
+from inspectd.page.live.hub import LiveHub, Told
 from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
-from inspectd.page.settings import load
+from inspectd.page.server import PageParts, make_app
+from inspectd.page.settings import PageConfig, PageStore, load
+from inspectd.page.site import make_guard
 from inspectd.shifts import shift_began_ms, shifts_around_ms
 
 
@@ -536,6 +543,24 @@ def test_a_line_of_a_later_version_is_not_called_good() -> None:
     line = LineNow(Clock(), Clock().ms)
     line.see_heartbeat(heartbeat(health="marvellous", state="dreaming"))
     assert (line.state, line.said()["ne107"]["level"]) == ("dreaming", "check")
+
+
+def test_an_order_begins_by_the_clock_that_its_parts_are_dated_by(tmp_path) -> None:
+    settings = PageConfig(store=PageStore(dir=str(tmp_path)))
+    with closing(AccountStore(tmp_path)) as store, closing(PasswordChecker(CHEAP)) as passwords:
+        store.add_user("kim", Role.OPERATOR, CHEAP.hash("a long enough password"))
+        guard, orders = make_guard(settings, Counter(), store), OrderFile(tmp_path)
+        hub = LiveHub(settings, PartCounts(), orders, clock=Clock(), clock_ms=lambda: 3_600_000)
+        app = make_app(settings, PageParts(guard, passwords, hub, orders, Counter()))
+        headers = {"Origin": "http://127.0.0.1"}
+        cookies = {guard.cookie: store.begin_session(store.user("kim"), "here")}
+        browser = TestClient(app, "http://127.0.0.1", headers=headers, cookies=cookies)
+        for ahead, began_ms in ((0, 3_600_000), (-600, 3_000_000), (600, 3_600_000)):
+            hub.take_status(status(1, round((3600 + ahead) * 1e9), 1000.0))
+            before = orders.order.name if orders.order else None
+            asked = {"order": f"A{ahead}", "instead_of": before}
+            assert browser.post("/api/acts/order_begin", json=asked).status_code == 200
+            assert orders.order.from_ms == began_ms
 
 
 def test_takt_is_the_middle_time_from_part_to_part() -> None:

@@ -20,7 +20,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: Annotated[str, Meta(min_length=1, max_length=64)]
     from_ms: int
-    """When it began, since 1970, UTC."""
+    """When it began, since 1970, UTC, by the clock that its parts are dated by."""
 
 
 class OtherOrderError(InputError):

@@ -197,6 +197,13 @@ class LineNow:
         age = self.other_clock.age(captured_utc_ns / 1e9, now)
         return None if age is None else now - age
 
+    def judged_ms(self) -> int:
+        """The time that a part has in counts that is judged now: the line's, as far as that is known.
+
+        Where the line's clock is ahead they date it by this host's.
+        """
+        return self._clock_ms() + min(0, self._clock_ahead_ms() or 0)
+
     # --- what is shown ------------------------------------------------------------------------------------
 
     @property
