@@ -110,6 +110,10 @@ class HistoryStore:
                 (row[0], row[1], row[2]): row[3]
                 for row in self._connection.execute("SELECT camera, region, recipe, bank FROM in_force")
             }
+            # Kept beside the rows: to count millions of them takes seconds.
+            self._verdicts: int = (
+                meta.get("verdicts") or self._connection.execute("SELECT count(*) FROM verdict").fetchone()[0]
+            )
             self._open_gaps = bool(
                 self._connection.execute("SELECT count(*) FROM gap WHERE to_ms IS NULL").fetchone()[0]
             )
@@ -261,6 +265,7 @@ class HistoryStore:
             if going:
                 self._connection.executemany("DELETE FROM verdict WHERE id = ?", [row[:1] for row in going])
                 removed += len(going)
+                self._verdicts -= len(going)
                 # The oldest row that is left may be of the same millisecond: it is not complete.
                 self._complete_from_ms = max(self._complete_from_ms or 0, going[-1][1] + 1)
                 self._set_meta(complete_from_ms=self._complete_from_ms)
@@ -280,20 +285,23 @@ class HistoryStore:
         with _naming():
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
+                before = self._verdicts
                 yield
+                if self._verdicts != before:
+                    self._set_meta(verdicts=self._verdicts)
                 self._connection.execute("COMMIT")
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
 
     def _verdict_bytes(self) -> int:
-        """About what the verdicts take: those that are gone were the first to come."""
-        first, last, length = self._connection.execute(
-            "SELECT (SELECT min(id) FROM verdict), (SELECT max(id) FROM verdict), (SELECT avg(length(body) + "
-            "2 * coalesce(length(part_id), 0)) FROM (SELECT body, part_id FROM verdict ORDER BY id LIMIT ?))",
+        """About what the verdicts take."""
+        (length,) = self._connection.execute(
+            "SELECT avg(length(body) + 2 * coalesce(length(part_id), 0)) "
+            "FROM (SELECT body, part_id FROM verdict ORDER BY id LIMIT ?)",
             (_SAMPLED,),
         ).fetchone()
-        return 0 if first is None else int((last - first + 1) * (length + _ROW_BYTES))
+        return int(self._verdicts * ((length or 0) + _ROW_BYTES))
 
     def _remove_oldest_counts(self, most: int) -> int:
         """Remove the oldest few hours of counts and of what was heard live; how many rows it were."""
@@ -344,6 +352,7 @@ class HistoryStore:
         )  # fmt: skip
         if done.rowcount == 0:
             return False
+        self._verdicts += 1
         if score_bin is not None and (group_id, score_bin) not in self._bins:
             self._connection.execute("INSERT OR IGNORE INTO grp_bin VALUES (?, ?)", (group_id, score_bin))
             self._bins.add((group_id, score_bin))

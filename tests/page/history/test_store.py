@@ -92,6 +92,19 @@ def test_counts_that_take_most_of_the_room_go_before_verdicts_do_and_are_told(
     assert [record.getMessage() for record in caplog.records] == ["history_counts_removed"]
 
 
+def test_one_verdict_dated_ahead_does_not_let_counts_take_all_of_the_room(filled: Filled) -> None:
+    filled.write([made(1, START_MS + 300 * DAY_MS)])  # it stays, whatever else is removed
+    for first in range(0, 8_000, 500):
+        filled.write([made(seq + 2, START_MS + seq * 60_000) for seq in range(first, first + 500)])
+        while filled.store.prune(0, 1_000_000, 200):
+            filled.store.give_back(10_000)
+    assert filled.store.counts_removed > 0
+    assert count(filled) > 500
+    filled.store.close()
+    filled.store = HistoryStore(filled.path)
+    assert filled.store._verdicts == count(filled)
+
+
 def test_a_verdict_that_comes_again_counts_once(filled: Filled) -> None:
     assert filled.store.write(Batch([made(1, START_MS), made(1, START_MS)], cursor(1))) == 1
     assert filled.store.write(Batch([made(1, START_MS)], cursor(1))) == 0
