@@ -66,10 +66,12 @@ class LiveNotes:
         """Note from when to when somebody listened; None: nobody does now."""
         if now_ms is None:
             self._heard_id = None
-        elif self._heard_id is None:
-            done = self._connection.execute(
+            return
+        heard = self._connection.execute(
+            "UPDATE heard SET to_ms = ? WHERE id = ?", (now_ms, self._heard_id)
+        )  # fmt: skip
+        if heard.rowcount == 0:  # nobody listened before, or what was noted of it was removed as too old
+            heard = self._connection.execute(
                 "INSERT INTO heard (from_ms, to_ms) VALUES (?, ?)", (now_ms, now_ms)
             )
-            self._heard_id = done.lastrowid
-        else:
-            self._connection.execute("UPDATE heard SET to_ms = ? WHERE id = ?", (now_ms, self._heard_id))
+            self._heard_id = heard.lastrowid

@@ -105,6 +105,15 @@ def test_one_verdict_dated_ahead_does_not_let_counts_take_all_of_the_room(filled
     assert filled.store._verdicts == count(filled)
 
 
+def test_who_listens_is_noted_anew_after_the_note_was_removed(filled: Filled) -> None:
+    filled.write([], heard_ms=60_000)  # before the clock of the page's host was set
+    filled.store.prune(START_MS - 400 * DAY_MS, 10**12, 1000)
+    for minute in range(10):
+        filled.write([], heard_ms=START_MS + minute * 60_000)
+    (heard,) = filled.store._connection.execute("SELECT from_ms, to_ms FROM heard")
+    assert heard == (START_MS, START_MS + 540_000)
+
+
 def test_a_verdict_that_comes_again_counts_once(filled: Filled) -> None:
     assert filled.store.write(Batch([made(1, START_MS), made(1, START_MS)], cursor(1))) == 1
     assert filled.store.write(Batch([made(1, START_MS)], cursor(1))) == 0
