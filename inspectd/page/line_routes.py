@@ -21,6 +21,7 @@ from inspectd.client import RecipeAction
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError, json_answer
+from inspectd.page.disk_desk import DiskDesk
 from inspectd.page.guard import Account, Guard
 from inspectd.page.line.asking import LineAsker, RefusedError
 from inspectd.page.line.orders import Order, OrderFile, OtherOrderError
@@ -138,6 +139,7 @@ class LineRoutes:
         self._asker, self._orders, self._counts = asker, orders, counts
         # The line is asked by few at a time: who waits for it must not take every thread of the page.
         self._limiter = CapacityLimiter(_AT_A_TIME)
+        self._disk = DiskDesk("recipes")
         self._check: asyncio.Future[tuple[ToldGoldenCheck | None, str, str | None]] | None = None
         self._check_at = float("-inf")
 
@@ -200,7 +202,7 @@ class LineRoutes:
         status, folder = self._hub.line.status, self._settings.line.recipes_dir
         listed: list[ListedVersion] = []
         if folder is not None:
-            listed = await to_thread.run_sync(RecipeReader(Path(folder)).listing, limiter=self._limiter)
+            listed = await self._disk.ask(RecipeReader(Path(folder)).listing)
         back = await self._back()
         loaded: dict[str, RecipeWord] = {}
         if status is not None:
@@ -272,7 +274,7 @@ class LineRoutes:
         folder = self._settings.line.recipes_dir
         if folder is None:
             return None, False
-        return await to_thread.run_sync(_back_to, Path(folder).parent / FILE_NAME, limiter=self._limiter)
+        return await self._disk.ask(lambda: _back_to(Path(folder).parent / FILE_NAME))
 
     def _recipe_route(self, act: Act, action: RecipeAction) -> Route:
         async def do(request: Request) -> Response:

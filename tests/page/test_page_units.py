@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -32,6 +35,7 @@ from inspectd.client import (
     ViewVerdict,
 )
 from inspectd.errors import ConfigError, InputError
+from inspectd.page import disk_desk
 from inspectd.page.accounts.attempts import WINDOW_SECONDS, LoginAttempts
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker, hash_password
 from inspectd.page.accounts.roles import ROLES, Act, Role
@@ -44,7 +48,7 @@ from inspectd.page.line.state import LineNow
 from inspectd.page.live.hub import LiveHub, Told
 from inspectd.page.live.pictures import STRIP_PICTURES, STRIP_PLACES, LivePicture, Strip, TabPictures
 from inspectd.page.server import PageParts, make_app
-from inspectd.page.settings import PageConfig, PageStore, load
+from inspectd.page.settings import PageConfig, PageLine, PageStore, load
 from inspectd.page.site import make_guard
 from inspectd.shifts import shift_began_ms, shifts_around_ms
 
@@ -545,22 +549,42 @@ def test_a_line_of_a_later_version_is_not_called_good() -> None:
     assert (line.state, line.said()["ne107"]["level"]) == ("dreaming", "check")
 
 
+def test_a_disk_of_recipes_that_hangs_costs_their_list_alone(tmp_path, monkeypatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(disk_desk, "_SECONDS", 0.05)
+    line = PageLine(recipes_dir=str(tmp_path / "recipes"))
+    settings = PageConfig(line=line, store=PageStore(dir=str(tmp_path)))
+    with page_here(settings) as (browser, _, _):
+        monkeypatch.setattr(os, "listdir", lambda _: (release.wait(5), [])[1])
+        for _ in range(5):
+            answer = browser.get("/api/recipes")
+            assert (answer.status_code, answer.json()["what"]) == (504, "recipes_disk")
+    release.set()
+
+
 def test_an_order_begins_by_the_clock_that_its_parts_are_dated_by(tmp_path) -> None:
     settings = PageConfig(store=PageStore(dir=str(tmp_path)))
-    with closing(AccountStore(tmp_path)) as store, closing(PasswordChecker(CHEAP)) as passwords:
-        store.add_user("kim", Role.OPERATOR, CHEAP.hash("a long enough password"))
-        guard, orders = make_guard(settings, Counter(), store), OrderFile(tmp_path)
-        hub = LiveHub(settings, PartCounts(), orders, clock=Clock(), clock_ms=lambda: 3_600_000)
-        app = make_app(settings, PageParts(guard, passwords, hub, orders, Counter()))
-        headers = {"Origin": "http://127.0.0.1"}
-        cookies = {guard.cookie: store.begin_session(store.user("kim"), "here")}
-        browser = TestClient(app, "http://127.0.0.1", headers=headers, cookies=cookies)
+    with page_here(settings) as (browser, hub, orders):
         for ahead, began_ms in ((0, 3_600_000), (-600, 3_000_000), (600, 3_600_000)):
             hub.take_status(status(1, round((3600 + ahead) * 1e9), 1000.0))
             before = orders.order.name if orders.order else None
             asked = {"order": f"A{ahead}", "instead_of": before}
             assert browser.post("/api/acts/order_begin", json=asked).status_code == 200
             assert orders.order.from_ms == began_ms
+
+
+@contextmanager
+def page_here(settings: PageConfig) -> Iterator[tuple[TestClient, LiveHub, OrderFile]]:
+    """A page in this process, and a browser in which an operator is logged in; it is an hour past 1970."""
+    folder = settings.data_dir
+    with closing(AccountStore(folder)) as store, closing(PasswordChecker(CHEAP)) as passwords:
+        store.add_user("kim", Role.OPERATOR, CHEAP.hash("a long enough password"))
+        guard, orders = make_guard(settings, Counter(), store), OrderFile(folder)
+        hub = LiveHub(settings, PartCounts(), orders, clock=Clock(), clock_ms=lambda: 3_600_000)
+        app = make_app(settings, PageParts(guard, passwords, hub, orders, Counter()))
+        cookies = {guard.cookie: store.begin_session(store.user("kim"), "here")}
+        origin = "http://127.0.0.1"
+        yield TestClient(app, origin, headers={"Origin": origin}, cookies=cookies), hub, orders
 
 
 def test_takt_is_the_middle_time_from_part_to_part() -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from inspectd.page.answers import ApiError
+from inspectd.page.disk_desk import DiskDesk
 from inspectd.page.history.evidence import EvidenceTree
 from inspectd.page.history.rows import Numbered
 from inspectd.page.told import EvidenceWord
 
 _T = TypeVar("_T")
-
-_THREADS: Final = 2
-_MOST: Final = 16
-_SECONDS: Final = 5.0
 
 
 class EvidenceDesk:
@@ -28,8 +23,7 @@ class EvidenceDesk:
 
     def __init__(self, tree: EvidenceTree) -> None:
         self._tree = tree
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="evidence")
-        self._asked = 0
+        self._disk = DiskDesk("evidence")
 
     async def ask(self, question: Callable[[EvidenceTree], _T]) -> _T:
         """The answer of `question`.
@@ -37,16 +31,7 @@ class EvidenceDesk:
         Raises:
             ApiError: the disk does not answer.
         """
-        if self._asked < _MOST:
-            self._asked += 1
-            waiting = asyncio.get_running_loop().run_in_executor(self._pool, question, self._tree)
-            waiting.add_done_callback(self._ended)
-            try:
-                async with asyncio.timeout(_SECONDS):
-                    return await asyncio.shield(waiting)
-            except TimeoutError:
-                pass
-        raise ApiError(504, "evidence_disk", "The disk of the evidence does not answer; try again.")
+        return await self._disk.ask(lambda: question(self._tree))
 
     async def has(self, items: Sequence[Numbered]) -> list[EvidenceWord]:
         """Of each verdict, whether its evidence is there: "kept", "none" or "unknown"."""
@@ -54,8 +39,3 @@ class EvidenceDesk:
             return await self.ask(lambda tree: [tree.has(item) for item in items])
         except ApiError:
             return ["unknown"] * len(items)
-
-    def _ended(self, waiting: asyncio.Future[_T]) -> None:
-        self._asked -= 1
-        if not waiting.cancelled():
-            waiting.exception()  # of a question whose asker is gone

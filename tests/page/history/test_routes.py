@@ -37,7 +37,7 @@ from inspectd.client import (
 from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
-from inspectd.page.history import evidence_desk
+from inspectd.page import disk_desk
 from inspectd.page.history.asking import HistoryQuestions
 from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.queries import MAX_GAPS
@@ -403,7 +403,7 @@ def test_a_disk_of_evidence_that_hangs_costs_pictures_alone(
     filled.write([failed(1, START_MS)])
     release = threading.Event()
     monkeypatch.setattr(os, "lstat", lambda _: release.wait(10))
-    monkeypatch.setattr(evidence_desk, "_SECONDS", 0.05)
+    monkeypatch.setattr(disk_desk, "_SECONDS", 0.05)
     browser = filled.client(evidence_root=tmp_path)
     assert browser.get("/api/verdicts").json()["rows"][0]["evidence"] == "unknown"
     assert browser.get(f"/api/parts/{EPOCH}/1").json()["picture"]["why"] == "evidence_disk"
