@@ -58,6 +58,21 @@ def parts(counts: PartCounts) -> int:
     return counts.sums("shift")["parts"]
 
 
+def test_a_reader_that_fails_is_counted_and_begins_again(line: Line, counts: PartCounts, monkeypatch) -> None:
+    monkeypatch.setattr(link, "_RETRY_SECONDS", 0.05)
+    came: list[object] = []
+
+    def take(messages: list[object], is_old: bool) -> None:
+        came.extend(messages)
+        if threads.problems == 0:
+            raise ZeroDivisionError
+
+    with reading(line, counts, take) as threads:
+        until(lambda: threads.problems == 1)
+        came.clear()
+        until(lambda: bool(came))
+
+
 def test_after_a_silence_counting_goes_on_where_it_was(line: Line, counts: PartCounts, monkeypatch) -> None:
     monkeypatch.setattr(link, "_SILENT_SECONDS", 0.3)
     line.publish(20, live=False)

@@ -377,6 +377,9 @@ class HistoryFiller:
             except InspectdError as error:
                 self.state.failures += 1
                 event(_log, logging.WARNING, "drift_not_asked", detail=str(error))
+            except Exception:  # noqa: BLE001 - a thread that ended would look like a line without drift
+                self.state.failures += 1
+                _log.exception("drift_failed")
 
     def _sample(self) -> None:
         """Put how far every place has drifted.

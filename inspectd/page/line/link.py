@@ -102,10 +102,13 @@ class LineThreads:
         while not self._stopping.is_set():
             try:
                 work()
+                continue
             except (InputError, UnavailableError) as error:
-                self.problems += 1
                 log.event(_log, logging.WARNING, "line_unreadable", detail=str(error))
-                self._stopping.wait(_RETRY_SECONDS)
+            except Exception:  # noqa: BLE001 - a thread that ended would look like a quiet line
+                _log.exception("line_reader_failed")
+            self.problems += 1
+            self._stopping.wait(_RETRY_SECONDS)
 
     def _live(self) -> None:
         line, heard_at, old_until = self._line, time.monotonic(), 0.0
