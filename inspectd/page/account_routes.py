@@ -141,7 +141,7 @@ class AccountRoutes:
             )
         answer = RedirectResponse("/", 303)
         try:
-            self._guard.log_in(user, request, answer)
+            await self._guard.log_in(user, request, answer)
         except UserChangedError:
             why = "refused: changed meanwhile"
             await self._guard.record_login(request, AuditAction.LOGIN, user.name, result=why)
@@ -153,7 +153,7 @@ class AccountRoutes:
         account = self._guard.account(request)
         answer = RedirectResponse("/login?out" if self._guard.proxy is not None else "/login", 303)
         if account is not None:
-            self._store.end_session(account.session.id)
+            await self._guard.write(self._store.end_session, account.session.id)
             await self._guard.record_login(request, AuditAction.LOGOUT, account.name)
         self._guard.log_out(answer)
         return answer
@@ -162,7 +162,7 @@ class AccountRoutes:
         """Renew a session that was idle, by its person's password."""
         account, wanted = await self._guard.take(request, Act.VIEW, _Unlock)
         await self.refuse_wrong_password(request, account, wanted.password)
-        self._store.unlock_session(account.session.id)
+        await self._guard.write(self._store.unlock_session, account.session.id)
         return json_answer({"ok": True})
 
     async def refuse_wrong_password(self, request: Request, account: Account, password: str) -> None:
@@ -229,7 +229,7 @@ class AccountRoutes:
     async def set_language(self, request: Request) -> Response:
         """Remember the language of who is logged in."""
         account, wanted = await self._guard.take(request, Act.VIEW, _Language)
-        self._store.set_language(account.name, wanted.language)
+        await self._guard.write(self._store.set_language, account.name, wanted.language)
         return json_answer({"ok": True})
 
     async def set_own_password(self, request: Request) -> Response:
@@ -252,7 +252,7 @@ class AccountRoutes:
         user = self._store.user(account.name)
         if user is not None:
             with contextlib.suppress(UserChangedError):  # by an admin, this very moment: log in again
-                self._guard.log_in(user, request, answer)
+                await self._guard.log_in(user, request, answer)
         return answer
 
     # --- users and sessions -------------------------------------------------------------------------------
@@ -282,15 +282,18 @@ class AccountRoutes:
                 if wanted.role is None or wanted.password is None:
                     raise InputError("role or password is missing; give both to a new user")
                 hashed = await self._hashed(wanted.password, wanted.name, place)
-                self._store.add_user(wanted.name, wanted.role, hashed)
+                await self._guard.write(self._store.add_user, wanted.name, wanted.role, hashed)
             case "role":
                 if wanted.role is None:
                     raise InputError("role is missing")
-                self._store.set_role(wanted.name, wanted.role)
+                await self._guard.write(self._store.set_role, wanted.name, wanted.role)
             case "password":
                 await self._set_password(wanted.name, wanted.password or "", place)
             case do:
-                self._store.set_disabled(wanted.name, is_disabled=do == "disable")
+                is_disabled = do == "disable"
+                await self._guard.write(
+                    lambda: self._store.set_disabled(wanted.name, is_disabled=is_disabled)
+                )
 
     async def _record_change(
         self, account: Account, wanted: _UserChange, old: str | None, new: str | None, result: str
@@ -324,7 +327,7 @@ class AccountRoutes:
             )
 
         await record(BEGUN)
-        if not self._store.end_session(wanted.id):
+        if not await self._guard.write(self._store.end_session, wanted.id):
             await record("refused: no such session")
             raise ApiError(404, "session", "There is no such session any more.")
         await record(DONE)
@@ -349,7 +352,8 @@ class AccountRoutes:
 
     async def _set_password(self, name: str, password: str, place: str) -> None:
         try:
-            self._store.set_password(name, await self._hashed(password, name, place))
+            hashed = await self._hashed(password, name, place)
+            await self._guard.write(self._store.set_password, name, hashed)
         except InputError as error:
             raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
 

@@ -6,10 +6,10 @@ import functools
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, TypeVarTuple
 
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
@@ -23,8 +23,12 @@ from inspectd.page.proxy_login import ProxyLogin
 from inspectd.recipes.audit import AuditAction
 
 _Body = TypeVar("_Body")
+_Answer = TypeVar("_Answer")
+_Values = TypeVarTuple("_Values")
 
 _ACTS_A_MINUTE: Final = 60
+_WRITERS: Final = 4
+"""Threads that may wait for the page's disk."""
 RECORDED_AS: Final = {
     Act.EXPORT: AuditAction.EXPORT,
     Act.EXPLAIN: AuditAction.EXPLAIN,
@@ -107,6 +111,7 @@ class Guard:
         self.logins, self.proxy = logins, proxy
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
+        self._writers = CapacityLimiter(_WRITERS)
         # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
         # Cookies know no ports: pages of other lines on this host need other names.
         self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
@@ -143,7 +148,7 @@ class Guard:
         account = await self._allowed(request, Act(act))
         if request.method not in {"GET", "HEAD"}:
             self._bound(account)
-            self.store.use_session(account.session)
+            await self.write(self.store.use_session, account.session)
         return account
 
     async def take(self, request: Request, act: Act, kind: type[_Body]) -> tuple[Account, _Body]:
@@ -187,7 +192,7 @@ class Guard:
             self.trail.record, RECORDED_AS.get(act, AuditAction.SESSION), account.name, account.door,
             about=about, old=old, new=new, why=why, result=result,
         )  # fmt: skip
-        await to_thread.run_sync(record)
+        await self.write(record)
 
     async def record_login(
         self, request: Request, action: AuditAction, who: str, *, about: str | None = None,
@@ -195,25 +200,32 @@ class Guard:
     ) -> None:  # fmt: skip
         """The same of logins, and of what a person does to the own one; raises as `record`."""
         door = f"page {address_of(request)}"
-        await to_thread.run_sync(
+        await self.write(
             functools.partial(self.trail.record, action, who, door, about=about, new=new, result=result)
         )
+
+    async def write(self, work: Callable[[*_Values], _Answer], *values: *_Values) -> _Answer:
+        """Do in a thread what waits for the page's disk: one that hangs holds up acts, and no look.
+
+        It raises what `work` does.
+        """
+        return await to_thread.run_sync(work, *values, limiter=self._writers)
 
     async def record_end(self, account: Account, act: Act, about: str, why: str, result: str) -> None:
         """Write how an act ended that was begun, and count it; raises as `record`."""
         self._counts["acts", result.partition(":")[0].replace(" ", "_")] += 1
         await self.record(account, act, about=about, why=why, result=result)
 
-    def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
+    async def log_in(self, user: User, request: HTTPConnection, answer: Response) -> None:
         """Begin a session of that browser, under a token that nobody knew before, and end the one it had.
 
         Raises:
             UserChangedError: see `AccountStore.begin_session`.
         """
         before = self.account(request)
-        token = self.store.begin_session(user, address_of(request))
+        token = await self.write(self.store.begin_session, user, address_of(request))
         if before is not None:
-            self.store.end_session(before.session.id)
+            await self.write(self.store.end_session, before.session.id)
         answer.set_cookie(
             self.cookie, token, max_age=round(ROLES[user.role].session_seconds), path="/",
             secure=self._is_encrypted, httponly=True, samesite="strict",

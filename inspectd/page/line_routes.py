@@ -345,7 +345,7 @@ class LineRoutes:
 
         await record(BEGUN)
         try:
-            await to_thread.run_sync(self._orders.set, order, instead_of)
+            await self._guard.write(self._orders.set, order, instead_of)
         except (OtherOrderError, UnavailableError) as error:
             self._counts["acts", "refused"] += 1
             await record(f"refused: {error}")

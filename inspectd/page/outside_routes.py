@@ -113,9 +113,9 @@ class OutsideRoutes:
         """
         answer = self._form.onward(request)
         try:
-            user = self._guard.store.admit(person)
+            user = await self._guard.write(self._guard.store.admit, person)
             await self._guard.record_login(request, AuditAction.LOGIN, user.name, new=str(user.role))
-            self._guard.log_in(user, request, answer)
+            await self._guard.log_in(user, request, answer)
         except (InputError, UserChangedError) as error:
             why = str(error) or "changed meanwhile"
             return await self._refused(request, printable(person.name)[:40], "outside_name", why)

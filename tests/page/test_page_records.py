@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from support.disks import disk, frozen, needs_root
 from support.page_process import PASSWORD, PageProcess
+from support.page_tab import Tab
+
+from inspectd.page.accounts.roles import Role
 
 pytestmark = pytest.mark.daemon
 
@@ -101,6 +105,38 @@ def test_an_order_that_cannot_be_written_down_is_recorded_as_refused(page) -> No
     (page.folder / "store" / "order.json.new").mkdir()
     assert page.browser("operator").post("/api/acts/order_begin", json={"order": "A"}).status_code == 503
     assert [row["result"].partition(":")[0] for row in page.audit()] == ["begun", "refused"]
+
+
+@needs_root
+def test_a_disk_that_hangs_holds_up_acts_and_no_look(tmp_path) -> None:
+    with disk(tmp_path / "disk", 64) as folder:
+        page = PageProcess(folder, tmp_path / "no-line", start=False)
+        page.log = tmp_path / "page.log"
+        page.start()
+        viewer, operator, tab = page.browser("viewer"), page.browser("operator"), Tab(page, Role.OPERATOR)
+        answers: list[int] = []
+
+        def act() -> None:
+            said = operator.post("/api/me/language", json={"language": "ko"}, timeout=60)
+            answers.append(said.status_code)
+
+        acting = threading.Thread(target=act)
+        try:
+            page.store._database.execute(
+                "UPDATE sessions SET used_ms = used_ms - 10000"
+            )  # use is noted again
+            assert viewer.get("/api/me").status_code == 200
+            with frozen(folder):
+                tab.send(t="used")
+                acting.start()
+                for _ in range(30):
+                    assert viewer.get("/api/me", timeout=10).status_code == 200
+                assert answers == []
+            acting.join()
+            assert answers == [200]
+            tab.open.close()
+        finally:
+            page.close()
 
 
 def test_a_silent_line_is_asked_once_at_a_time_and_all_get_that_answer(page) -> None:

@@ -133,7 +133,7 @@ class AccountStore:
     ) -> None:
         self._path = folder / FILE_NAME
         self._clock_ms = clock_ms
-        self._lock = threading.Lock()
+        self._lock, self._read_lock = threading.Lock(), threading.Lock()
         try:
             folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
@@ -141,6 +141,11 @@ class AccountStore:
                 self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
             self._database.execute("PRAGMA journal_mode = WAL")
+            # Who reads waits for nobody who writes: a disk that hangs costs acts, and no look.
+            self._reader = sqlite3.connect(
+                self._path, timeout=_BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            )
+            self._reader.execute("PRAGMA query_only = ON")
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_TABLES)
             columns = {row[1] for row in self._database.execute("PRAGMA table_info(users)")}
@@ -151,6 +156,8 @@ class AccountStore:
 
     def close(self) -> None:
         """Close the file."""
+        with self._read_lock:
+            self._reader.close()
         with self._lock:
             self._database.close()
 
@@ -158,12 +165,12 @@ class AccountStore:
 
     def users(self) -> list[User]:
         """Everybody, by name."""
-        with self._using() as database:
+        with self._reading() as database:
             return [_user(row) for row in database.execute(f"SELECT {_USER} FROM users u ORDER BY key")]  # noqa: S608
 
     def user(self, name: str) -> User | None:
         """The user of that name, in whatever case; None: there is none."""
-        with self._using() as database:
+        with self._reading() as database:
             row = database.execute(f"SELECT {_USER} FROM users u WHERE key = ?", (name_key(name),)).fetchone()  # noqa: S608
         return None if row is None else _user(row)
 
@@ -263,7 +270,7 @@ class AccountStore:
 
     def session(self, token: str) -> Session | None:
         """The session of a token; None: it is none, is over, or its user may not log in."""
-        with self._using() as database:
+        with self._reading() as database:
             row = database.execute(
                 f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) "  # noqa: S608
                 f"WHERE sha256 = :sha256 AND {_IS_ON} AND NOT is_disabled",
@@ -273,7 +280,7 @@ class AccountStore:
 
     def sessions(self) -> list[Session]:
         """Every session that is not over, the newest first."""
-        with self._using() as database:
+        with self._reading() as database:
             rows = database.execute(
                 f"SELECT {_SESSION} FROM sessions s JOIN users u USING (key) WHERE {_IS_ON} "  # noqa: S608
                 "ORDER BY began_ms DESC",
@@ -318,14 +325,26 @@ class AccountStore:
             database.execute("COMMIT")
 
     @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._read_lock, self._said():
+            yield self._reader
+
+    @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            try:
-                yield self._database
-            except sqlite3.IntegrityError:
-                raise
-            except sqlite3.Error as error:
-                raise UnavailableError(f"{self._path}: {error}; is its disk full or gone?") from error
+        with self._lock, self._said():
+            yield self._database
+            # Up to where readers read is written beside the file, by the first that reads after a change:
+            # here it may take long.
+            self._database.execute("SELECT 1 FROM users LIMIT 1").fetchone()
+
+    @contextmanager
+    def _said(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error as error:
+            raise UnavailableError(f"{self._path}: {error}; is its disk full or gone?") from error
 
 
 _USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms, u.origin"

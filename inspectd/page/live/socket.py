@@ -104,6 +104,8 @@ class LiveSockets:
     ) -> None:
         self.hub, self.guard, self._counts, self.clock = hub, guard, counts, clock
         self.patience = patience or TabPatience()
+        self._noting: dict[str, asyncio.Task[None]] = {}
+        """Sessions whose use is being noted."""
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -188,8 +190,15 @@ class LiveSockets:
             tab.news.set()
 
     def _note_use(self, account: Account) -> None:
+        """Have it noted, and wait for no disk: of a session once at a time."""
+        key = account.session.id
+        if key not in self._noting:
+            self._noting[key] = asyncio.ensure_future(self._use(account))
+            self._noting[key].add_done_callback(lambda _: self._noting.pop(key))
+
+    async def _use(self, account: Account) -> None:
         try:
-            self.guard.store.use_session(account.session)
+            await self.guard.write(self.guard.store.use_session, account.session)
         except UnavailableError as error:  # a disk that is full refuses acts, and no look
             log.event(_log, logging.WARNING, "use_not_noted", detail=str(error))
 
