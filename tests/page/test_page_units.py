@@ -614,6 +614,13 @@ def test_a_free_camera_gives_no_takt_to_a_line_whose_triggers_have_stopped() -> 
         if second < 100 and second % 2 == 0:
             line.see_verdict(triggered_part(second))
     assert takt_told(line) is None
+    begun_since = LineNow(clock, clock.ms)  # as by a page that began when they had stopped
+    begun_since.see_heartbeat(heartbeat(counts=Counts(0, 0, 0, 0, triggers=50, parts=50)))
+    for frame in range(20):
+        begun_since.see_verdict(verdict(frame, 1))
+        clock.seconds += 0.1
+    begun_since.see_heartbeat(heartbeat(counts=Counts(0, 0, 0, 0, triggers=50, parts=50)))
+    assert begun_since.said()["takt_ms"] is None
 
 
 def test_a_slow_line_has_a_takt_until_it_stops() -> None:

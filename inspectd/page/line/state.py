@@ -312,7 +312,8 @@ class LineNow:
         one part at once, or regions of a frame, are no more parts. A camera that runs free beside triggered
         ones goes on while no part comes.
         """
-        if self._parts_at:
+        has_triggers = self.heartbeat is not None and self.heartbeat.counts.triggers > 0
+        if has_triggers or self._parts_at:
             return self._middle_ms(self._parts_at)
         by_camera = [takt for each in self._frames_at.values() if (takt := self._middle_ms(each.times))]
         return min(by_camera, default=None)
