@@ -23,7 +23,7 @@ Question = Callable[[sqlite3.Connection], _T]
 
 
 class NotAnsweredError(ApiError):
-    """A question has no answer now; `what` is `busy`, `too_long`, `no_history` or `other_history`."""
+    """A question has no answer now; `what` is a key of `HistoryQuestions.refused`."""
 
 
 class HistoryQuestions:
@@ -33,6 +33,7 @@ class HistoryQuestions:
         path: the file, which need not be there yet, and may be replaced.
         line: plant and name of the line whose it is to be: nothing of another line's is shown as this one's.
         on_damage: is called when the file is found damaged.
+        why_none: why nothing comes of the line, in words; empty: nothing is wrong.
         seconds: longest that a question may take, in its turn.
         threads: questions answered at the same time.
         most_waiting: questions that may wait beside them; more are refused.
@@ -44,16 +45,17 @@ class HistoryQuestions:
         line: tuple[str, str],
         on_damage: Callable[[], None],
         *,
+        why_none: Callable[[], str] = str,
         seconds: float = 3.0,
         threads: int = 2,
         most_waiting: int = 32,
     ) -> None:
         self.refused: dict[str, int] = {
-            "busy": 0, "too_long": 0, "no_history": 0, "other_history": 0,
+            "busy": 0, "too_long": 0, "no_history": 0, "other_history": 0, "no_line": 0,
         }  # fmt: skip
         self.answered = 0
         self._path, self._line = path, line
-        self._on_damage, self._seconds = on_damage, seconds
+        self._on_damage, self._why_none, self._seconds = on_damage, why_none, seconds
         self._most = threads + most_waiting
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="history-question")
         self._own = threading.local()
@@ -91,6 +93,7 @@ class HistoryQuestions:
         try:
             connection = self._connection()
             connection.set_progress_handler(lambda: int(time.monotonic() > until), _STEPS)
+            self._refuse_other_line(connection)
             connection.execute("BEGIN")  # all of an answer is of one moment: rows may be removed meanwhile
             try:
                 return question(connection)
@@ -125,15 +128,19 @@ class HistoryQuestions:
         if getattr(self._own, "identity", None) != identity:
             self._forget()
             self._own.connection = schema.connect_to_read(self._path)
-            self._refuse_other_line(self._own.connection)
             self._own.identity = identity
         connection: sqlite3.Connection = self._own.connection
         return connection
 
     def _refuse_other_line(self, connection: sqlite3.Connection) -> None:
-        """A file keeps to the line that it was begun with: who fills it takes nothing of another one."""
+        """Refuse a file that was begun with another line, and one that is empty because only that is heard.
+
+        A file keeps to the line that it was begun with: who fills it takes nothing of another one.
+        """
         meta = dict(connection.execute("SELECT key, value FROM meta WHERE key IN ('plant', 'line')"))
         found = meta.get("plant"), meta.get("line")
+        if not meta and (why := self._why_none()):
+            raise self._refusal("no_line", f"there is no history yet: {why}")
         if meta and found != self._line:
             raise self._refusal(
                 "other_history",

@@ -33,7 +33,11 @@ class History:
         self._lock_fd = _locked(folder)
         path = folder / FILE
         self.filler = HistoryFiller(path, source, limits or HistoryLimits())
-        self.questions = HistoryQuestions(path, source.line, self.filler.damage_seen.set)
+        state = self.filler.state
+        self.questions = HistoryQuestions(
+            path, source.line, self.filler.damage_seen.set,
+            why_none=lambda: state.detail if state.problem == "line" else "",
+        )  # fmt: skip
 
     def start(self) -> None:
         """Begin to fill."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import sqlite3
 import subprocess
@@ -18,7 +19,9 @@ from support.page_history import START_MS, Filled, made
 
 from inspectd.client import Truncated, replay
 from inspectd.errors import InputError
+from inspectd.page.history.asking import NotAnsweredError
 from inspectd.page.history.filler import HistoryFiller, HistoryLimits, HistorySource
+from inspectd.page.history.history import History
 from inspectd.page.history.schema import FILE
 
 _FILL = """
@@ -165,17 +168,18 @@ def test_a_history_of_another_line_is_not_mixed_with_this_one(daemon: Daemon, tm
 
 def test_nothing_of_another_line_behind_the_sockets_is_taken(daemon: Daemon, tmp_path: Path) -> None:
     of_other = replace(source(daemon), line=("test", "line2"))
-    filler = HistoryFiller(
-        tmp_path / FILE, of_other, HistoryLimits(min_free_bytes=0), retry_seconds=0.05
-    )  # fmt: skip
-    filler.start()
+    history = History(tmp_path, of_other, HistoryLimits(min_free_bytes=0))
+    filler = history.filler
+    history.start()
     try:
         daemon.until(lambda: filler.state.problem == "line")
+        with pytest.raises(NotAnsweredError, match="test/line, expected test/line2") as refused:
+            asyncio.run(history.questions.ask(lambda _: None))
+        assert refused.value.what == "no_line"
         with pytest.raises(InputError, match="answers for line test/line, expected test/line2"):
             filler._sample()
     finally:
-        filler.close()
-    assert "expected test/line2" in filler.state.detail
+        history.close()
     assert names(tmp_path) == []
 
 
