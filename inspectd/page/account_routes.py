@@ -48,6 +48,11 @@ class _NewPassword(msgspec.Struct, forbid_unknown_fields=True):
     old: _Password
     new: _Password
 
+    @property
+    def password(self) -> str:
+        """That the change is signed with."""
+        return self.old
+
 
 class _Language(msgspec.Struct, forbid_unknown_fields=True):
     language: Language
@@ -160,8 +165,7 @@ class AccountRoutes:
 
     async def unlock(self, request: Request) -> Response:
         """Renew a session that was idle, by its person's password."""
-        account, wanted = await self._guard.take(request, Act.VIEW, _Unlock)
-        await self.refuse_wrong_password(request, account, wanted.password)
+        account, _ = await self._guard.take_signed(request, Act.VIEW, _Unlock, self.refuse_wrong_password)
         await self._guard.write(self._store.unlock_session, account.session.id)
         return json_answer({"ok": True})
 
@@ -234,8 +238,9 @@ class AccountRoutes:
 
     async def set_own_password(self, request: Request) -> Response:
         """Change one's own password; every session of that person ends, and this browser gets a new one."""
-        account, wanted = await self._guard.take(request, Act.VIEW, _NewPassword)
-        await self.refuse_wrong_password(request, account, wanted.old)
+        account, wanted = await self._guard.take_signed(
+            request, Act.VIEW, _NewPassword, self.refuse_wrong_password
+        )
 
         async def record(result: str) -> None:
             name = account.name
@@ -243,7 +248,7 @@ class AccountRoutes:
 
         await record(BEGUN)
         try:
-            await self._set_password(account.name, wanted.new, network_of(account.address))
+            await self._set_password(request, Act.VIEW, account.name, wanted.new)
         except ApiError as error:
             await record(f"refused: {error}")
             raise
@@ -269,26 +274,26 @@ class AccountRoutes:
         old = described(before)
         await self._record_change(account, wanted, old, None, BEGUN)
         try:
-            await self._change_user(wanted, network_of(account.address))
+            await self._change_user(request, wanted)
         except (InputError, ApiError) as error:
             await self._record_change(account, wanted, old, None, f"refused: {error}")
             raise error if isinstance(error, ApiError) else ApiError(400, "user", str(error)) from error
         await self._record_change(account, wanted, old, described(self._store.user(wanted.name)), DONE)
         return json_answer({"ok": True})
 
-    async def _change_user(self, wanted: _UserChange, place: str) -> None:
+    async def _change_user(self, request: Request, wanted: _UserChange) -> None:
         match wanted.do:
             case "add":
                 if wanted.role is None or wanted.password is None:
                     raise InputError("role or password is missing; give both to a new user")
-                hashed = await self._hashed(wanted.password, wanted.name, place)
+                hashed = await self._hashed(request, Act.USERS, wanted.password, wanted.name)
                 await self._guard.write(self._store.add_user, wanted.name, wanted.role, hashed)
             case "role":
                 if wanted.role is None:
                     raise InputError("role is missing")
                 await self._guard.write(self._store.set_role, wanted.name, wanted.role)
             case "password":
-                await self._set_password(wanted.name, wanted.password or "", place)
+                await self._set_password(request, Act.USERS, wanted.name, wanted.password or "")
             case do:
                 is_disabled = do == "disable"
                 await self._guard.write(
@@ -344,15 +349,18 @@ class AccountRoutes:
             raise ApiError(500, "altered", f"The audit file was altered: {error}") from error
         return json_answer({"rows": rows, "next": rows[-1]["seq"] if len(rows) == limit else None})
 
-    async def _hashed(self, password: str, name: str, place: str) -> str:
+    async def _hashed(self, request: Request, act: Act, password: str, name: str) -> str:
+        """The hash of a new password, which waits for its turn: who gives it is asked again then."""
         try:
-            return await self._passwords.hashed(password, name, place)
+            hashed = await self._passwords.hashed(password, name, network_of(address_of(request)))
         except PasswordBusyError:
             raise ApiError(503, "busy", "Many people log in at this moment; try again.") from None
+        await self._guard.still(request, act)
+        return hashed
 
-    async def _set_password(self, name: str, password: str, place: str) -> None:
+    async def _set_password(self, request: Request, act: Act, name: str, password: str) -> None:
         try:
-            hashed = await self._hashed(password, name, place)
+            hashed = await self._hashed(request, act, password, name)
             await self._guard.write(self._store.set_password, name, hashed)
         except InputError as error:
             raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable
-from typing import Final, TypeVar, TypeVarTuple
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
@@ -25,6 +25,7 @@ from inspectd.recipes.audit import AuditAction
 _Body = TypeVar("_Body")
 _Answer = TypeVar("_Answer")
 _Values = TypeVarTuple("_Values")
+_Signed = TypeVar("_Signed", bound="Signed")
 
 _ACTS_A_MINUTE: Final = 60
 _WRITERS: Final = 4
@@ -76,6 +77,18 @@ class Account(msgspec.Struct, frozen=True):
     def door(self) -> str:
         """The way it is asked, for the record."""
         return f"page {self.address}"
+
+
+class Signed(Protocol):
+    """What a browser sends that a person signs."""
+
+    @property
+    def password(self) -> str:
+        """Of that person."""
+
+
+CheckPassword = Callable[[Request, Account, str], Awaitable[None]]
+"""Raises ApiError where it is not that person's password."""
 
 
 class Guard:
@@ -161,7 +174,27 @@ class Guard:
         """
         await self.allow(request, act)
         body = await read_json(request, kind)
-        return await self._allowed(request, act), body
+        return await self.still(request, act), body
+
+    async def take_signed(
+        self, request: Request, act: Act, kind: type[_Signed], check: CheckPassword
+    ) -> tuple[Account, _Signed]:
+        """As `take`, of what a person signs with the password; asked again when that is checked.
+
+        Raises:
+            ApiError: as `take`, or the password is not that person's.
+        """
+        account, body = await self.take(request, act, kind)
+        await check(request, account, body.password)
+        return await self.still(request, act), body
+
+    async def still(self, request: Request, act: Act) -> Account:
+        """The person, who was allowed before something that takes time, such as a password's check.
+
+        Raises:
+            ApiError: that person was logged out, blocked or given another role meanwhile.
+        """
+        return await self._allowed(request, act)
 
     async def _allowed(self, request: Request, wanted: Act) -> Account:
         account = self.account(request)

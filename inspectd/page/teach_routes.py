@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -16,7 +15,7 @@ from starlette.routing import Route
 from inspectd.errors import ExitCode
 from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError, json_answer
-from inspectd.page.guard import Account, Guard
+from inspectd.page.guard import CheckPassword, Guard
 from inspectd.page.history.children import Children
 from inspectd.page.teaching import TeachingDesk, desk_person
 from inspectd.teach.desk_messages import (
@@ -31,9 +30,6 @@ from inspectd.teach.desk_messages import (
     ReportAsked,
     SignAsked,
 )
-
-CheckPassword = Callable[[Request, Account, str], Awaitable[None]]
-"""Raises ApiError where it is not that person's password."""
 
 _EDGE_PX: Final = 640
 _PICTURE_SECONDS: Final = 30.0
@@ -207,8 +203,7 @@ class TeachRoutes:
         return await self._sign_case(request, Act.TEACH_WITHDRAW, "withdraw")
 
     async def _sign_case(self, request: Request, act: Act, say: Literal["vouch", "withdraw"]) -> Response:
-        account, wanted = await self._guard.take(request, act, SignedWord)
-        await self._check_password(request, account, wanted.password)
+        account, wanted = await self._guard.take_signed(request, act, SignedWord, self._check_password)
         asked = AnswerAsked(desk_person(account, wanted.reason), wanted.case, say)
         return _done(await self._desk.act(account, act, f"{say} {wanted.case}", wanted.reason, asked))
 
@@ -241,8 +236,9 @@ class TeachRoutes:
         return await self._sign(request, Act.TEACH_APPROVE, "approve")
 
     async def _sign(self, request: Request, act: Act, sign: Literal["propose", "approve"]) -> Response:
-        account, wanted = await self._guard.take(request, act, CandidateSignature)
-        await self._check_password(request, account, wanted.password)
+        account, wanted = await self._guard.take_signed(
+            request, act, CandidateSignature, self._check_password
+        )
         asked = SignAsked(desk_person(account, wanted.reason), wanted.candidate, sign, wanted.second_reason)
         about = f"{sign} {wanted.candidate[:12]}"
         return _done(await self._desk.act(account, act, about, wanted.reason, asked))
