@@ -20,10 +20,10 @@ from inspectd.page.accounts.names import LONGEST_NAME
 from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.passwords import PasswordBusyError, PasswordChecker
 from inspectd.page.accounts.roles import ROLES, Act, Role
-from inspectd.page.accounts.store import User, UserChangedError, described
+from inspectd.page.accounts.store import Session, User, UserChangedError, described
 from inspectd.page.addresses import network_of
 from inspectd.page.answers import ApiError, json_answer, read_body
-from inspectd.page.guard import Account, Guard, address_of
+from inspectd.page.guard import Account, Guard, address_of, over
 from inspectd.page.login_form import LoginForm
 from inspectd.page.outside_routes import OutsideRoutes
 from inspectd.page.settings import Language
@@ -248,16 +248,16 @@ class AccountRoutes:
 
         await record(BEGUN)
         try:
-            await self._set_password(request, Act.VIEW, account.name, wanted.new)
+            hashed = await self._set_password(request, Act.VIEW, account.name, wanted.new, by=account.session)
         except ApiError as error:
             await record(f"refused: {error}")
             raise
         await record(DONE)
         answer = json_answer({"ok": True})
-        user = self._store.user(account.name)
-        if user is not None:
-            with contextlib.suppress(UserChangedError):  # by an admin, this very moment: log in again
-                await self._guard.log_in(user, request, answer)
+        # With the password that was set, and no other that an admin gave since: then it is to log in again.
+        user = msgspec.structs.replace(account.session.user, password_hash=hashed)
+        with contextlib.suppress(UserChangedError):
+            await self._guard.log_in(user, request, answer)
         return answer
 
     # --- users and sessions -------------------------------------------------------------------------------
@@ -358,12 +358,18 @@ class AccountRoutes:
         await self._guard.still(request, act)
         return hashed
 
-    async def _set_password(self, request: Request, act: Act, name: str, password: str) -> None:
+    async def _set_password(
+        self, request: Request, act: Act, name: str, password: str, *, by: Session | None = None
+    ) -> str:
+        """Give somebody a password; its hash."""
         try:
             hashed = await self._hashed(request, act, password, name)
-            await self._guard.write(self._store.set_password, name, hashed)
+            await self._guard.write(lambda: self._store.set_password(name, hashed, by=by))
+        except UserChangedError:
+            raise over() from None
         except InputError as error:
             raise ApiError(400, "password", f"{str(error)[:1].upper()}{str(error)[1:]}.") from error
+        return hashed
 
 
 def whole_number(request: Request, name: str, default: int | None) -> int | None:

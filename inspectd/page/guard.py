@@ -199,7 +199,7 @@ class Guard:
     async def _allowed(self, request: Request, wanted: Act) -> Account:
         account = self.account(request)
         if account is None:
-            raise ApiError(401, "login", "Nobody is logged in here, or the login is over; log in again.")
+            raise over()
         if wanted not in account.acts:
             self._counts["refused", "role"] += 1
             is_idle = wanted in ROLES[account.role].acts
@@ -283,6 +283,11 @@ class Guard:
             raise ApiError(429, "rate", f"More than {_ACTS_A_MINUTE} requests in a minute; wait a little.")
         self._acts = {key: value for key, value in self._acts.items() if now - value[-1] < 60}
         self._acts[account.session.id] = [*times, now]
+
+
+def over() -> ApiError:
+    """What is said where nobody is logged in."""
+    return ApiError(401, "login", "Nobody is logged in here, or the login is over; log in again.")
 
 
 def address_of(request: HTTPConnection) -> str:

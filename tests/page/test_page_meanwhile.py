@@ -16,7 +16,7 @@ from support.page_roles import SHA256
 
 from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.roles import Role
-from inspectd.page.accounts.store import AccountStore
+from inspectd.page.accounts.store import AccountStore, UserChangedError
 from inspectd.page.line.counts import PartCounts
 from inspectd.page.line.orders import OrderFile
 from inspectd.page.live.hub import LiveHub
@@ -102,3 +102,23 @@ def test_who_may_no_more_when_the_password_is_checked_or_hashed_has_nothing_done
     setattr(hasher, stage, meanwhile)
     assert browser.post(address, json=body).status_code == 401  # 404 of a signature: the desk was asked
     assert store.users() == users
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_one_s_own_new_password_overwrites_nothing_that_was_done_while_it_was_hashed(
+    browser, store, hasher, change
+) -> None:
+    browser.cookies[COOKIE] = token = store.begin_session(store.user("quality"), "here")
+    session = store.session(token)
+    users = store.users()
+
+    def meanwhile() -> None:
+        CHANGES[change](store, "quality")
+        users[:] = store.users()
+
+    hasher.while_hashing = meanwhile
+    assert browser.post("/api/me/password", json={"old": PASSWORD, "new": NEW}).status_code == 401
+    with pytest.raises(UserChangedError):  # the command line gives one after the page has asked again
+        store.set_password("quality", "hash", by=session)
+    assert store.users() == users
+    assert not store.sessions()

@@ -114,7 +114,7 @@ def described(user: User | None) -> str | None:
 
 
 class UserChangedError(Exception):
-    """A person changed while being logged in: the password that was checked may be that person's no more."""
+    """A person changed meanwhile: the password that was checked may be that person's no more."""
 
 
 class AccountStore:
@@ -208,13 +208,23 @@ class AccountStore:
         """
         self._change(name, "is_disabled = ?", int(is_disabled))
 
-    def set_password(self, name: str, password_hash: str) -> None:
+    def set_password(self, name: str, password_hash: str, *, by: Session | None = None) -> None:
         """Give somebody another password; whatever is logged in as that person is logged out.
+
+        Args:
+            name: whom.
+            password_hash: of the new password.
+            by: the session in which that person asked for it; None: somebody else gives it.
 
         Raises:
             InputError: there is no such user.
+            UserChangedError: `by` is over, as after an admin gave that person another password.
         """
-        self._change(name, "password_hash = ?", password_hash)
+        with self._changing() as database:
+            # In one transaction: the command line gives passwords too, from another process.
+            if by and not database.execute("SELECT 1 FROM sessions WHERE id = ?", (by.id,)).fetchone():
+                raise UserChangedError
+            _change_user(database, name, "password_hash = ?", password_hash)
 
     def set_language(self, name: str, language: str) -> None:
         """Remember which language somebody reads."""
