@@ -100,7 +100,7 @@ class Guard:
         line: `PLANT.LINE`.
         is_encrypted: browsers reach the page over TLS.
         counts: where refusals are counted.
-        logins: ways in beside passwords; a session by one that is off any more is none.
+        given_by: what roles are by at a provider, see `User`; a session of a role by anything else is none.
         proxy: tells whom a proxy logged in; None: none does.
         clock: seconds on a clock that never goes back.
         clock_ms: milliseconds since 1970, UTC.
@@ -114,14 +114,14 @@ class Guard:
         line: str,
         is_encrypted: bool,
         counts: Counter[tuple[str, str]],
-        logins: frozenset[Login] = frozenset(),
+        given_by: frozenset[str] = frozenset(),
         proxy: ProxyLogin | None = None,
         clock: Callable[[], float] = time.monotonic,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self.store, self.trail = store, trail
         self._is_encrypted, self._counts = is_encrypted, counts
-        self.logins, self.proxy = logins, proxy
+        self._given_by, self.proxy = given_by, proxy
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
         self._writers = CapacityLimiter(_WRITERS)
@@ -146,10 +146,10 @@ class Guard:
         """Whether who says it is this person still does, as far as that can be known."""
         if user.login is Login.PASSWORD:
             return True
-        if user.login is not Login.PROXY or self.proxy is None:
-            return user.login in self.logins
+        if user.login is Login.OIDC:
+            return user.given_by in self._given_by
         # The proxy says it with every request: whom it logged out, or gave another role, is so here at once.
-        person = self.proxy.person(request)
+        person = None if self.proxy is None else self.proxy.person(request)
         return person is not None and (name_key(person.name), person.role) == (name_key(user.name), user.role)
 
     async def allow(self, request: Request, act: str) -> Account:

@@ -80,13 +80,19 @@ class PageOidc(Settings, frozen=True, kw_only=True):
     ] = None
 
 
-def role_by(table: Collection[str], values: Collection[str]) -> Role | None:
-    """The role of somebody with these groups: the first entry of the table that fits; None: there is none."""
-    for entry in table:
-        value, _, role = entry.rpartition("=")
-        if value in values:
-            return Role(role)
-    return None
+def entry_by(table: Collection[str], values: Collection[str]) -> str | None:
+    """The entry of the table that gives somebody with these groups a role: the first; None: none does."""
+    return next((entry for entry in table if entry.rpartition("=")[0] in values), None)
+
+
+def role_by(entry: str) -> Role:
+    """The role that an entry of a table gives."""
+    return Role(entry.rpartition("=")[2])
+
+
+def given_by(oidc: PageOidc, entry: str) -> str:
+    """What a role is by: the provider, the claim, and the entry of the table."""
+    return f"{oidc.issuer} {oidc.roles_claim} {entry}"
 
 
 def proxy_problems(proxy: PageProxy) -> Iterator[str]:

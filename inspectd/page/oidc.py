@@ -29,7 +29,7 @@ from joserfc.jwk import Key, KeySet
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.outside import Login, OutsidePerson
-from inspectd.page.login_settings import PageOidc, is_web_address, role_by
+from inspectd.page.login_settings import PageOidc, entry_by, given_by, is_web_address, role_by
 from inspectd.page.proxy_login import secret_of
 
 RETURN_PATH: Final = "/login/oidc/return"
@@ -213,12 +213,13 @@ class OidcProvider:
         name, subject = claims.get(self._settings.name_claim), claims.get("sub")
         if not (isinstance(name, str) and isinstance(subject, str) and subject and subject.isprintable()):
             raise NotConfirmedError(f"its id_token has no text as sub or {self._settings.name_claim}")
-        role = role_by(self._settings.roles, _texts(claims, self._settings.roles_claim))
-        if role is None:
+        entry = entry_by(self._settings.roles, _texts(claims, self._settings.roles_claim))
+        if entry is None:
             raise NoRoleError(name)
         asked = claims.get("auth_time")
         asked_ms = int(asked * 1000) if isinstance(asked, int | float) and 0 < asked < _NO_TIME else 0
-        return OutsidePerson(name, role, f"{Login.OIDC} {self._settings.issuer} {subject}", asked_ms)
+        origin = f"{Login.OIDC} {self._settings.issuer} {subject}"
+        return OutsidePerson(name, role_by(entry), origin, asked_ms, given_by(self._settings, entry))
 
     def _age(self, state: str, kept: str) -> float:
         """Seconds since this browser began a login, and what provider's and own clock may differ by."""

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from inspectd.errors import InputError
 from inspectd.files import read_small
 from inspectd.page.accounts.outside import Login, OutsidePerson
-from inspectd.page.login_settings import PageProxy, role_by
+from inspectd.page.login_settings import PageProxy, entry_by, role_by
 
 SECRET_HEADER: Final = "X-Inspectd-Proxy"  # noqa: S105 - its name
 _PEER: Final = "inspectd.peer"
@@ -78,5 +78,5 @@ class ProxyLogin:
         name = self.name(request)
         said = request.headers.getlist(self._settings.roles_header)
         groups = {group.strip() for line in said for group in line.split(",")}
-        role = role_by(self._settings.roles, groups)
-        return OutsidePerson(name, role, Login.PROXY) if name and role is not None else None
+        entry = entry_by(self._settings.roles, groups)
+        return OutsidePerson(name, role_by(entry), Login.PROXY) if name and entry is not None else None

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp
 
 from inspectd.page.account_routes import AccountRoutes
 from inspectd.page.accounts.attempts import LoginAttempts
-from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.passwords import PasswordChecker
 from inspectd.page.accounts.store import AccountStore
 from inspectd.page.accounts.trail import PageTrail
@@ -23,7 +22,7 @@ from inspectd.page.answers import ApiError, json_answer
 from inspectd.page.files import ASSETS, PageFiles
 from inspectd.page.guard import Guard
 from inspectd.page.login_form import LoginForm
-from inspectd.page.login_settings import PageOidc, PageProxy
+from inspectd.page.login_settings import PageOidc, PageProxy, given_by
 from inspectd.page.outside_routes import LoginProvider, OutsideRoutes
 from inspectd.page.proxy_login import ProxyLogin
 from inspectd.page.security import PageGate
@@ -76,14 +75,14 @@ def make_guard(settings: SiteSettings, counts: Counter[tuple[str, str]], store: 
         InputError: the proxy's secret cannot be read.
     """
     proxy = proxy_of(settings.proxy)
-    logins = {Login.OIDC} if settings.oidc.issuer else set()
+    oidc = settings.oidc
     return Guard(
         store,
         PageTrail(settings.data_dir),
         line=settings.site,
         is_encrypted=settings.is_encrypted,
         counts=counts,
-        logins=frozenset(logins),
+        given_by=frozenset(given_by(oidc, entry) for entry in oidc.roles if oidc.issuer),
         proxy=proxy,
     )
 

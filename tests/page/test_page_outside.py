@@ -129,6 +129,24 @@ def test_who_is_not_confirmed_or_has_no_role_is_not_logged_in(page, log_in, name
     assert page.audit()[-1]["result"].startswith("refused: ")
 
 
+def test_a_session_ends_with_the_provider_or_the_entry_of_the_table_that_its_role_is_by(
+    page, log_in, provider
+) -> None:
+    whole = page.file.read_text()
+    browser, _ = log_in("noor", "plant-admin")
+    others = [
+        whole.replace(provider.issuer, f"{provider.issuer}-other"),
+        whole.replace('"plant-admin=admin"', '"plant-admins=admin"'),
+        whole.replace("realm_access.roles", "groups"),
+        whole.partition("[oidc]")[0],
+    ]
+    for text in [*others, whole]:
+        page.kill()
+        page.file.write_text(text)
+        page.start()
+        assert browser.get("/api/me").status_code == (200 if text == whole else 401), text
+
+
 def test_a_name_that_the_provider_changes_makes_nobody_a_second_person(page, log_in, provider) -> None:
     log_in("eva", "plant-engineer")
     browser, _ = log_in("eva", "plant-quality", preferred_username="eve")

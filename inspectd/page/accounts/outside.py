@@ -32,12 +32,14 @@ class OutsidePerson(msgspec.Struct, frozen=True):
         role: what the person may do.
         origin: see `User`.
         asked_ms: when the provider last asked for the password, since 1970, UTC; 0: it does not say.
+        given_by: see `User`.
     """
 
     name: str
     role: Role
     origin: str
     asked_ms: int = 0
+    given_by: str = ""
 
 
 class LeftAloneError(Exception):
@@ -68,9 +70,9 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
         found = found if same is None else same
     if found is None:
         database.execute(
-            "INSERT INTO users (key, name, role, password_hash, created_ms, origin) "
-            "VALUES (?, ?, ?, '', ?, ?)",
-            (key, person.name, person.role.value, now_ms, person.origin),
+            "INSERT INTO users (key, name, role, password_hash, created_ms, origin, given_by) "
+            "VALUES (?, ?, ?, '', ?, ?, ?)",
+            (key, person.name, person.role.value, now_ms, person.origin, person.given_by),
         )
         return person.name
     if found[3] != person.origin:
@@ -79,8 +81,11 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
         raise InputError(f"{person.name} may not log in")
     if person.origin != Login.PROXY and person.asked_ms < _left_ms(database, found[0], person.role, now_ms):
         raise LeftAloneError
+    database.execute(
+        "UPDATE users SET role = ?, given_by = ? WHERE key = ?",
+        (person.role.value, person.given_by, found[0]),
+    )
     if found[1] != person.role:
-        database.execute("UPDATE users SET role = ? WHERE key = ?", (person.role.value, found[0]))
         database.execute("DELETE FROM sessions WHERE key = ?", (found[0],))
     return str(found[4])
 

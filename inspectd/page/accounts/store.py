@@ -33,7 +33,7 @@ _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS users (
   key TEXT PRIMARY KEY, name TEXT NOT NULL, role TEXT NOT NULL, password_hash TEXT NOT NULL,
   is_disabled INTEGER NOT NULL DEFAULT 0, language TEXT, created_ms INTEGER NOT NULL,
-  origin TEXT NOT NULL DEFAULT '', left_ms INTEGER NOT NULL DEFAULT 0
+  origin TEXT NOT NULL DEFAULT '', left_ms INTEGER NOT NULL DEFAULT 0, given_by TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE IF NOT EXISTS sessions (
   sha256 TEXT PRIMARY KEY, id TEXT NOT NULL UNIQUE, key TEXT NOT NULL REFERENCES users ON DELETE CASCADE,
@@ -43,7 +43,11 @@ CREATE TRIGGER IF NOT EXISTS session_over AFTER DELETE ON sessions BEGIN
   UPDATE users SET left_ms = max(left_ms, OLD.used_ms) WHERE key = OLD.key;
 END;
 """
-_LATER: Final = {"origin": "TEXT NOT NULL DEFAULT ''", "left_ms": "INTEGER NOT NULL DEFAULT 0"}
+_LATER: Final = {
+    "origin": "TEXT NOT NULL DEFAULT ''",
+    "left_ms": "INTEGER NOT NULL DEFAULT 0",
+    "given_by": "TEXT NOT NULL DEFAULT ''",
+}
 """Columns of users that files from before lack."""
 
 
@@ -59,6 +63,8 @@ class User(msgspec.Struct, frozen=True):
         created_ms: since 1970, UTC.
         origin: who says that it is this person: empty, the page itself, by a password; `proxy`; or `oidc`
             with the provider and what it calls the person.
+        given_by: what the role is by where a provider says it: the provider, the claim, and the entry of the
+            table of roles; empty elsewhere.
     """
 
     name: str
@@ -68,6 +74,7 @@ class User(msgspec.Struct, frozen=True):
     language: str | None
     created_ms: int
     origin: str = ""
+    given_by: str = ""
 
     @property
     def login(self) -> Login:
@@ -357,7 +364,9 @@ class AccountStore:
             raise UnavailableError(f"{self._path}: {error}; is its disk full or gone?") from error
 
 
-_USER: Final = "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms, u.origin"
+_USER: Final = (
+    "u.name, u.role, u.password_hash, u.is_disabled, u.language, u.created_ms, u.origin, u.given_by"
+)
 _IS_ON: Final = f"ends_ms > :now_ms AND began_ms <= :now_ms + {_CLOCK_MS}"
 _SESSION: Final = f"{_USER}, s.id, s.address, s.began_ms, s.used_ms, s.ends_ms"
 
@@ -385,12 +394,12 @@ def _admins(database: sqlite3.Connection) -> int:
 
 
 def _user(row: tuple[Any, ...]) -> User:
-    name, role, password_hash, is_disabled, language, created_ms, origin = row[:7]
-    return User(name, Role(role), password_hash, bool(is_disabled), language, created_ms, origin)
+    name, role, password_hash, is_disabled, language, created_ms, origin, given_by = row[:8]
+    return User(name, Role(role), password_hash, bool(is_disabled), language, created_ms, origin, given_by)
 
 
 def _session(row: tuple[Any, ...]) -> Session:
-    session_id, address, began_ms, used_ms, ends_ms = row[7:]
+    session_id, address, began_ms, used_ms, ends_ms = row[8:]
     return Session(session_id, _user(row), address, began_ms, used_ms, ends_ms)
 
 
