@@ -36,6 +36,7 @@ def add_arguments(actions: Any) -> None:
         ("password", "give somebody another password"),
         ("disable", "keep somebody from logging in"),
         ("enable", "let somebody log in again"),
+        ("free", "forget somebody who logs in elsewhere, so that the name can be taken from there again"),
     ):
         users.add_parser(name, help=about).add_argument("name", metavar="NAME")
 
@@ -89,6 +90,8 @@ def _change(store: AccountStore, action: str, name: str, arguments: argparse.Nam
             store.set_password(name, _new_hash(name))
         case "role":
             store.set_role(name, Role(arguments.role))
+        case "free":
+            store.free_name(name)
         case _:
             store.set_disabled(name, is_disabled=action == "disable")
 

@@ -59,9 +59,9 @@ class _Language(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _UserChange(msgspec.Struct, forbid_unknown_fields=True):
-    """`do` is `add` (with `role` and `password`), `role`, `disable`, `enable` or `password`."""
+    """`do` is `add` (with `role` and `password`), `role`, `disable`, `enable`, `password` or `free`."""
 
-    do: Annotated[str, Meta(pattern=r"^(add|role|disable|enable|password)\Z")]
+    do: Annotated[str, Meta(pattern=r"^(add|role|disable|enable|password|free)\Z")]
     name: _Name
     role: Role | None = None
     password: _Password | None = None
@@ -294,6 +294,8 @@ class AccountRoutes:
                 await self._guard.write(self._store.set_role, wanted.name, wanted.role)
             case "password":
                 await self._set_password(request, Act.USERS, wanted.name, wanted.password or "")
+            case "free":
+                self._store.free_name(wanted.name)
             case do:
                 is_disabled = do == "disable"
                 await self._guard.write(

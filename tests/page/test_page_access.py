@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,9 @@ from support.tools import tool
 
 from inspectd.cli import main
 from inspectd.errors import ExitCode
+from inspectd.page.accounts.outside import OutsidePerson
+from inspectd.page.accounts.roles import Role
+from inspectd.page.accounts.store import AccountStore
 
 pytestmark = pytest.mark.daemon
 
@@ -139,13 +142,16 @@ def test_users_by_commands(tmp_path, capsys, monkeypatch) -> None:
     assert said("user", "password", "Lee", given="another long password")[0] == ExitCode.OK
     assert "no user" in said("user", "password", "Park")[1]
     assert said("user", "disable", "Lee")[0] == ExitCode.OK
+    with closing(AccountStore(tmp_path / "store")) as store:
+        store.admit(OutsidePerson("Choi", Role.VIEWER, "proxy"))
+    assert said("user", "free", "Choi")[0] == ExitCode.OK
     listed = said("user", "list")[1].splitlines()
     assert [line.split() for line in listed] == [["Kim", "admin"], ["Lee", "quality", "disabled"]]
     code, trail = said("audit")
     assert code == ExitCode.OK
-    assert trail.count('"result":"begun"') == 9
-    assert trail.count('"result":"done"') == 5
-    assert "18 records, none altered" in trail
+    assert trail.count('"result":"begun"') == 10
+    assert trail.count('"result":"done"') == 6
+    assert "20 records, none altered" in trail
     assert PASSWORD not in trail
     audit = tmp_path / "store" / "page-audit.jsonl"
     audit.write_bytes(audit.read_bytes().replace(b"quality", b"admin.."))

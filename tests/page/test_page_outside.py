@@ -18,6 +18,8 @@ from support.page_process import NOTHING, PASSWORD, PageProcess
 from support.page_roles import MAY, assert_each_may_what_it_may_and_no_more
 
 from inspectd.errors import ConfigError
+from inspectd.page.accounts.outside import OutsidePerson
+from inspectd.page.accounts.roles import Role
 from inspectd.page.settings import load
 
 pytestmark = pytest.mark.daemon
@@ -145,6 +147,26 @@ def test_a_session_ends_with_the_provider_or_the_entry_of_the_table_that_its_rol
         page.file.write_text(text)
         page.start()
         assert browser.get("/api/me").status_code == (200 if text == whole else 401), text
+
+
+def test_who_comes_from_another_provider_gets_the_name_when_an_admin_has_freed_it(
+    page, log_in, provider
+) -> None:
+    page.store.admit(OutsidePerson("gale", Role.ENGINEER, "oidc https://old.example id-gale"))
+    assert log_in("gale", "plant-engineer")[1].status_code == 403
+    refused = page.audit()[-1]["result"]
+    assert "of oidc https://old.example" in refused
+    assert "`user free`" in refused
+    admin = page.browser("admin")
+
+    def change(do: str, name: str = "gale") -> int:
+        return admin.post("/api/users", json={"do": do, "name": name}).status_code
+
+    assert [change("free", name) for name in ("viewer", "ghost")] == [400, 400]
+    assert [change(do) for do in ("disable", "free", "enable", "free")] == [200, 400, 200, 200]
+    last = page.audit()[-1]
+    assert (last["object"], last["old"], last["new"]) == ("free gale", "gale engineer", None)
+    assert log_in("gale", "plant-engineer")[1].status_code == 200
 
 
 def test_a_name_that_the_provider_changes_makes_nobody_a_second_person(page, log_in, provider) -> None:

@@ -76,7 +76,7 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
         )
         return person.name
     if found[3] != person.origin:
-        raise InputError(f"the name {person.name} is another one's on this page")
+        raise InputError(f"the name {person.name} is another one's on this page, {_who_has_it(found[3])}")
     if found[2]:
         raise InputError(f"{person.name} may not log in")
     if person.origin != Login.PROXY and person.asked_ms < _left_ms(database, found[0], person.role, now_ms):
@@ -88,6 +88,13 @@ def admit(database: sqlite3.Connection, person: OutsidePerson, now_ms: int) -> s
     if found[1] != person.role:
         database.execute("DELETE FROM sessions WHERE key = ?", (found[0],))
     return str(found[4])
+
+
+def _who_has_it(origin: str) -> str:
+    """Who has a name, and what to do: only a person can say whether it is the same one from elsewhere."""
+    if not origin:
+        return "who logs in by a password"
+    return f"of {origin[:100]}; if it is the same person, an admin frees the name: `user free`, or Users"
 
 
 def _left_ms(database: sqlite3.Connection, key: str, role: Role, now_ms: int) -> int:

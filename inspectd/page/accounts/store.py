@@ -120,6 +120,11 @@ def described(user: User | None) -> str | None:
     return f"{user.name} {user.role}{' disabled' if user.is_disabled else ''}"
 
 
+def no_user(name: str) -> str:
+    """What is said where there is no user of that name."""
+    return f"there is no user {name[:80]!r}"
+
+
 class UserChangedError(Exception):
     """A person changed meanwhile: the password that was checked may be that person's no more."""
 
@@ -232,6 +237,23 @@ class AccountStore:
             if by and not database.execute("SELECT 1 FROM sessions WHERE id = ?", (by.id,)).fetchone():
                 raise UserChangedError
             _change_user(database, name, "password_hash = ?", password_hash)
+
+    def free_name(self, name: str) -> None:
+        """Forget somebody who logs in elsewhere: the next who comes from there by this name is a new user.
+
+        Raises:
+            InputError: there is no such user, it logs in by a password, or it may not log in: it could again.
+        """
+        with self._changing() as database:
+            columns = "SELECT origin, is_disabled FROM users WHERE key = ?"
+            found = database.execute(columns, (name_key(name),)).fetchone()
+            if found is None:
+                raise InputError(no_user(name))
+            if not found[0]:
+                raise InputError(f"{name}: logs in by a password here, expected somebody who does elsewhere")
+            if found[1]:
+                raise InputError(f"{name}: is blocked, and could log in anew; allow it again first")
+            database.execute("DELETE FROM users WHERE key = ?", (name_key(name),))
 
     def set_language(self, name: str, language: str) -> None:
         """Remember which language somebody reads."""
@@ -378,7 +400,7 @@ def _change_user(database: sqlite3.Connection, name: str, assignment: str, value
         raise InputError(f"{name}: role and password are given where this person logs in, and not here")
     query = f"UPDATE users SET {assignment} WHERE key = ?"  # noqa: S608 - texts of this file
     if not database.execute(query, (value, key)).rowcount:
-        raise InputError(f"there is no user {name[:80]!r}")
+        raise InputError(no_user(name))
     if had_admins and not _admins(database):
         raise InputError(f"{name}: is the last one who manages users, expected another admin first")
     database.execute("DELETE FROM sessions WHERE key = ?", (key,))

@@ -8,7 +8,7 @@ import { Button, Choice, Confirm, Field, Page, Problem, Table, Time } from "../u
 import type { User } from "../wire";
 import { ROLES } from "../words";
 
-type Do = "add" | "role" | "disable" | "enable" | "password";
+type Do = "add" | "role" | "disable" | "enable" | "password" | "free";
 
 export function Users() {
   const { data, error, reload } = useLoaded<{ users: User[] }>("/api/users");
@@ -35,9 +35,9 @@ export function Users() {
               <td><Time ms={user.created_ms} /></td>
               <td>
                 <div class="buttons">
-                  {(["role", "password", user.is_disabled ? "enable" : "disable"] as Do[])
+                  {(["role", "password", ...(user.is_disabled ? ["enable"] : ["disable", "free"])] as Do[])
                     .filter((what) => user.name !== me.value?.name || what === "password")
-                    .filter((what) => user.login === "password" || what === "disable" || what === "enable")
+                    .filter((what) => (user.login === "password" ? what !== "free" : what !== "role" && what !== "password"))
                     .map((what) => (
                       <Button key={what} label={`${word("users.do", what)}: ${user.name}`} onClick={() => setAsked({ what, user })}>
                         {word("users.do", what)}
@@ -76,7 +76,7 @@ function Ask({ what, user, onClose, onDone }: { what: Do; user: User | null; onC
     <Confirm
       title={user ? `${word("users.do", what)}: ${user.name}` : t("users.add")}
       doLabel={word("users.do", what)}
-      kind={what === "disable" ? "danger" : "main"}
+      kind={what === "disable" || what === "free" ? "danger" : "main"}
       onClose={onClose}
       onDo={async () => {
         await post("/api/users", { do: what, name, reason, ...(needsRole ? { role } : {}), ...(needsPassword ? { password } : {}) });
@@ -108,6 +108,7 @@ function Ask({ what, user, onClose, onDone }: { what: Do; user: User | null; onC
         </Field>
       )}
       {what !== "add" && what !== "enable" && <p class="hint">{t("users.logged_out")}</p>}
+      {what === "free" && <p class="hint">{t("users.freed")}</p>}
       <Field label={t("act.reason")}>
         <input maxLength={150} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
       </Field>
