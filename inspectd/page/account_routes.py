@@ -26,6 +26,7 @@ from inspectd.page.answers import ApiError, json_answer, read_body
 from inspectd.page.guard import Account, Guard, address_of, over
 from inspectd.page.login_form import LoginForm
 from inspectd.page.outside_routes import OutsideRoutes
+from inspectd.page.security import is_own_look
 from inspectd.page.settings import Language
 from inspectd.page.told import ToldMe
 from inspectd.page.told_pages import ToldSession, ToldUser
@@ -126,6 +127,9 @@ class AccountRoutes:
             person = proxy.person(request)
             if person is None:
                 return self._form.page(request, "no_role", status=403)
+            if not is_own_look(request.headers):
+                # Its cookie did not come along: who has a session is found when the page itself asks.
+                return self._form.onward(request, "/login")
             return await self._outside.admit(request, person)
         return self._form.page(request, "" if self._store.users() else "nobody", status=200)
 

@@ -160,7 +160,7 @@ class Guard:
         """
         account = await self._allowed(request, Act(act))
         if request.method not in {"GET", "HEAD"}:
-            self._bound(account)
+            self.bound(account.session.id)
             await self.write(self.store.use_session, account.session)
         return account
 
@@ -204,7 +204,7 @@ class Guard:
             self._counts["refused", "role"] += 1
             is_idle = wanted in ROLES[account.role].acts
             if request.method not in {"GET", "HEAD"}:
-                self._bound(account)
+                self.bound(account.session.id)
                 await self.record(account, wanted, about=request.url.path, result="refused: role")
             if is_idle:
                 raise ApiError(403, "idle", "Nothing was done here for a while; give the password again.")
@@ -270,19 +270,22 @@ class Guard:
             self.cookie, path="/", secure=self._is_encrypted, httponly=True, samesite="strict"
         )
 
-    def _bound(self, account: Account) -> None:
+    def bound(self, key: str) -> None:
         """Refuse more than so many acts a minute: each is a record on the disk.
+
+        Args:
+            key: what is counted by: the session, or of logins the person.
 
         Raises:
             ApiError: there were too many.
         """
         now = self._clock()
-        times = [at for at in self._acts.get(account.session.id, []) if now - at < 60]
+        times = [at for at in self._acts.get(key, []) if now - at < 60]
         if len(times) >= _ACTS_A_MINUTE:
             self._counts["refused", "rate"] += 1
             raise ApiError(429, "rate", f"More than {_ACTS_A_MINUTE} requests in a minute; wait a little.")
-        self._acts = {key: value for key, value in self._acts.items() if now - value[-1] < 60}
-        self._acts[account.session.id] = [*times, now]
+        self._acts = {other: value for other, value in self._acts.items() if now - value[-1] < 60}
+        self._acts[key] = [*times, now]
 
 
 def over() -> ApiError:

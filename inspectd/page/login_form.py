@@ -22,7 +22,8 @@ _TEXTS: Final = {
         "outside_name": "This account cannot log in here. Tell who looks after the page's users.",
         "outside_away": "The plant's login does not answer. Try again in a moment.",
         "not_confirmed": "The plant's login did not confirm it. Try again.",
-        "onward": "You are logged in.",
+        "often": "You log in too often. Try again in a minute.",
+        "onward": "Go on to the page",
     },
     "ko": {
         "title": "로그인", "name": "이름", "password": "비밀번호", "send": "로그인",
@@ -37,7 +38,8 @@ _TEXTS: Final = {
         "outside_name": "이 계정으로는 로그인할 수 없습니다. 사용자 관리자에게 알리십시오.",
         "outside_away": "공장 로그인 서버가 응답하지 않습니다. 잠시 후 다시 시도하십시오.",
         "not_confirmed": "공장 로그인에서 확인되지 않았습니다. 다시 시도하십시오.",
-        "onward": "로그인되었습니다.",
+        "often": "로그인이 너무 잦습니다. 1분 후에 다시 시도하십시오.",
+        "onward": "페이지로 이동",
     },
 }  # fmt: skip
 _PAGE: Final = """<!doctype html>
@@ -73,11 +75,11 @@ _ONWARD: Final = """<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="refresh" content="0;url=/">
+<meta http-equiv="refresh" content="0;url={address}">
 <title>{title}</title>
 <link rel="stylesheet" href="/assets/login.css">
 </head>
-<body><main><a class="outside" href="/">{title}</a></main></body>
+<body><main><a class="outside" href="{address}">{title}</a></main></body>
 </html>
 """
 
@@ -121,10 +123,12 @@ class LoginForm:
         )  # fmt: skip
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
-    def onward(self, request: Request) -> HTMLResponse:
-        """Leads whom others logged in to the page."""
+    def onward(self, request: Request, address: str = "/") -> HTMLResponse:
+        """Leads whom others logged in, or sent here, to an address of the page."""
         texts = _TEXTS[self._chosen(request)]
-        return HTMLResponse(_ONWARD.format(title=escape(texts["onward"])), 200, {"Cache-Control": "no-store"})
+        return HTMLResponse(
+            _ONWARD.format(title=escape(texts["onward"]), address=address), 200, {"Cache-Control": "no-store"}
+        )
 
     def _chosen(self, request: Request) -> str:
         """The first of a browser's languages that there is; else the plant's; else English."""

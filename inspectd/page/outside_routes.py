@@ -13,8 +13,10 @@ from starlette.routing import Route
 from inspectd import log
 from inspectd.errors import InputError, UnavailableError
 from inspectd.page.accounts.attempts import LoginAttempts
+from inspectd.page.accounts.names import name_key
 from inspectd.page.accounts.outside import LeftAloneError, OutsidePerson
 from inspectd.page.accounts.store import UserChangedError
+from inspectd.page.answers import ApiError
 from inspectd.page.guard import Guard, address_of
 from inspectd.page.login_form import LoginForm
 from inspectd.recipes.audit import AuditAction
@@ -112,6 +114,11 @@ class OutsideRoutes:
             LeftAloneError: the password is to be given again first.
         """
         answer = self._form.onward(request)
+        try:
+            # Nobody waits for a password here: each request can be a session, and a record on the disk.
+            self._guard.bound(f"login {name_key(person.name)}")
+        except ApiError as error:
+            return self._form.page(request, "often", status=error.status)
         try:
             user = await self._guard.write(self._guard.store.admit, person)
             await self._guard.record_login(request, AuditAction.LOGIN, user.name, new=str(user.role))

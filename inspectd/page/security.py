@@ -138,7 +138,12 @@ class PageGate:
         """
         if not scope["path"].startswith("/api/"):
             return True
-        return Headers(scope=scope).get("sec-fetch-site", "none") in {"same-origin", "none"}
+        return is_own_look(Headers(scope=scope))
+
+
+def is_own_look(headers: Headers) -> bool:
+    """Whether a person or the page itself asks, and no page of another site."""
+    return headers.get("sec-fetch-site", "none") in {"same-origin", "none"}
 
 
 def _host_of(headers: Headers) -> str:

@@ -352,6 +352,23 @@ def test_whom_the_proxy_logged_out_or_changed_is_so_at_once(proxied) -> None:
         assert 'href="/login"' in browser.get("/login?out").text  # it is not logged in again by itself
 
 
+def test_who_comes_by_the_proxy_again_and_again_begins_no_session_each_time(proxied) -> None:
+    def sessions(name: str) -> int:
+        return sum(each.user.name == name for each in proxied.store.sessions())
+
+    foreign = {"Sec-Fetch-Site": "cross-site"}
+    with proxy(proxied, "noor", "plant-viewer") as browser:
+        answer = browser.get("/login", headers=foreign)  # a link, or a picture, of another site
+        assert 'content="0;url=/login"' in answer.text
+        assert sessions("noor") == 0
+        assert [enter(browser), browser.get("/login").status_code] == [200, 303]
+        assert sessions("noor") == 1
+    records = len(proxied.audit())
+    with proxy(proxied, "program", "plant-viewer") as program:
+        assert [program.get("/login").status_code for _ in range(70)].count(429) == 10
+        assert len(proxied.audit()) == records + 60
+
+
 def test_settings_that_are_not_whole_are_said(tmp_path) -> None:
     def problems(text: str) -> set[str]:
         file: Path = tmp_path / "page.toml"
