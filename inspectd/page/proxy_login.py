@@ -65,18 +65,27 @@ class ProxyLogin:
     def is_of_proxy(self, request: HTTPConnection) -> bool:
         """Whether the proxy itself sent a request."""
         given = request.headers.get(SECRET_HEADER, "")
-        is_told = hmac.compare_digest(given.encode(), self._secret.encode())
+        is_told = hmac.compare_digest(_text(given).encode(), self._secret.encode())
         return is_told and request.scope.get(_PEER) in self._settings.addresses
 
     def name(self, request: HTTPConnection) -> str:
         """Whom it logged in; empty: nobody."""
         names = request.headers.getlist(self._settings.user_header)
-        return names[0].strip() if len(names) == 1 and self.is_of_proxy(request) else ""
+        return _text(names[0]).strip() if len(names) == 1 and self.is_of_proxy(request) else ""
 
     def person(self, request: HTTPConnection) -> OutsidePerson | None:
         """The same with a role; None: nobody is logged in there, or has a role here."""
         name = self.name(request)
         said = request.headers.getlist(self._settings.roles_header)
-        groups = {group.strip() for line in said for group in line.split(",")}
+        groups = {group.strip() for line in said for group in _text(line).split(",")}
         entry = entry_by(self._settings.roles, groups)
         return OutsidePerson(name, role_by(entry), Login.PROXY) if name and entry is not None else None
+
+
+def _text(header: str) -> str:
+    """What a header says: UTF-8, as proxies send names, or else Latin-1, as which the server has read it."""
+    said = header.encode("latin-1")
+    try:
+        return said.decode()
+    except UnicodeDecodeError:
+        return header

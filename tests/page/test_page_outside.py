@@ -287,7 +287,7 @@ origin = "https://page.plant.example"
 user_header = "X-User"
 roles_header = "X-Groups"
 secret_file = "proxy.secret"
-roles = [{ROLES}]
+roles = [{ROLES}, "품질=quality"]
 """
     process = PageProcess(folder, folder / "no-line", tables)
     yield process
@@ -295,7 +295,12 @@ roles = [{ROLES}]
 
 
 def proxy(
-    page: PageProcess, name: str, groups: str, *, secret: str = PROXY_SECRET, address: str = "127.0.0.8"
+    page: PageProcess,
+    name: str | bytes,
+    groups: str | bytes,
+    *,
+    secret: str = PROXY_SECRET,
+    address: str = "127.0.0.8",
 ) -> httpx.Client:
     """A browser behind the proxy, which is at that address."""
     headers = {
@@ -328,6 +333,14 @@ def test_each_role_of_the_proxy_may_what_it_may_and_no_more(proxied) -> None:
             assert browser.get("/api/me").json()["login"] == "proxy"
             browsers[role] = browser
         assert_each_may_what_it_may_and_no_more(browsers)
+
+
+def test_names_and_groups_of_the_proxy_are_utf_8(proxied) -> None:
+    for name, said in (("김철수", "김철수".encode()), ("José", "José".encode()), ("Andrè", b"Andr\xe8")):
+        with proxy(proxied, said, "품질".encode()) as browser:
+            assert enter(browser) == 200
+            me = browser.get("/api/me").json()
+            assert (me["name"], me["role"]) == (name, "quality")
 
 
 def test_only_the_proxy_itself_is_believed(proxied) -> None:
