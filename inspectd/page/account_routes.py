@@ -31,7 +31,6 @@ from inspectd.page.settings import Language
 from inspectd.page.told import ToldMe
 from inspectd.page.told_pages import ToldSession, ToldUser
 from inspectd.recipes.audit import BEGUN, DONE, AuditAction
-from inspectd.text import printable
 
 _MOST_ROWS: Final = 200
 _MOST_FIELDS: Final = 10
@@ -208,7 +207,8 @@ class AccountRoutes:
             raise ApiError(503, "busy", "") from None
         if user is None or not is_right:
             self._counts["logins", "wrong"] += 1
-            who = printable(name) or "nobody"
+            # What is nobody's name may be a password: the field of the name has the focus.
+            who = "nobody" if user is None else user.name
             await self._guard.record_login(request, AuditAction.LOGIN, who, result="refused: wrong")
             raise ApiError(401, "wrong", "")
         self._attempts.succeeded(name, address)

@@ -90,7 +90,9 @@ def test_a_wrong_password_says_no_more_than_that(page, name) -> None:
     assert "Name or password is wrong." in answer.text
     assert "<script" not in answer.text
     assert "set-cookie" not in answer.headers
-    assert page.audit()[-1]["result"] == "refused: wrong"
+    last = page.audit()[-1]
+    assert last["result"] == "refused: wrong"
+    assert last["who"] == (name if name == "viewer" else "nobody")  # which may be a password
     assert (
         "이름 또는"
         in browser.post(
