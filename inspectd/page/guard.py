@@ -13,6 +13,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from inspectd.page.accounts.attempts import LoginAttempts
 from inspectd.page.accounts.names import name_key
 from inspectd.page.accounts.outside import Login
 from inspectd.page.accounts.roles import ROLES, Act, Role
@@ -125,6 +126,7 @@ class Guard:
         self._clock, self.clock_ms = clock, clock_ms
         self._acts: dict[str, list[float]] = {}
         self._writers = CapacityLimiter(_WRITERS)
+        self._refused_looks = LoginAttempts(clock)
         # `__Host-` binds a cookie to this host and to TLS; over plain loopback no browser would take it.
         # Cookies know no ports: pages of other lines on this host need other names.
         self.cookie = f"{'__Host-inspectd' if is_encrypted else 'inspectd-plain'}.{line}"
@@ -203,13 +205,28 @@ class Guard:
         if wanted not in account.acts:
             self._counts["refused", "role"] += 1
             is_idle = wanted in ROLES[account.role].acts
-            if request.method not in {"GET", "HEAD"}:
-                self.bound(account.session.id)
-                await self.record(account, wanted, about=request.url.path, result="refused: role")
+            if self._is_recorded(account, request):
+                why = "idle" if is_idle else "role"
+                await self.record(account, wanted, about=request.url.path, result=f"refused: {why}")
             if is_idle:
                 raise ApiError(403, "idle", "Nothing was done here for a while; give the password again.")
             raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
         return account
+
+    def _is_recorded(self, account: Account, request: Request) -> bool:
+        """Whether a refusal goes into the audit file; of looks no more than of refused logins.
+
+        Raises:
+            ApiError: there were too many acts.
+        """
+        if request.method not in {"GET", "HEAD"}:
+            self.bound(account.session.id)
+            return True
+        # No look is answered by "too many": a tab that asks for what it may not see shows the rest.
+        if self._refused_looks.wait_seconds(account.name, account.address):
+            return False
+        self._refused_looks.failed(account.name, account.address)
+        return True
 
     async def record(
         self, account: Account, act: Act, *, about: str | None = None, old: str | None = None,
