@@ -9,6 +9,7 @@ from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.teach.report_page import (
     EFFECT_HEADINGS,
+    all_passes_words,
     defect_words,
     effect_rows,
     flip_rows,
@@ -39,6 +40,7 @@ def main(arguments: argparse.Namespace) -> int:
         print(f"{name}: {replayed} replayed, judged by the line in that time: {judged}")
         print(f"  fail from now on: {to_fail}")
         print(f"  pass from now on: {to_pass}")
+    print(f"all passes: {all_passes_words(report)}")
     print_table(EFFECT_HEADINGS, effect_rows(report))
     print(
         f"golden images judged wrong: {report.golden_wrong_before} -> {report.golden_wrong} "

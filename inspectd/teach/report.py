@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -60,6 +60,20 @@ class KnownDefect(msgspec.Struct, frozen=True):
     """As of `ReplayedPart`."""
 
 
+class Judged(NamedTuple):
+    """Verdicts of the line on such parts in the time of the evidence.
+
+    Attributes:
+        passes: not marked for a second look.
+        marked: passes that are: they are kept as fails are, so the others do not stand for them.
+        fails: parts that failed.
+    """
+
+    passes: int
+    marked: int
+    fails: int
+
+
 class Flips(msgspec.Struct, frozen=True):
     """What flips among parts of one kind."""
 
@@ -99,9 +113,12 @@ class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
     flips: list[ReplayedPart]
     """Every one, those that pass from now on first."""
     passes_by_chance: Flips
-    """Passed parts that were kept by chance: as they flip, so do parts of the line."""
+    """Passed parts that were kept by chance: as they flip, so do passes of the line that are not marked."""
     other_passes: Flips
     """Passed parts that were kept as they were marked for a second look."""
+    passes_to_fail: float = 1.0
+    """Share of all passes of the line that fails from now on, at most (95 %): marked ones that were not kept
+    count as failing. 1: nobody knows."""
     fails: Flips
     """Failed parts that were kept."""
     golden_wrong_before: int
@@ -124,7 +141,7 @@ def report_on(
     bank: BankFile,
     found: Replay,
     *,
-    judged: Mapping[Evaluation, int] | None,
+    judged: Judged | None,
     effects: list[TaughtEffect] | None,
     golden_set: str = "",
     pictures: Mapping[tuple[str, str], str] = MappingProxyType({}),
@@ -150,8 +167,8 @@ def report_on(
         (item for item in found.items if item.flips), key=lambda item: (item.passes[0], item.scores[1])
     )
     passes = [item for item in evidence if item.judged is Evaluation.PASS]
-    totals = judged or {}
-    known = judged is not None
+    by_chance = _flips([item for item in passes if item.by_chance], judged and judged.passes)
+    marked = _flips([item for item in passes if not item.by_chance], judged and judged.marked)
     return TeachReport(
         bank_sha256=candidate.bank_sha256,
         base_bank_sha256=candidate.base_bank_sha256,
@@ -163,14 +180,10 @@ def report_on(
         taught=candidate.taught,
         unlike_the_rest=candidate.unlike_the_rest,
         flips=[_part(item, pictures) for item in flips],
-        passes_by_chance=_flips(
-            [item for item in passes if item.by_chance], totals.get(Evaluation.PASS, 0) if known else None
-        ),
-        other_passes=_flips([item for item in passes if not item.by_chance], None),
-        fails=_flips(
-            [item for item in evidence if item.judged is Evaluation.FAIL],
-            totals.get(Evaluation.FAIL, 0) if known else None,
-        ),
+        passes_by_chance=by_chance,
+        other_passes=marked,
+        passes_to_fail=_passes_to_fail(by_chance, marked),
+        fails=_flips([item for item in evidence if item.judged is Evaluation.FAIL], judged and judged.fails),
         golden_wrong_before=wrong[0],
         golden_wrong=wrong[1],
         golden=len(golden),
@@ -236,6 +249,16 @@ def _flips(items: Sequence[Replayed], judged: int | None) -> Flips:
         len(items), judged,
         to_fail=_bounded(count[True, False], len(items)), to_pass=_bounded(count[False, True], len(items)),
     )  # fmt: skip
+
+
+def _passes_to_fail(by_chance: Flips, marked: Flips) -> float:
+    """Share of all passes that fails from now on, at most: the marked ones lie nearest the threshold."""
+    if by_chance.judged is None or marked.judged is None:
+        return 1.0 if marked.kept else by_chance.to_fail.high
+    total = by_chance.judged + marked.judged
+    not_kept = max(0, marked.judged - marked.kept)
+    failing = by_chance.judged * by_chance.to_fail.high + marked.to_fail.count + not_kept
+    return min(1.0, failing / total) if total else 1.0
 
 
 def _bounded(count: int, total: int) -> Interval:

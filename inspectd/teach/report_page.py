@@ -52,6 +52,11 @@ def flip_rows(report: TeachReport) -> list[tuple[str, ...]]:
     return [(name, *_cells(flips)) for name, flips in named]
 
 
+def all_passes_words(report: TeachReport) -> str:
+    """What comes of all passes of the line, those that are marked among them, for people."""
+    return f"at most {report.passes_to_fail:.1%} fail from now on, if every marked one that was not kept does"
+
+
 FLIP_HEADINGS: Final = ("parts", "replayed", "judged by the line", "fail from now on", "pass from now on")
 
 
@@ -113,9 +118,10 @@ def _body(report: TeachReport, found: Replay) -> Iterator[str]:
     yield f"<p class='note'>{EFFECT_NOTE}</p>"
     yield "<h2>How verdicts flip</h2>"
     yield from table(FLIP_HEADINGS, flip_rows(report))
-    yield "<p class='note'>Only passes that were kept by chance stand for parts of the line; of the others "
-    yield "one sees what was kept. What is not among the replayed parts was not kept, and nobody knows how "
-    yield "it flips.</p>"
+    yield f"<p>Of all passes of the line {all_passes_words(report)}.</p>"
+    yield "<p class='note'>Only passes that were kept by chance stand for others, for those that are not "
+    yield "marked; of the rest one sees what was kept. What is not among the replayed parts was not kept, "
+    yield "and nobody knows how it flips.</p>"
     if report.left_out:
         yield "<h2>Evidence that was not replayed</h2>"
         yield from table(("reason", "parts"), left_out_rows(report))

@@ -12,7 +12,7 @@ from inspectd.teach.effects import effects_of
 from inspectd.teach.golden_images import golden_set
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.replay import Banks, JudgingBank, Replay, replay
-from inspectd.teach.report import TeachReport, report_on
+from inspectd.teach.report import Judged, TeachReport, report_on
 from inspectd.teach.report_pictures import keep_pictures
 from inspectd.teach.roles import Person, TeachAct, refuse_role
 from inspectd.teach.sealed import write_sealed
@@ -51,19 +51,23 @@ def make_report(
     return report, found
 
 
-def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> dict[Evaluation, int] | None:
+def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> Judged | None:
     """How many such parts the line judged in the time of the evidence; None: its journal does not tell."""
     if found.oldest_utc_ns is None:
         return None
     try:
         counts = Counter(
-            verdict.evaluation
+            (verdict.evaluation, verdict.second_look)
             for verdict in place.judged_since(found.oldest_utc_ns)
             if (verdict.recipe, verdict.place) == (candidate.recipe, candidate.place)
         )
     except InputError:  # no journal, or one that was shortened or damaged: the report says "not known"
         return None
-    return dict(counts)
+    return Judged(
+        passes=counts[Evaluation.PASS, False],
+        marked=counts[Evaluation.PASS, True],
+        fails=counts[Evaluation.FAIL, False],
+    )
 
 
 def _judging_banks(place: TeachPlace, candidate: Candidate, folder: Path, device: str) -> Banks:

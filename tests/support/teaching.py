@@ -102,6 +102,8 @@ class TaughtLine:
         score: float = 2.0,
         threshold: float = 1.0,
         rectangle: Rectangle | None = None,
+        *,
+        second_look: bool = False,
     ) -> KeptPart:
         """Evidence of a part, as the evidence process writes it."""
         self.seq += 1
@@ -113,7 +115,7 @@ class TaughtLine:
             score=score, threshold=threshold, captured_utc_ns=self.now_ns, decided_utc_ns=self.now_ns,
             latency_ms=1.0, deadline_ms=500.0, late=False, recipe="cells", recipe_version=1,
             bank_sha256="ab" * 32, dropped_before=0, frame_sha256=hashlib.sha256(pixels.data).hexdigest(),
-            rectangle=rectangle,
+            rectangle=rectangle, second_look=second_look,
         )  # fmt: skip
         self.judged.append(verdict)
         folder = self.place.evidence / folder_of(verdict)

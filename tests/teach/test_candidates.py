@@ -292,6 +292,26 @@ def test_the_same_bank_built_again_takes_another_report_and_other_signatures(ado
         approve(line.place, again.bank_sha256, QUALITY)
 
 
+def test_passes_that_are_marked_are_counted_by_themselves_and_in_the_bound_for_all(
+    adopted: TaughtLine,
+) -> None:
+    line = adopted
+    teach(line, [GOOD[0]])
+    for picture in GOOD[2:5]:
+        line.keep(picture, PASS, 0.05)
+    line.keep(GOOD[5], PASS, 0.5, second_look=True)
+    # Another one, of which no evidence was kept: more came than `max_per_second`.
+    line.judged.append(msgspec.structs.replace(line.judged[-1], seq=99))
+    candidate = build(line)
+    made, found = report(line, candidate)
+    by_chance, marked = made.passes_by_chance, made.other_passes
+    assert (by_chance.kept, by_chance.judged, marked.kept, marked.judged) == (3, 3, 1, 2)
+    at_most = (3 * by_chance.to_fail.high + marked.to_fail.count + 1) / 5
+    assert made.passes_to_fail == pytest.approx(at_most)
+    unknown = report_on(candidate, read_bank(line.bank), found, judged=None, effects=None)
+    assert (unknown.other_passes.judged, unknown.passes_to_fail) == (None, 1.0)
+
+
 def test_a_threshold_that_rises_and_a_defect_that_passes_take_a_second_reason(adopted: TaughtLine) -> None:
     line = adopted
     teach(line, [GOOD[0]])

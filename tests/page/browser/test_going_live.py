@@ -22,8 +22,8 @@ NO_FLIPS = {"kept": 0, "judged": None, "to_fail": NO_SHARE, "to_pass": NO_SHARE}
 REPORT = {
     "bank_sha256": CANDIDATE, "recipe": "blue", "recipe_version": 0, "place": "top", "threshold_before": 1,
     "threshold": 1.5, "taught": [], "unlike_the_rest": [], "flips": [], "passes_by_chance": NO_FLIPS,
-    "other_passes": NO_FLIPS, "fails": NO_FLIPS, "golden_wrong_before": 0, "golden_wrong": 0, "golden": 0,
-    "known_defects": [], "effects": None, "left_out": {}, "needs": [],
+    "other_passes": NO_FLIPS, "passes_to_fail": 1.0, "fails": NO_FLIPS, "golden_wrong_before": 0,
+    "golden_wrong": 0, "golden": 0, "known_defects": [], "effects": None, "left_out": {}, "needs": [],
 }  # fmt: skip
 
 CANDIDATE_FACTS: dict[str, Any] = {

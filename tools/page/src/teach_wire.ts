@@ -124,6 +124,7 @@ export interface TeachReport {
   flips: ReplayedPart[];
   passes_by_chance: FlipCounts;
   other_passes: FlipCounts;
+  passes_to_fail: number;
   fails: FlipCounts;
   golden_wrong_before: number;
   golden_wrong: number;

@@ -166,7 +166,7 @@ function Watched({ candidate, report, sinceMs }: { candidate: Candidate; report:
         </div>
         <div>
           <dt>{t("teach.expected")}</dt>
-          <dd>{t("teach.expected_flips", { fail: percent(report.passes_by_chance.to_fail.high), pass: percent(report.fails.to_pass.share) })}</dd>
+          <dd>{t("teach.expected_flips", { fail: percent(report.passes_to_fail), pass: percent(report.fails.to_pass.share) })}</dd>
         </div>
       </dl>
     </div>
