@@ -140,7 +140,7 @@ def score_series(checks: Sequence[CheckResult]) -> list[ScoreSeries]:
                 check.utc_ns,
                 statistics.median(scores),
                 views[-1].threshold,
-                all(showing.agreement is not GoldenAgreement.DISAGREED for showing in showings),
+                all(showing.agreement is GoldenAgreement.AGREED for showing in showings),
             )
             key = (check.recipe, part, camera)
             of_bank = points.setdefault(key, {}).pop(bank, [])
@@ -159,10 +159,21 @@ def score_series(checks: Sequence[CheckResult]) -> list[ScoreSeries]:
 
 
 def _by_view(check: CheckResult) -> dict[tuple[str, str, str], list[GoldenShowing]]:
-    """The showings of a check that gave a score, by part, camera and bank."""
+    """The showings of a check that gave a score, by part, camera and bank.
+
+    What an undecided one scored says nothing, as in `tally`: it may be of another bank, and the part is shown
+    again. Nor does a view that could not be judged, beside one that disagreed: it is undecidable, or by
+    another bank than its camera's in this check.
+    """
     found: dict[tuple[str, str, str], list[GoldenShowing]] = {}
+    banks: dict[str, str] = {}
     for showing in check.showings:
+        if showing.agreement is GoldenAgreement.UNDECIDED:
+            continue
         for view in showing.views:
-            if view.score is not None and view.bank_sha256 is not None:
-                found.setdefault((showing.part, view.camera, view.bank_sha256), []).append(showing)
+            bank = view.bank_sha256
+            if view.evaluation is Evaluation.UNDECIDABLE or view.score is None or bank is None:
+                continue
+            if bank == banks.setdefault(view.camera, bank):
+                found.setdefault((showing.part, view.camera, bank), []).append(showing)
     return found

@@ -4,6 +4,7 @@ import math
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.pages import Tags
 
@@ -71,6 +72,26 @@ def test_of_a_part_only_scores_of_the_bank_that_judges_it_now_are_compared() -> 
     assert (part.series.bank_sha256, part.series.earlier_banks) == (BANK, 1)
     assert (part.agreed.count, part.agreed.total, part.trend.per_day) == (8, 8, None)
     assert table_row(part) == ("good", "cam0", "pass", "8 of 8", "0", "3", "", "")
+
+
+def test_a_view_that_says_nothing_hides_no_history_and_has_no_score_in_it() -> None:
+    checks = [check(day, shown("good", PASS, 2 + 0.1 * day, 2.0, bank=OLD_BANK)) for day in range(12)]
+    before = [part.series.points for part in summarize(checks).parts]
+    # In the middle of this check the bank was changed; then one camera disagreed, and another one had no bank
+    # of this check, or saw too little.
+    again = shown("good", PASS, 9.0, 9.0)
+    again = msgspec.structs.replace(again, agreement=GoldenAgreement.UNDECIDED)
+    wrong = shown("good", PASS, 6.0, 9.0, bank=OLD_BANK)
+    other = [wrong.views[0], msgspec.structs.replace(wrong.views[1], bank_sha256=BANK)]
+    blurred = [wrong.views[0], msgspec.structs.replace(wrong.views[1], evaluation=UNDECIDABLE)]
+    disagreed = [msgspec.structs.replace(wrong, views=views) for views in (other, blurred)]
+    first = shown("good", PASS, 2.0, 2.0, bank=OLD_BANK)
+    checks.append(check(12, first, again, *disagreed, outcome=GoldenOutcome.FAILED))
+    on_0, on_1 = (part.series for part in summarize(checks).parts)
+    assert (on_0.bank_sha256, on_0.earlier_banks, on_1.bank_sha256, on_1.earlier_banks) == (OLD_BANK, 0) * 2
+    at = T0 + 12 * DAY
+    assert on_0.points == [*before[0], CheckPoint(at, 6.0, 5.0, is_agreed=False)]
+    assert on_1.points == [*before[1], CheckPoint(at, 2.0, 5.0, is_agreed=True)]
 
 
 def series(scores: list[float], expect: Evaluation = PASS, low: float | None = None) -> ScoreSeries:
