@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 import msgspec
 from rich.table import Table
@@ -15,7 +16,7 @@ from inspectd.cli.bank_evaluate import facts
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
-from inspectd.evaluation.tune import Limits, Sweep, Tuning, tune
+from inspectd.evaluation.tune import Limits, Sweep, Tuning, TuningTrial, tune
 from inspectd.files import write_text
 from inspectd.model.architectures import default_layers
 from inspectd.pictures.folder import described, list_good_pictures
@@ -44,7 +45,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json_line({**msgspec.to_builtins(result), **facts(data)}))
     else:
-        _print_result(result)
+        _print_result(result, base)
         for note in data.notes:
             print(note)
         if good.left_out:
@@ -81,7 +82,7 @@ def _plot(result: Tuning) -> str:
     return trade_off_svg(points, pareto, result.recommended, "one image, ms", "image AUROC")
 
 
-def _print_result(result: Tuning) -> None:
+def _print_result(result: Tuning, base: BuildSpec) -> None:
     table = Table(
         "", "size", "coreset", "k", "layers", "image AUROC", "pixel AUROC", "one image, ms", "bank, MB"
     )
@@ -96,5 +97,16 @@ def _print_result(result: Tuning) -> None:
     print_names("images the banks were built from", result.from_the_bank)
     best = result.trials[result.recommended]
     print(f"recommended: {result.reason}")
-    settings = f"--size {best.size} --coreset {best.coreset:g} --neighbors {best.neighbours}"
-    print(f"next: inspectd bank build --images DIR --out FILE {settings} --layers {','.join(best.layers)}")
+    print(f"next: {_build_command(base, best)}")
+
+
+def _build_command(base: BuildSpec, best: TuningTrial) -> str:
+    """What builds a bank as that of a trial; with `--tune off`, or what was not tried may be chosen anew."""
+    words = ["inspectd", "bank", "build", "--images", "DIR", "--out", "FILE", "--tune", "off"]
+    words += ["--size", best.size, "--coreset", str(best.coreset), "--neighbors", str(best.neighbours)]
+    words += ["--layers", ",".join(best.layers)]
+    usual = BuildSpec()
+    for name in ("backbone", "weights", "seed", "bit_depth"):
+        if (value := getattr(base, name)) != getattr(usual, name):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)

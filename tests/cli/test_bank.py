@@ -1,8 +1,10 @@
 """The bank commands, as a user gives them."""
 
 import argparse
+import dataclasses
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +24,7 @@ from inspectd.bank.file import read_bank, write_bank
 from inspectd.bank.images import find_images
 from inspectd.bank.presets import PRESETS
 from inspectd.cli import bank as bank_command
-from inspectd.cli import bank_build
+from inspectd.cli import bank_build, bank_tune
 from inspectd.cli.bank_common import (
     parse_coreset,
     parse_options,
@@ -32,6 +34,8 @@ from inspectd.cli.bank_common import (
 )
 from inspectd.config import JournalSettings
 from inspectd.errors import InputError
+from inspectd.evaluation import tune
+from inspectd.evaluation.tune import Sweep, TuningTrial
 from inspectd.model.architectures import architecture, default_layers
 from inspectd.model.intermediates import refuse_size
 from inspectd.model.options import PatchOptions
@@ -434,6 +438,20 @@ def test_tune_recommends(
     assert len(result["trials"]) == 2
     assert result["trials"][result["recommended"]]["pareto"]
     assert plot.read_text().startswith("<svg")
+
+
+def test_the_command_that_tune_recommends_builds_the_bank_that_it_tried() -> None:
+    parser = argparse.ArgumentParser()
+    bank_command.add_arguments(parser)
+    base = BuildSpec(backbone="resnet18", weights="/kept/my weights.pth", seed=3, bit_depth=12)
+    sweep = Sweep([(64, 96)], [1.0], [3], [("layer2", "layer3")])
+    trial = TuningTrial("64x96", 1.0, 3, ("layer2", "layer3"), 0.9, None, 9.0, 1.0)
+    given = parser.parse_args(shlex.split(bank_tune._build_command(base, trial))[2:])
+    spec = dataclasses.replace(bank_build._spec(given), bit_depth=given.bit_depth)
+    assert [spec] == list(tune._combinations(base, sweep))
+    assert given.tune == "off"
+    plain = bank_tune._build_command(BuildSpec(), msgspec.structs.replace(trial, coreset=1234567))
+    assert plain.endswith("--size 64x96 --coreset 1234567 --neighbors 3 --layers layer2,layer3")
 
 
 @pytest.mark.system
