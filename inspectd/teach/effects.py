@@ -28,7 +28,7 @@ class TaughtEffect(msgspec.Struct, frozen=True):
 
     case: str
     passes: list[str]
-    """Of them, those that pass because of it: `EPOCH:SEQ` of a verdict, a case, or a golden image's file."""
+    """Of them, those that pass because of it: `EPOCH:SEQ` of a verdict, a case, or a golden image's name."""
     rejects: int
     """Of them, those that the bank in use finds."""
 

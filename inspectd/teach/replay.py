@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
+from inspectd.bank.answers import SHORT
 from inspectd.bank.file import read_bank
 from inspectd.bank.images import named_image
 from inspectd.bank.own_images import OwnImages
@@ -40,7 +41,7 @@ class Replayed:
 
     Attributes:
         kind: where it comes from.
-        name: `EPOCH:SEQ` of a verdict, or a file's name.
+        name: `EPOCH:SEQ` of a verdict, a case, or a golden image's file; no other of its kind has it.
         expect: what is right, where that is known.
         judged: the evaluation then; None: it is no verdict's.
         by_chance: whether it was kept by chance alone: a pass that was not marked for a second look.
@@ -184,9 +185,13 @@ def _known(
     place: TeachPlace, recipe: str, camera: str
 ) -> Iterator[tuple[Kind, str, Evaluation, Callable[[], NDArray[np.uint8]]]]:
     """Golden images and known defects: kind, name, what is right, and what reads its pixels."""
-    for golden in golden_images(place, recipe, camera):
+    images = golden_images(place, recipe, camera)
+    times = Counter(golden.name for golden in images)
+    for golden in images:
         read = partial(read_kept, place, golden.image, golden.bit_depth)
-        yield "golden", golden.name, Evaluation(golden.expect), read
+        # Folders of golden images often have files of the same names.
+        name = golden.name if times[golden.name] == 1 else f"{golden.name} ({golden.pixels_sha256[:SHORT]})"
+        yield "golden", name, Evaluation(golden.expect), read
     for each in CaseBook(place).confirmed(recipe, camera, "bad"):
         yield "known_defect", each.case.id, Evaluation.FAIL, partial(read_kept, place, each.case.image, 8)
 

@@ -41,9 +41,10 @@ from inspectd.teach.desk_messages import LookAsked
 from inspectd.teach.golden_images import keep_golden
 from inspectd.teach.image_lists import adopt, read_list
 from inspectd.teach.jobs import TeachJobs
-from inspectd.teach.replay import Replay
+from inspectd.teach.replay import JudgingBank, Replay, replay
 from inspectd.teach.report import TeachReport, report_on
 from inspectd.teach.report_page import write_teach_report
+from inspectd.teach.report_pictures import keep_pictures
 from inspectd.teach.reporting import make_report
 from inspectd.teach.signing import approve, propose
 from inspectd.wire import Evaluation
@@ -310,6 +311,26 @@ def test_passes_that_are_marked_are_counted_by_themselves_and_in_the_bound_for_a
     assert made.passes_to_fail == pytest.approx(at_most)
     unknown = report_on(candidate, read_bank(line.bank), found, judged=None, effects=None)
     assert (unknown.other_passes.judged, unknown.passes_to_fail) == (None, 1.0)
+
+
+def test_golden_images_of_one_file_name_have_a_name_and_a_picture_each(
+    line: TaughtLine, tmp_path: Path
+) -> None:
+    for folder, picture in (("dent", DEFECTS[0]), ("scratch", DEFECTS[1])):
+        (tmp_path / folder).mkdir()
+        image = tmp_path / folder / "1.png"
+        image.write_bytes(picture.read_bytes())
+        keep_golden(
+            line.place, [image], recipe="cells", camera="top", expect="fail", bit_depth=8, person=QUALITY
+        )
+    limits = (1e9, -1e9)  # whatever they score, they flip
+    banks = (JudgingBank(line.bank, limits[0], "cpu"), JudgingBank(line.bank, limits[1], "cpu"))
+    found = replay(line.place, "cells", "top", banks, quiet)
+    one, other = (item.name for item in found.items)
+    assert one != other
+    assert one.startswith("1.png (")
+    pictures = keep_pictures(line.place, found, limits)
+    assert len({pictures["golden", name] for name in (one, other)}) == 2
 
 
 def test_a_threshold_that_rises_and_a_defect_that_passes_take_a_second_reason(adopted: TaughtLine) -> None:
