@@ -58,7 +58,7 @@ def build_candidate(
     refuse_role(TeachAct.BUILD, person)
     book = CaseBook(place)
     cases = book.confirmed(base.recipe, base.place, "good")
-    taught = _taught(base, cases, book.all())
+    taught = _taught(base, book)
     golden = {image.pixels_sha256 for image in golden_images(place)}
     _refuse_what_cannot_be_taught(base, cases, taught, golden, drawn)
     files = {image.pixels_sha256: (image.image, image.name) for image in base.images.images}
@@ -141,10 +141,10 @@ def _in_force(base: Base) -> float:
     return base.bank.manifest.threshold if own is None else own
 
 
-def _taught(base: Base, cases: Sequence[CaseState], all_cases: Sequence[CaseState]) -> list[str]:
+def _taught(base: Base, book: CaseBook) -> list[str]:
     """sha256 of the pixels of what the candidate is taught: what the bank was, without cases taken back."""
-    confirmed = [each.case.pixels_sha256 for each in cases]
-    gone = {each.case.pixels_sha256 for each in all_cases if each.state == "withdrawn"} - set(confirmed)
+    confirmed = [each.case.pixels_sha256 for each in book.confirmed(base.recipe, base.place, "good")]
+    gone = {each.case.pixels_sha256 for each in book.taken_back(base.recipe, base.place)}
     before = [image.sha256 for image in base.bank.manifest.taught if image.sha256 not in gone]
     return list(dict.fromkeys([*before, *confirmed]))
 

@@ -119,6 +119,19 @@ class CaseBook:
             and (found.case.recipe, found.case.place, found.case.answer) == (recipe, place, answer)
         ]
 
+    def taken_back(self, recipe: str, place: str) -> list[CaseState]:
+        """Withdrawn cases whose pictures no bank of a recipe on a camera or region may have.
+
+        They may be of another recipe or place, which shared the bank; but not of a picture that is confirmed
+        as good here.
+        """
+        good = {each.case.pixels_sha256 for each in self.confirmed(recipe, place, "good")}
+        return [
+            found
+            for found in self._cases.values()
+            if found.state == "withdrawn" and found.case.pixels_sha256 not in good
+        ]
+
     def refuse_more(self, verb: str, place: str) -> None:
         """Refuse to call more parts of a camera good than a day may have.
 

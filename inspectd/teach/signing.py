@@ -195,7 +195,12 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
             f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now, or of "
             "the candidate before it was built again; make it again with `inspectd teach report`",
         )
-    taken_back = [name for name in candidate.taught if book.find(name).state != "confirmed"]
+    has = {image.sha256 for image in read_bank(folder / BANK).manifest.taught}
+    taken_back = [
+        each.case.id
+        for each in book.taken_back(candidate.recipe, candidate.place)
+        if each.case.pixels_sha256 in has
+    ]
     if taken_back:
         raise TeachRefusedError(
             "taken_back",

@@ -25,6 +25,7 @@ from inspectd.pictures.reading import read_picture
 from inspectd.recipes.audit import AuditLog, in_force, verify
 from inspectd.recipes.audit.reading import AuditSummary
 from inspectd.recipes.store import RecipeDraft
+from inspectd.recipes.version import CameraRecipe
 from inspectd.teach.answering import confirm, mark, vouch, withdraw
 from inspectd.teach.building import build_candidate, rebuild_listed
 from inspectd.teach.candidates import (
@@ -331,6 +332,25 @@ def test_golden_images_of_one_file_name_have_a_name_and_a_picture_each(
     assert one.startswith("1.png (")
     pictures = keep_pictures(line.place, found, limits)
     assert len({pictures["golden", name] for name in (one, other)}) == 2
+
+
+def test_a_case_of_another_recipe_that_shared_the_bank_is_withdrawn_from_a_candidate_too(
+    adopted: TaughtLine,
+) -> None:
+    line = adopted
+    first, second = teach(line, [GOOD[0], GOOD[1]])
+    taught, folder = find_candidate(line.place, build(line).bank_sha256)
+    top = CameraRecipe(bank="banks/top.safetensors", bank_sha256=taught.bank_sha256)
+    banks = {top.bank: folder / BANK}
+    line.place.recipes.add(RecipeDraft(id="others", number=13, cameras={"top": top}, banks=banks, who="paul"))
+    withdraw(line.place, second, QUALITY)
+    base = find_base(line.place, "others", "top")
+    candidate = build_candidate(line.place, base, ENGINEER, memory_gb=3.0, device="cpu", progress=quiet)
+    assert candidate.taught == []
+    report(line, candidate)
+    withdraw(line.place, first, QUALITY)
+    with pytest.raises(InputError, match=rf"was taught cases that were withdrawn since \({first}\)"):
+        propose(line.place, candidate.bank_sha256, ENGINEER, "second")
 
 
 def test_a_threshold_that_rises_and_a_defect_that_passes_take_a_second_reason(adopted: TaughtLine) -> None:
