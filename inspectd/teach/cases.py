@@ -22,7 +22,7 @@ from inspectd.wire import Evaluation
 Answer = Literal["good", "bad"]
 
 MOST_A_DAY: Final = 20
-"""Parts of a camera that may be called good, and confirmed so, in any 24 hours."""
+"""Parts of a camera or region that may be called good, and confirmed so, in any 24 hours."""
 UNUSUAL: Final = 3.0
 """An image that scores more than so many times the threshold needs quality's word to be called good."""
 _DAY_NS: Final = 86_400 * 1_000_000_000
@@ -133,7 +133,7 @@ class CaseBook:
         ]
 
     def refuse_more(self, verb: str, place: str) -> None:
-        """Refuse to call more parts of a camera good than a day may have.
+        """Refuse to call more parts of a camera or region good than a day may have: each is taught by itself.
 
         Raises:
             InputError: it has had them.
