@@ -1,8 +1,9 @@
-"""Checks beyond import contracts: no circle between files, and torch.cuda in the CUDA backend alone."""
+"""Checks beyond import contracts: no circle between files, and names that belong in one place."""
 
 from __future__ import annotations
 
 import graphlib
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -10,7 +11,10 @@ from typing import Final
 import grimp
 
 _PACKAGE: Final = Path(__file__).parents[1] / "inspectd"
-_CUDA: Final = _PACKAGE / "backends" / "cuda"
+_CUDA: Final = Path("backends/cuda")
+_FOLDERS: Final = Path("cli/line_folders.py")
+_FOLDER: Final = re.compile(r"\.(runtime|state|evidence)_path\b")
+"""Where the settings alone would look, which the service of a line is told otherwise."""
 
 
 def circle() -> str | None:
@@ -24,15 +28,17 @@ def circle() -> str | None:
     return None
 
 
-def strays() -> list[str]:
-    """Lines outside the CUDA backend that name torch.cuda."""
-    return [
-        f"{path}:{number}: torch.cuda belongs in {_CUDA.relative_to(_PACKAGE.parent)}"
-        for path in sorted(_PACKAGE.rglob("*.py"))
-        if not path.is_relative_to(_CUDA)
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
-        if "torch.cuda" in line
-    ]
+def strays(package: Path = _PACKAGE) -> list[str]:
+    """Lines outside the CUDA backend that name torch.cuda, and commands that take a line's folder unasked."""
+    found = []
+    for path in sorted(package.rglob("*.py")):
+        inside = path.relative_to(package)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            if "torch.cuda" in line and not inside.is_relative_to(_CUDA):
+                found.append(f"{path}:{number}: torch.cuda belongs in {_CUDA}")
+            if _FOLDER.search(line) and inside.parts[0] == "cli" and inside != _FOLDERS:
+                found.append(f"{path}:{number}: where a line has its folders, {_FOLDERS} says")
+    return found
 
 
 def main() -> int:
@@ -40,7 +46,7 @@ def main() -> int:
     found = strays()
     if path := circle():
         found.append(f"import circle: {path}")
-    print("\n".join(found) or "no import circle, torch.cuda in its backend alone")
+    print("\n".join(found) or "no import circle, and every name in its place")
     return 1 if found else 0
 
 

@@ -20,6 +20,7 @@ from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
+from inspectd.cli.line_folders import runtime_place, state_place
 from inspectd.cli.output import warn
 from inspectd.cli.recipe_common import LineState
 from inspectd.endpoint import metrics_access
@@ -64,7 +65,7 @@ def main(arguments: argparse.Namespace) -> int:
     problems = list(found.problems)
     if not arguments.settings_only:
         banks: dict[str, BankInForce] = {}
-        problems += _try_out(found, banks)
+        problems += _try_out(found, arguments.file, banks)
         problems += _state_problems(arguments.file, banks) if not problems else ()
     if problems:
         raise ConfigError(str(arguments.file), config.named(problems, found.names))
@@ -135,11 +136,11 @@ def _timing_warnings(found: config.Examined) -> Iterator[str]:
             )
 
 
-def _try_out(found: config.Examined, banks: dict[str, BankInForce]) -> Iterator[str]:
+def _try_out(found: config.Examined, file: Path, banks: dict[str, BankInForce]) -> Iterator[str]:
     """Problems that only show when banks, which are put into `banks`, cameras and ports are tried."""
     if found.line is not None:
-        for where in ("runtime_path", "state_path"):
-            yield from _unavailable(partial(getattr, found.line, where))
+        for find in (runtime_place, state_place):
+            yield from _unavailable(partial(find, found.line, file))
     cameras = [camera for _, camera in found.cameras]
     scoring = found.scoring or config.ScoringSettings()
     if found.recipes:
@@ -188,7 +189,7 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
             warn(
                 f"golden.parts: recipe {in_force.name} in force has none: its parts are judged without checks"
             )
-    yield from _evidence_problem(line.settings)
+    yield from _evidence_problem(line)
     for name in line.store.ids():
         try:
             if name != in_force.id:
@@ -204,14 +205,15 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
             )
 
 
-def _evidence_problem(settings: config.Config) -> Iterator[str]:
+def _evidence_problem(line: LineState) -> Iterator[str]:
     """A directory of another line's evidence, which none is kept in."""
-    owner, own = "", f"{settings.line.plant}/{settings.line.name}"
+    own = f"{line.settings.line.plant}/{line.settings.line.name}"
+    owner = ""
     with contextlib.suppress(OSError):  # the line says so when it keeps some
-        owner = owner_of(settings.evidence_path)
-    if settings.evidence.enabled and owner not in {"", own}:
+        owner = owner_of(line.evidence)
+    if line.settings.evidence.enabled and owner not in {"", own}:
         yield (
-            f"evidence.dir: {settings.evidence_path} has the evidence of line {printable(owner[:130])}, "
+            f"evidence.dir: {line.evidence} has the evidence of line {printable(owner[:130])}, "
             f"expected a directory of {own}'s own"
         )
 

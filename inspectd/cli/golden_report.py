@@ -12,6 +12,7 @@ from rich.table import Table
 
 from inspectd import config
 from inspectd.cli import output
+from inspectd.cli.line_folders import state_place
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.calibrate import Interval
@@ -35,7 +36,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: it cannot be read now, or the page cannot be written.
     """
     settings = config.load(arguments.config)
-    path = settings.state_path / FILE_NAME
+    path = state_place(settings.line, arguments.config) / FILE_NAME
     read = read_lines(path)
     checks = [c for c in read.checks if arguments.recipe in {None, c.recipe}]
     if not checks:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd import config
+from inspectd.cli.line_folders import runtime_places
 from inspectd.cli.numbers import patience
 from inspectd.client import ClientKeys
 from inspectd.errors import InputError, UnavailableError
@@ -16,8 +17,6 @@ from inspectd.files import is_file
 
 _CONNECT_SECONDS: Final = 1.0
 _USUAL_PORTS: Final = {"verdicts": 5571, "sync": 5573}
-_BY_SYSTEMD: Final = Path("/run/inspectd")
-"""`RuntimeDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 
 
 def add_asking(parser: argparse.ArgumentParser) -> None:
@@ -42,18 +41,6 @@ def keys_and_patience(arguments: argparse.Namespace) -> tuple[ClientKeys | None,
         raise InputError("expected both keys, --server-key and --client-key, or neither")
     keys = ClientKeys(arguments.server_key, arguments.client_key) if arguments.server_key else None
     return keys, patience(arguments.timeout)
-
-
-def runtime_places(file: Path) -> list[Path]:
-    """The directories that a configuration's line may have its sockets in; systemd gives it one of its own.
-
-    Raises:
-        ConfigError: the file cannot be used.
-    """
-    settings = config.load(file).line
-    return (
-        [settings.runtime_path] if settings.runtime_dir else [_BY_SYSTEMD / file.stem, settings.runtime_path]
-    )
 
 
 def endpoint_of(text: str, name: str) -> str:
@@ -81,7 +68,7 @@ def socket_of(file: Path, name: str) -> str:
         ConfigError: the file cannot be used.
         UnavailableError: no line runs by it here.
     """
-    sockets = [f"{place}/{name}.sock" for place in runtime_places(file)]
+    sockets = [f"{place}/{name}.sock" for place in runtime_places(config.load(file).line, file)]
     found = next((path for path in sockets if _is_listened_at(path)), None)
     if found is None:
         raise UnavailableError(

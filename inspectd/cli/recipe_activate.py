@@ -10,7 +10,8 @@ from typing import Final
 
 import msgspec
 
-from inspectd.cli.line_sockets import runtime_places, socket_of
+from inspectd.cli.line_folders import runtime_places
+from inspectd.cli.line_sockets import socket_of
 from inspectd.cli.numbers import patience
 from inspectd.cli.person import command_door, user_name
 from inspectd.cli.recipe_common import LineState, version_named
@@ -133,7 +134,7 @@ def _record(
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
-    places = runtime_places(arguments.config)
+    places = runtime_places(line.settings.line, arguments.config)
     runs = (
         f"{line.audit.parent}: a line runs by it and has no socket in {' or '.join(map(str, places))}: name "
         f"its directory of sockets in {arguments.config} (line.runtime_dir), or, where the line tells "
@@ -142,7 +143,7 @@ def _record(
     there = [place for place in places if place.is_dir()]
     with (
         StateHold(line.audit.parent, runs),
-        RuntimeDir(there[0] if there else line.settings.runtime_path),
+        RuntimeDir(there[0] if there else places[-1]),
     ):
         old: LineRecipe | None = None
         with contextlib.suppress(InputError):  # this is how to get out of that

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import textwrap
 from functools import partial
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd import config
+from inspectd.cli.line_folders import evidence_place, state_place
 from inspectd.errors import InputError
 from inspectd.recipes.audit import FILE_NAME, InForce, in_force, last_import
 from inspectd.recipes.meaning import MeantVersions
@@ -18,8 +18,6 @@ from inspectd.recipes.store import RecipeStore
 from inspectd.recipes.version import RecipeVersion
 
 WIDTH: Final = 80
-_BY_SYSTEMD: Final = Path("/var/lib/inspectd")
-"""`StateDirectory=` of the unit, above the instance's name, which is that of its configuration file."""
 _LONG_SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -28,6 +26,7 @@ class LineState:
 
     Attributes:
         settings: the line's configuration.
+        evidence: the directory of its evidence.
         store: its recipes.
         audit: its audit file.
         meant: which version of a recipe its id alone means.
@@ -41,24 +40,13 @@ class LineState:
             UnavailableError: nothing names a directory for the state.
         """
         self.settings = config.load(file)
-        state = state_place(self.settings, file)
+        state = state_place(self.settings.line, file)
+        self.evidence = evidence_place(self.settings, file)
         self.audit = state / FILE_NAME
         self.meant = MeantVersions(RecipeReader(state / "recipes"), self.audit)
         self.store = RecipeStore(
             state / "recipes", given=partial(last_import, self.audit), meant=self.meant.version_of
         )
-
-
-def state_place(settings: config.Config, file: Path) -> Path:
-    """The state directory of the line whose configuration `file` is.
-
-    Raises:
-        UnavailableError: nothing names one.
-    """
-    # A person is not told the directory that systemd gives the line, but knows it by the unit.
-    by_systemd = _BY_SYSTEMD / file.stem
-    left_open = not settings.line.state_dir and "STATE_DIRECTORY" not in os.environ
-    return by_systemd if left_open and os.path.lexists(by_systemd) else settings.state_path
 
 
 def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:

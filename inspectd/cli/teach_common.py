@@ -22,9 +22,8 @@ def place_of_line(config: Path) -> TeachPlace:
     """
     line = LineState(config)
     root = line.audit.parent
-    evidence = line.settings.evidence_path if line.settings.evidence.dir else root / "evidence"
     judged_since = partial(recorded_verdicts, root, newest_first=True)
-    return TeachPlace(root / "teach", line.audit, evidence, line.store, judged_since)
+    return TeachPlace(root / "teach", line.audit, line.evidence, line.store, judged_since)
 
 
 def person(arguments: argparse.Namespace) -> Person:

@@ -14,7 +14,7 @@ from rich.console import Console
 from support.daemon import camera_table, settings
 
 from inspectd import wire
-from inspectd.cli import line_sockets
+from inspectd.cli import line_folders, line_sockets
 from inspectd.cli.status_screen import screen
 from inspectd.client import ask_status
 from inspectd.errors import InputError
@@ -84,7 +84,7 @@ def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folde
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
     assert status(daemon.file).stdout.split()[1] == "test/line"
     monkeypatch.delenv("RUNTIME_DIRECTORY")
-    monkeypatch.setattr(line_sockets, "_BY_SYSTEMD", daemon.folder)
+    monkeypatch.setattr(line_folders, "_RUN", daemon.folder)
     daemon.runtime_dir.rename(daemon.folder / "line")  # as the unit names it by its configuration file
     assert line_sockets.socket_of(daemon.file, "sync") == f"ipc://{daemon.folder}/line/sync.sock"
     (daemon.folder / "line").rename(daemon.runtime_dir)

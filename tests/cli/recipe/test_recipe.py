@@ -17,7 +17,7 @@ import pytest
 from support.recipes import RECIPE_FILE, resealed, tree, zipped
 
 from inspectd.bank.file import read_bank, write_bank
-from inspectd.cli import recipe_common
+from inspectd.cli import line_folders
 from inspectd.recipes.audit import AuditAction, AuditLog, InForce, format_in_force
 from inspectd.recipes.store import RecipeStore
 
@@ -247,7 +247,7 @@ def test_an_archive_whose_banks_a_line_cannot_judge_by_is_refused(folder, recipe
 
 def test_under_systemd_the_state_is_where_the_unit_has_it(folder, recipe, monkeypatch):
     """Nobody gives a person's command $STATE_DIRECTORY; another folder would look like an empty store."""
-    monkeypatch.setattr(recipe_common, "_BY_SYSTEMD", folder / "lib")
+    monkeypatch.setattr(line_folders, "_STATE", folder / "lib")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder / "home"))
     monkeypatch.delenv("STATE_DIRECTORY", raising=False)
     config = folder / "line7.toml"
