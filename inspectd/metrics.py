@@ -109,6 +109,9 @@ _BY_SHADOW: Final[list[Labels]] = [
 _SYNC: Final = _each("snapshot", "status", "replay", *ErrorReason)
 
 _DEADLINE_SHARES: Final = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.25, 2.0)
+_SHARES: Final = partial(
+    Histogram, buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0, 1.25, 2.0)
+)
 _STAGES: Final = partial(
     Histogram, buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 )
@@ -161,6 +164,9 @@ _SECOND_LOOKS = _declare(Counter, "second_looks",
     "Passes with a score above the recipe's check_above.", "camera", _CAMERAS)
 _LATENCY = _declare(Histogram, "verdict_latency_seconds",
     "From a frame's capture to its verdict.", "camera", _CAMERAS)
+_DEADLINE_SHARE = _declare(_SHARES, "verdict_deadline_share",
+    "How much of its deadline a verdict took; a recipe may have another deadline than the line.",
+    "camera", _CAMERAS)
 _STAGE = _declare(_STAGES, "stage_seconds", "Time an inspection spends in a stage.", "stage")
 _SCORE_RATIO = _declare(_RATIOS, "score_ratio",
     "Image score divided by its threshold; above 1 the part fails.", "camera", _CAMERAS)
@@ -196,7 +202,7 @@ _MESSAGES = _declare(Counter, "bus_messages", "Messages given to the bus.", "kin
 _SUBSCRIBERS = _declare(Gauge, "bus_subscriptions", "Subscriptions readers hold.", "socket")
 _FOREIGN = _declare(Counter, "bus_malformed",
     "Messages on a socket for subscriptions that were none.", "socket")
-_DEADLINE = _declare(Gauge, "deadline_seconds", "Configured capture-to-verdict deadline.", "", _LINE)
+_DEADLINE = _declare(Gauge, "deadline_seconds", "Configured deadline of the line.", "", _LINE)
 _THRESHOLD = _declare(Gauge, "threshold", "Threshold in force for a recipe.", "recipe")
 _BANK = _declare(Gauge, "bank_info",
     "The bank in force for a recipe; always 1.", "recipe sha256 detector backbone")
@@ -335,6 +341,8 @@ class Metrics:
         if verdict.second_look:
             self._of(_SECOND_LOOKS, verdict.camera).inc()
         self._of(_LATENCY, verdict.camera).observe(verdict.latency_ms / 1000)
+        if verdict.deadline_ms > 0:
+            self._of(_DEADLINE_SHARE, verdict.camera).observe(verdict.latency_ms / verdict.deadline_ms)
         self._of(_LAST_VERDICT).set(verdict.decided_utc_ns / 1e9)
         if verdict.score is not None and verdict.threshold is not None and verdict.threshold > 0:
             self._of(_SCORE_RATIO, verdict.camera).observe(verdict.score / verdict.threshold)
