@@ -71,6 +71,15 @@ def test_numbers_are_those_of_the_unit() -> None:
         assert f"\n{name}={match[1]}\n" in unit
 
 
+def test_whoever_writes_into_a_lines_state_is_stopped_for_a_restore() -> None:
+    """systemd shows it the directory that was there at its start, whatever the path names later."""
+    writes = re.compile(r"^(StateDirectory=|ReadWritePaths=/var/lib/)inspectd/%i$", re.MULTILINE)
+    units = {file.stem for file in (ROOT / "systemd").glob("*.service") if writes.search(file.read_text())}
+    for action in ("stop", "start"):
+        (named,) = re.findall(rf"^    systemctl {action} (inspectd@line1 .*)$", TEXT, re.MULTILINE)
+        assert set(named.split()) == {f"{unit}line1" for unit in units}
+
+
 def test_files_it_names_exist() -> None:
     for path in re.findall(r"(?<![\w/])(?:systemd|config|docs)/[\w./@-]+", TEXT):
         assert (ROOT / path).exists(), path
