@@ -80,6 +80,14 @@ def test_whoever_writes_into_a_lines_state_is_stopped_for_a_restore() -> None:
         assert set(named.split()) == {f"{unit}line1" for unit in units}
 
 
+def test_a_state_elsewhere_is_opened_in_the_sandbox_and_gets_its_recipes() -> None:
+    for page in (ROOT / "docs/runbooks").glob("*.md"):
+        text = page.read_text()
+        assert "`line.state_dir`" not in text or {"ReadWritePaths=", "audit.jsonl"} <= {
+            *re.findall(r"`([^`]+)`", text)
+        }
+
+
 def test_files_it_names_exist() -> None:
     for path in re.findall(r"(?<![\w/])(?:systemd|config|docs)/[\w./@-]+", TEXT):
         assert (ROOT / path).exists(), path
