@@ -80,6 +80,15 @@ def test_whoever_writes_into_a_lines_state_is_stopped_for_a_restore() -> None:
         assert set(named.split()) == {f"{unit}line1" for unit in units}
 
 
+def test_no_page_has_a_setting_reloaded_that_takes_a_restart() -> None:
+    (restart,) = (row[0] for row in rows("Settings") if row[0].startswith("all of") and "restart" in row[1])
+    kept = set(re.findall(r"`(\w+)`", restart))
+    for page in (ROOT / "docs/runbooks").glob("*.md"):
+        for sentence in re.split(r"\.\s|: ", page.read_text()):
+            if "systemctl reload" in sentence:
+                assert not kept & set(re.findall(r"`(\w+)\.\w+`", sentence)), (page.name, sentence)
+
+
 def test_a_state_elsewhere_is_opened_in_the_sandbox_and_gets_its_recipes() -> None:
     for page in (ROOT / "docs/runbooks").glob("*.md"):
         text = page.read_text()
