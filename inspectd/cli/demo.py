@@ -26,6 +26,7 @@ from inspectd.cli.outcome_files import figures_to_write
 from inspectd.client import LiveReader, Message
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.files import write_bytes
+from inspectd.ipc.state_hold import StateHold
 from inspectd.recipes.audit import FILE_NAME, in_force
 from inspectd.wire import Counts, Event, Reason
 
@@ -67,6 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
 
     Raises:
         InputError: an option or a folder cannot be used.
+        UnavailableError: the folder's line runs, or the folder cannot be written.
         InspectdError: the bank could not be built, or the daemon died.
     """
     _check(arguments)
@@ -77,8 +79,10 @@ def main(arguments: argparse.Namespace) -> int:
         signal.signal(number, signal.default_int_handler)
     console = output.console(highlight=False)
     try:
-        lay_out(data, work / IMAGES)
-        _build_bank(console, data, work)
+        running = f"--out {work}: its line runs, or another demo; stop it, or choose a new folder"
+        with StateHold(work / "state", running):  # before what the line judges by is replaced
+            lay_out(data, work / IMAGES)
+            _build_bank(console, data, work)
         line_file = LineFile(
             path=work / "demo.toml",
             fps=arguments.fps,

@@ -19,6 +19,7 @@ from inspectd.cli.demo_line import LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result, Summary, write_contact_sheet
 from inspectd.client import Heatmap, LineTracker, LiveReader
 from inspectd.errors import InputError, InspectdError
+from inspectd.ipc.state_hold import StateHold
 from inspectd.wire import Counts, Evaluation, HeatmapHeader, Reason, Verdict
 
 DEMO = [sys.executable, "-m", "inspectd", "demo"]
@@ -132,6 +133,19 @@ def test_a_folder_that_is_no_demos_is_not_touched(
     assert main(["demo", "--images", str(own_images), "--out", str(tmp_path)]) == 2
     assert "is not empty and not from an earlier demo" in capsys.readouterr().err
     assert mine.read_bytes() == b"dear to me"
+
+
+def test_the_folder_of_a_line_that_runs_is_not_touched(
+    own_images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / ".inspectd-demo").touch()
+    replayed = tmp_path / "images" / "top" / "part.png"
+    replayed.parent.mkdir(parents=True)
+    replayed.write_bytes(b"the line reads it")
+    with StateHold(tmp_path / "state", ""):
+        assert main(["demo", "--images", str(own_images), "--out", str(tmp_path)]) == 3
+    assert "its line runs, or another demo; stop it" in capsys.readouterr().err
+    assert replayed.read_bytes() == b"the line reads it"
 
 
 # --- its images ---------------------------------------------------------------------------------------------
