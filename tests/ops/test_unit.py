@@ -7,8 +7,11 @@ from typing import get_type_hints
 
 import pytest
 
+from inspectd import service, supervisor
 from inspectd.config import LineSettings, ScoringSettings
 from inspectd.errors import ExitCode
+from inspectd.publish.journal import journal
+from inspectd.recipes import clerk
 from tests.support.tools import run
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
@@ -74,7 +77,10 @@ def test_groups_the_unit_names_are_made(unit: dict[str, list[str]]) -> None:
 
 def test_timeouts_leave_room_for_what_they_wait_for(unit: dict[str, list[str]]) -> None:
     drain = get_type_hints(LineSettings, include_extras=True)["drain_seconds"].__metadata__[0]
-    assert int(unit["TimeoutStopSec"][0]) > drain.le
+    publication, grace = service._PUBLICATION_NS / 1e9, service._EXIT_GRACE_SECONDS
+    children = grace + supervisor._KILL_SECONDS
+    closing = clerk._CLOSE_SECONDS + journal._CLOSE_SECONDS
+    assert int(unit["TimeoutStopSec"][0]) >= drain.le + publication + grace + children + closing
     assert int(unit["TimeoutStartSec"][0]) > ScoringSettings().start_timeout_seconds
 
 
