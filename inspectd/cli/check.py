@@ -20,13 +20,15 @@ from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
-from inspectd.cli.line_folders import runtime_place, state_place
+from inspectd.cli.line_folders import credential_place, runtime_place, state_place
 from inspectd.cli.output import warn
 from inspectd.cli.recipe_common import LineState
 from inspectd.endpoint import metrics_access
-from inspectd.errors import ConfigError, InspectdError, UnavailableError
+from inspectd.errors import ConfigError, InputError, InspectdError, UnavailableError
 from inspectd.evidence.store import owner_of
-from inspectd.publish.access.keys import read_allowed, read_server_pair
+from inspectd.files import is_there
+from inspectd.key_files import KeyPair, read_pair
+from inspectd.publish.access.keys import SERVER_PUBLIC, SERVER_SECRET, read_allowed, read_server_pair
 from inspectd.publish.journal.file import MARK_NAME, refuse_other_line
 from inspectd.publish.journal.file import NAME as JOURNAL
 from inspectd.publish.journal.sqlite import refuse_later_version
@@ -155,7 +157,7 @@ def _try_out(found: config.Examined, file: Path, banks: dict[str, BankInForce]) 
     yield from memory_problems(cameras, slot_bytes, scoring_bytes)
     if found.security is not None and found.security.keys_dir is not None:
         keys_dir = Path(found.security.keys_dir)
-        yield from _access_problem("security.keys_dir", partial(read_server_pair, keys_dir))
+        yield from _access_problem("security.keys_dir", partial(_server_pair, keys_dir, file))
         yield from _access_problem("security.keys_dir", partial(read_allowed, keys_dir))
     with ExitStack() as taken:  # each stays taken, so that one for two of them shows
         if found.metrics is not None and found.metrics.port:
@@ -246,6 +248,27 @@ def _unavailable(find: Callable[[], object]) -> Iterator[str]:
         find()
     except UnavailableError as error:
         yield str(error)
+
+
+def _server_pair(keys_dir: Path, file: Path) -> KeyPair | None:
+    """The line's own pair as its service has it; None, with a warning: in a store that this user cannot see.
+
+    Raises:
+        InputError: it has none, or one that cannot be used.
+    """
+    credential = credential_place(file)
+    try:
+        is_in_store = is_there(credential)
+    except InputError as error:
+        is_in_store = False
+        # The store is root's. A secret key that is missing beside its public one was likely put there.
+        if is_there(keys_dir / SERVER_PUBLIC) and not is_there(keys_dir / SERVER_SECRET):
+            warn(
+                f"security.keys_dir: {keys_dir} has {SERVER_PUBLIC} and not {SERVER_SECRET}, which may be in "
+                f"systemd's credential store: {error}; check as root"
+            )
+            return None
+    return read_pair(credential) if is_in_store else read_server_pair(keys_dir)
 
 
 def _access_problem(where: str, read: Callable[[], object]) -> Iterator[str]:

@@ -13,9 +13,10 @@ from typing import Final
 from inspectd import config
 
 # `RuntimeDirectory=` and `StateDirectory=` of the unit, above the instance's name, which is that of its
-# configuration file.
+# configuration file; and where its `LoadCredential=` finds the line's secret key.
 _RUN: Final = Path("/run/inspectd")
 _STATE: Final = Path("/var/lib/inspectd")
+_CREDENTIALS: Final = Path("/etc/credstore")
 
 
 def runtime_places(settings: config.LineSettings, file: Path) -> list[Path]:
@@ -63,3 +64,8 @@ def evidence_place(settings: config.Config, file: Path) -> Path:
         UnavailableError: nothing names one.
     """
     return settings.evidence_path if settings.evidence.dir else state_place(settings.line, file) / "evidence"
+
+
+def credential_place(file: Path) -> Path:
+    """The line's secret key in systemd's credential store, which its service uses where it is there."""
+    return _CREDENTIALS / f"inspectd-{file.stem}.key_secret"

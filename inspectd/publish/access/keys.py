@@ -12,10 +12,11 @@ import msgspec
 
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
-from inspectd.files import changing, open_regular, write_text
+from inspectd.files import changing, is_there, open_regular, write_text
 from inspectd.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 from inspectd.wire.sockets import Role
 
+SERVER_PUBLIC: Final = "server.key"
 SERVER_SECRET: Final = "server.key_secret"  # noqa: S105 - a file's name
 ALLOWED: Final = "allowed_keys"
 _HEAD: Final = (
@@ -49,12 +50,19 @@ def read_server_pair(keys_dir: Path) -> KeyPair:
     """The line's own pair: from systemd's credentials where it is one of them, else from `keys_dir`.
 
     Raises:
-        InputError: as `read_pair`.
+        InputError: as `read_pair`, or the public key alone is left of the pair.
     """
     credentials = systemd_directory("CREDENTIALS_DIRECTORY")
     if credentials is not None and (credentials / SERVER_SECRET).exists():
         return read_pair(credentials / SERVER_SECRET, guarded=True)
-    return read_pair(keys_dir / SERVER_SECRET)
+    file = keys_dir / SERVER_SECRET
+    if is_there(keys_dir / SERVER_PUBLIC) and not is_there(file):
+        raise InputError(
+            f"{file}: not found, and {SERVER_PUBLIC} beside it is of no use alone: put the secret key back, "
+            "there or in systemd's credential store (docs/security.md); where it is lost, remove "
+            f"{SERVER_PUBLIC} and make a new pair (`inspectd keys new {keys_dir}/server`)"
+        )
+    return read_pair(file)
 
 
 def changing_allowed(keys_dir: Path) -> AbstractContextManager[None]:
