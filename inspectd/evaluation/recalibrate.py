@@ -242,8 +242,8 @@ def _score(
         if isinstance(frame, str):
             found.skipped[name] = frame
             continue
-        if step == "good" and own_images.is_taught(frame):
-            found.skipped[name] = "was taught because the line rejected it, so it can set no threshold"
+        if step == "good" and (no_measure := own_images.why_no_measure(frame)) is not None:
+            found.skipped[name] = no_measure
             continue
         score = own_images.score(frame)
         if score is not None:

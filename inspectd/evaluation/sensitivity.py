@@ -288,6 +288,8 @@ def _good_images(
             found.skipped[name] = frame
         elif found.own is not None and own_images.score(frame) is not None:
             found.own.append(name)
+        elif (no_measure := own_images.why_no_measure(frame)) is not None:
+            found.skipped[name] = no_measure
         else:
             (value,) = score([frame])
             if value > threshold:

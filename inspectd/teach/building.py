@@ -164,6 +164,12 @@ def _refuse_what_cannot_be_taught(
         )
     if spoilt := golden.intersection(taught):
         raise InputError(f"image {min(spoilt)[:SHORT]}: is of the golden set, which is never taught")
+    if gone := {image.sha256 for image in base.bank.manifest.excluded}.intersection(taught):
+        names = ", ".join(each.case.id for each in cases if each.case.pixels_sha256 in gone)
+        raise InputError(
+            f"case {names}: its picture was taken out of the bank as one that shows a defect, expected that "
+            "it is not taught: withdraw the case (`inspectd teach withdraw`)"
+        )
 
 
 def _rows_of_new(base: Base, built: Built, cases: Sequence[CaseState]) -> dict[str, list[int]] | None:

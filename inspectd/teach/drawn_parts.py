@@ -13,6 +13,7 @@ from inspectd.bank.answers import aside_mask
 from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
 from inspectd.bank.images import digest_of, named_image
+from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import find_threshold, outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.line_rules import LineRules
@@ -55,6 +56,7 @@ def threshold_with(
         scorer = Scorer.load(path, device)
         scores, helped, left_out, seen = [], [], 0, set(refused)
         skipped: dict[str, str] = {}
+        own_images, no_measures = OwnImages.of(BankFile(manifest, built.arrays, "")), dict[str, str]()
         for image in drawn:
             name, frame = named_image(image, manifest.bit_depth)
             if isinstance(frame, str):
@@ -64,6 +66,9 @@ def threshold_with(
                 left_out += 1
                 continue
             seen.add(digest)
+            if (no_measure := own_images.why_no_measure(frame)) is not None:
+                no_measures[name] = no_measure
+                continue
             if (why := line.why_not_judged(scorer, frame)) is not None:
                 skipped[name] = why
                 continue
@@ -87,7 +92,7 @@ def threshold_with(
         if skipped
         else []
     )
-    notes += [f"skipped: {name}: {why}" for name, why in skipped.items()]
+    notes += [f"skipped: {name}: {why}" for name, why in (skipped | no_measures).items()]
     if left_out:
         notes.append(
             f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"

@@ -3,6 +3,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 from support.banks import bank_of
@@ -10,10 +11,11 @@ from support.cells import cells
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import accept
-from inspectd.bank.file import GOOD_SCORES, read_bank, write_bank
-from inspectd.bank.images import find_images, read_image
+from inspectd.bank.file import GOOD_SCORES, Excluded, read_bank, write_bank
+from inspectd.bank.images import find_images, pixel_digest, read_image
 from inspectd.errors import InputError
 from inspectd.evaluation.recalibrate import GoodScores, recalibrate
+from inspectd.evaluation.sensitivity import measure_sensitivity
 
 
 def quiet(_step: str, _done: int, _total: int) -> None:
@@ -54,6 +56,26 @@ def test_images_of_the_bank_are_never_scored_by_it(bank: Path) -> None:
     assert result.calibration.threshold in scores
     alone = recalibrate(bank, None, [], 0.5, device="cpu", progress=quiet, write=False)
     assert alone.calibration == result.calibration
+
+
+def test_what_somebody_took_out_as_a_defect_is_no_good_part_in_any_folder(
+    bank: Path, good_folder: Path
+) -> None:
+    was, good = read_bank(bank), find_images(good_folder)
+    frame = read_image(good[7])
+    assert frame is not None
+    gone = (Excluded("defect.png", pixel_digest(frame).tobytes().hex(), 1.0),)
+    write_bank(bank, msgspec.structs.replace(was.manifest, excluded=gone), was.tensors)
+    found = recalibrate(bank, good, [], 0.2, device="cpu", progress=quiet, write=True)
+    assert found.good_images == len(good) - 1
+    assert "was taken out of the bank as one that shows a defect" in found.skipped[str(good[7])]
+    others = [path for path in good if path != good[7]]
+    assert (
+        found.calibration
+        == recalibrate(bank, others, [], 0.2, device="cpu", progress=quiet, write=False).calibration
+    )
+    drawn_into = measure_sensitivity(bank, good, device="cpu", progress=quiet, each=1)
+    assert list(drawn_into.result.skipped) == [str(good[7])]
 
 
 def test_a_rate_that_cannot_be_shown_leaves_the_bank(bank: Path, good_folder: Path) -> None:

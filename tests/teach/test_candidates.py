@@ -17,7 +17,8 @@ from support.cells import cells, link
 from support.teaching import ENGINEER, INSPECTOR, OPERATOR, QUALITY, TaughtLine, quiet
 
 from inspectd.bank.answers import digests_of
-from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
+from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded, read_bank, write_bank
+from inspectd.bank.images import digest_of
 from inspectd.errors import InputError, UnavailableError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
@@ -419,6 +420,23 @@ def test_parts_drawn_by_chance_help_with_the_threshold_and_taught_ones_do_not(
         line.place, images, line.root / "again", memory_gb=3.0, device="cpu", progress=quiet
     )
     assert sha256 == candidate.bank_sha256
+
+
+def test_what_was_taken_out_as_a_defect_is_neither_drawn_nor_taught(tmp_path: Path, small_bank: Path) -> None:
+    bank = read_bank(small_bank)
+    gone = tuple(Excluded(path.name, digest_of(read_picture(path)), 1.0) for path in GOOD[10:12])
+    write_bank(tmp_path / "top.bank", msgspec.structs.replace(bank.manifest, excluded=gone), bank.tensors)
+    line = TaughtLine(tmp_path, tmp_path / "top.bank")
+    adopt(line.place, line.bank, OWN, ENGINEER, quiet)
+    candidate = build(line, GOOD[10:16])
+    assert candidate.drawn == 4
+    assert [
+        note.partition(": was taken out of the bank as one that shows a defect")[0]
+        for note in candidate.notes[-2:]
+    ] == [f"skipped: {path}" for path in GOOD[10:12]]
+    (case,) = teach(line, [GOOD[10]])
+    with pytest.raises(InputError, match=f"case {case}: its picture was taken out of the bank"):
+        build(line)
 
 
 def test_a_bank_whose_images_are_not_kept_cannot_be_taught(line: TaughtLine) -> None:
