@@ -86,7 +86,23 @@ class Scorer:
             InputError: the device has no such search.
             UnavailableError: the device or the backend is not there, or the device's memory is taken.
         """
-        bank = read_bank(path)
+        return cls.of(path, read_bank(path), device, options)
+
+    @classmethod
+    def of(cls, path: Path, bank: BankFile, device: str, options: ScoringOptions = _DEFAULT) -> Scorer:
+        """As `load`, by a bank that was read from its file: who needs both must not get two banks.
+
+        Args:
+            path: the bank file, for messages and for the weights beside it.
+            bank: what it held.
+            device: as of `load`.
+            options: the same.
+
+        Raises:
+            BankError: as `load`, or the file is converted and was changed meanwhile.
+            InputError: as `load`.
+            UnavailableError: the same.
+        """
         good_scores(path, bank)  # without them its threshold cannot be checked
         loaded = _load(path, bank, device, options)
         learnt = bank.manifest.quality

@@ -241,6 +241,28 @@ def write_bank(path: Path, manifest: Manifest, tensors: Tensors) -> str:
     return sha256
 
 
+def replace_bank(path: Path, bank: BankFile, manifest: Manifest, tensors: Tensors) -> str:
+    """Write a bank in the place of the one that it was worked out from, and of no other.
+
+    Args:
+        path: the file.
+        bank: what it held then.
+        manifest: of the bank to write.
+        tensors: the same.
+
+    Returns:
+        As `write_bank`.
+
+    Raises:
+        InputError: the file was changed meanwhile; it stays as it is.
+        BankError: as `write_bank`, or the file cannot be read any more.
+        UnavailableError: as `write_bank`.
+    """
+    if read_bank(path).sha256 != bank.sha256:
+        raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")
+    return write_bank(path, manifest, tensors)
+
+
 def bank_bytes(manifest: Manifest, tensors: Tensors) -> tuple[str, bytes]:
     """The sha256 and the content of a bank's file, whether it can be read again or not."""
     text = _text(manifest)

@@ -87,8 +87,9 @@ def of_bank(path: Path, device: str, options: ScoringOptions) -> Subject:
         BankError: the bank cannot be used.
         UnavailableError: the device is not there.
     """
-    scorer = Scorer.load(path, device, options)
-    info, bank = scorer.info, read_bank(path)
+    bank = read_bank(path)
+    scorer = Scorer.of(path, bank, device, options)
+    info = scorer.info
     facts = {
         "bank": str(path),
         "detector": info.detector,

@@ -112,7 +112,9 @@ def _confirmed(arguments: argparse.Namespace) -> ConfirmedScores:
 
 def _good_scores(confirmed: ConfirmedScores) -> GoodScores:
     kind = f"confirmed parts from {_time(confirmed.first_utc_ns)} to {_time(confirmed.last_utc_ns)}"
-    return GoodScores(np.array(confirmed.scores), confirmed.names, kind=kind)
+    return GoodScores(
+        np.array(confirmed.scores), confirmed.names, kind=kind, bank_sha256=confirmed.bank_sha256
+    )
 
 
 def _facts(confirmed: ConfirmedScores) -> dict[str, object]:

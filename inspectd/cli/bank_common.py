@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from inspectd.bank.file import MOST_INPUT_SIDE, BankFile, Manifest, Tensors, read_bank, write_bank
+from inspectd.bank.file import MOST_INPUT_SIDE, BankFile, Manifest, Tensors, replace_bank
 from inspectd.cli import output
 from inspectd.cli.numbers import size
 from inspectd.cli.output import cell
@@ -77,9 +77,7 @@ def write_if_agreed(
         if not arguments.json:
             print("nothing was written; --yes writes it")
         return None
-    if read_bank(path).sha256 != bank.sha256:
-        raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")
-    sha256 = write_bank(path, manifest, tensors)
+    sha256 = replace_bank(path, bank, manifest, tensors)
     if not arguments.json:
         print(f"{path}: written, sha256 {bank.sha256[:12]} -> {sha256[:12]}")
         print(f"next: inspectd check FILE, then restart the line that uses {path}")

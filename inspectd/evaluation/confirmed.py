@@ -67,6 +67,7 @@ class ConfirmedScores:
     """Scores of a bank for good parts.
 
     Attributes:
+        bank_sha256: the bank's.
         scores: one for each view.
         names: of their verdicts, EPOCH:SEQ.
         rejected: those above the threshold that was in force.
@@ -78,6 +79,7 @@ class ConfirmedScores:
         last_utc_ns: the same of the last.
     """
 
+    bank_sha256: str
     scores: list[float] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     rejected: int = 0
@@ -149,7 +151,7 @@ def confirmed_scores(
         since_utc_ns: parts seen earlier do not count.
         recipe: only its parts count; None: all.
     """
-    found = ConfirmedScores()
+    found = ConfirmedScores(bank_sha256)
     parts: dict[str, set[tuple[int, int | None]]] = defaultdict(set)
     chosen: list[tuple[str | None, Verdict, str | None]] = []
     for verdict in verdicts:

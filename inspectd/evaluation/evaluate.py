@@ -135,8 +135,8 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
         BankError: the bank cannot be used.
         InputError: too few images can be read, or a mask cannot, or is none of its image.
     """
-    own_images = OwnImages.of(read_bank(bank))
-    scorer = Scorer.load(bank, device)
+    file = read_bank(bank)
+    own_images, scorer = OwnImages.of(file), Scorer.of(bank, file, device)
     scorer.warm_up(1)
     judged: list[Judged] = []
     skipped: dict[str, str] = {}

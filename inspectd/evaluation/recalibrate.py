@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, write_bank
+from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, replace_bank
 from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
@@ -68,6 +68,7 @@ class GoodScores:
         from_the_bank: names of images the bank was built from.
         skipped: images that cannot be used, each with the reason.
         kind: what they are of.
+        bank_sha256: of the bank that gave them; None: of the one they are given with.
     """
 
     values: NDArray[np.float64]
@@ -76,6 +77,7 @@ class GoodScores:
     from_the_bank: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     kind: str = "good images"
+    bank_sha256: str | None = None
 
     def accepted(self, manifest: Manifest) -> NDArray[np.bool_]:
         """Mask (n,) of the images that somebody has accepted as good."""
@@ -117,8 +119,8 @@ def recalibrate(
 
     Raises:
         BankError: the bank cannot be used.
-        InputError: no image is left, the rate is none, or the threshold to store lies so far above the
-            bank's own good images that defects must be among these.
+        InputError: no image is left, the rate is none, the file was changed meanwhile, or the threshold to
+            store lies so far above the bank's own good images that defects must be among these.
     """
     if false_reject_rate is not None and not 0 < false_reject_rate < 1:
         raise InputError(
@@ -127,8 +129,10 @@ def recalibrate(
     bank = read_bank(path)
     manifest, own_images = bank.manifest, OwnImages.of(bank)
     needs_scorer = defects or not (good is None or isinstance(good, GoodScores))
-    scorer = Scorer.load(path, device) if needs_scorer else None
+    scorer = Scorer.of(path, bank, device) if needs_scorer else None
     scores = good if isinstance(good, GoodScores) else _of_the_bank(path, bank)
+    if scores.bank_sha256 not in {None, bank.sha256}:
+        raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")
     if scorer is not None and good is not None and not isinstance(good, GoodScores):
         scores = _score(scorer, good, own_images, "good", progress, line=line)
     if not len(scores.values):
@@ -166,7 +170,7 @@ def recalibrate(
             threshold_with_outliers=with_outliers.threshold if with_outliers else None,
             calibrated=True,
         )
-        write_bank(path, manifest, bank.tensors)
+        replace_bank(path, bank, manifest, bank.tensors)
     above = int((scores.values > threshold).sum())
     return Recalibration(
         calibration=result,

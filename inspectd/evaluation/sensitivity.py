@@ -165,7 +165,7 @@ def measure_sensitivity(
             threshold_at(bank, file, false_reject_rate),
             f"{false_reject_rate:g} of its good scores above",
         )
-    scorer = Scorer.load(bank, device)
+    scorer = Scorer.of(bank, file, device)
 
     def score(frames: Sequence[Frame]) -> list[float]:
         return [answer.image_score for answer in scorer.score(frames)]

@@ -92,7 +92,7 @@ class JudgingBank:
     def __init__(self, path: Path, threshold: float | None, device: str) -> None:
         self.bank = read_bank(path)
         self._own = OwnImages.of(self.bank)
-        self._scorer = Scorer.load(path, device)
+        self._scorer = Scorer.of(path, self.bank, device)
         self.threshold = self.bank.manifest.threshold if threshold is None else threshold
         self.region = self.bank.manifest.patch_options.region
 

@@ -78,6 +78,25 @@ def test_what_somebody_took_out_as_a_defect_is_no_good_part_in_any_folder(
     assert list(drawn_into.result.skipped) == [str(good[7])]
 
 
+def test_a_bank_that_was_changed_while_images_were_scored_is_not_overwritten(
+    bank: Path, good_folder: Path
+) -> None:
+    was, good, other = read_bank(bank), find_images(good_folder), bank.with_name("other.bank")
+    other_sha256 = write_bank(other, msgspec.structs.replace(was.manifest, threshold=1.0), was.tensors)
+
+    def changed(_step: str, done: int, _total: int) -> None:
+        if done == 2:
+            shutil.copy(other, bank)
+
+    with pytest.raises(InputError, match="was changed meanwhile; nothing was written, try again"):
+        recalibrate(bank, good, [], 0.2, device="cpu", progress=changed, write=True)
+    assert read_bank(bank).sha256 == other_sha256
+    # Nor does it get a threshold that was found from another bank's scores of confirmed parts.
+    earlier = GoodScores(np.linspace(0, 1, 100), list(map(str, range(100))), bank_sha256=was.sha256)
+    with pytest.raises(InputError, match="was changed meanwhile"):
+        recalibrate(bank, earlier, [], 0.2, device="cpu", progress=quiet, write=True)
+
+
 def test_a_rate_that_cannot_be_shown_leaves_the_bank(bank: Path, good_folder: Path) -> None:
     before = bank.read_bytes()
     images = find_images(good_folder)
