@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspectd.bank.images import NamedFrame, pixel_digest
+from inspectd.bank.images import NamedFrame, Pictures, pixel_digest
 from inspectd.errors import InputError
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.padim import POSITIONS_AT_ONCE
@@ -132,7 +132,7 @@ def collect(
         look: called with each image that is used, once.
     """
     kept = Collection(np.empty((total, 32), dtype=np.uint8))
-    seen: set[bytes] = set()
+    seen = Pictures()
     for batch in _batches(frames):
         fresh = [frame for name, frame in batch if _is_new(frame, name, seen, kept)]
         if fresh:
@@ -147,17 +147,15 @@ def collect(
 
 
 def _is_new(
-    frame: NDArray[np.uint8] | str, name: str, seen: set[bytes], kept: Collection
+    frame: NDArray[np.uint8] | str, name: str, seen: Pictures, kept: Collection
 ) -> TypeGuard[NDArray[np.uint8]]:
     """True for an image to use; notes its name and size, or the reason for leaving it out."""
     if isinstance(frame, str):
         kept.unreadable[name] = frame
         return False
-    digest = pixel_digest(frame).tobytes()
-    if digest in seen:
+    if seen.same_as(name, frame) is not None:
         kept.duplicates.append(name)
         return False
-    seen.add(digest)
     kept.names.append(name)
     kept.sizes[frame.shape[0], frame.shape[1]] += 1
     return True

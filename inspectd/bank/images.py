@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -67,6 +67,29 @@ def pixel_digest(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def digest_of(frame: NDArray[np.uint8]) -> str:
     """The same in hexadecimal, as banks name their images."""
     return pixel_digest(frame).tobytes().hex()
+
+
+class Pictures:
+    """Pictures that were seen, by their pixels: a copy in another file is no further picture of anything."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, str] = {}
+
+    def same_as(self, name: str, frame: NDArray[np.uint8]) -> str | None:
+        """The first picture (H, W, 3) uint8 BGR with these pixels, by its name; None: it is this one."""
+        digest = pixel_digest(frame).tobytes()
+        if digest in self._names:
+            return self._names[digest]
+        self._names[digest] = name
+        return None
+
+
+def without_copies(frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
+    """The same frames, each picture once; those that cannot be used stay."""
+    seen = Pictures()
+    for name, frame in frames:
+        if isinstance(frame, str) or seen.same_as(name, frame) is None:
+            yield name, frame
 
 
 def video_frames(path: Path, count: int) -> Iterator[NamedFrame]:

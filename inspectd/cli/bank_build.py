@@ -20,7 +20,7 @@ from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
-from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames
+from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames, without_copies
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
 from inspectd.bank.progress import Progress
@@ -284,7 +284,7 @@ def _aligned(
         raise InputError(f"--align: got {arguments.align}, expected it with --images: each is read twice")
     frames = (named_image(path, source.bit_depth) for path in source.paths)
     counted = _counted(frames, len(source.paths), progress)
-    aligned = learn_aligned(counted, spec.patches.region)
+    aligned = learn_aligned(without_copies(counted), spec.patches.region)
     if aligned is not None and has_place(aligned.learnt.quality):
         return aligned
     if arguments.align == "auto":

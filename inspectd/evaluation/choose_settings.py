@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.images import named_image, pixel_digest, read_again
+from inspectd.bank.images import Pictures, named_image, read_again
 from inspectd.bank.progress import Progress
 from inspectd.bank.sample import Sample, SampleScores
 from inspectd.bank.settings_choice import DEFAULT, FEWEST_IMAGES, MARGIN, SettingsChoice, SettingsTrial
@@ -378,12 +378,11 @@ def material_of(
     """
     kept: list[Path] = []
     sizes: list[tuple[int, int]] = []
-    seen: set[bytes] = set()
+    seen = Pictures()
     most = min(len(paths), MOST_IMAGES)
     for row in np.random.default_rng(spec.seed).permutation(len(paths)):
-        _, frame = named_image(paths[row], spec.bit_depth)
-        if not isinstance(frame, str) and (digest := pixel_digest(frame).tobytes()) not in seen:
-            seen.add(digest)
+        name, frame = named_image(paths[row], spec.bit_depth)
+        if not isinstance(frame, str) and seen.same_as(name, frame) is None:
             kept.append(paths[row])
             sizes.append((frame.shape[0], frame.shape[1]))
             progress("sample", len(kept), most)

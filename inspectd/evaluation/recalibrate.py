@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
 from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, replace_bank
-from inspectd.bank.images import digest_of, named_image
+from inspectd.bank.images import Pictures, digest_of, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.bank.reach import reach_of
@@ -104,7 +104,7 @@ def recalibrate(
     An image the bank was built from is in that bank and would score too low: the score it had when it was
     left out stands for it. Images unlike the rest are set aside, unless they were accepted: one defect among
     the good images would set a threshold that lets such defects pass. Images that a line would not judge are
-    left out: they say nothing of those that it does.
+    left out: they say nothing of those that it does; so are copies, of which the rate knows nothing more.
 
     Args:
         path: the bank file.
@@ -119,8 +119,9 @@ def recalibrate(
 
     Raises:
         BankError: the bank cannot be used.
-        InputError: no image is left, the rate is none, the file was changed meanwhile, or the threshold to
-            store lies so far above the bank's own good images that defects must be among these.
+        InputError: no image is left, one is good and a defect, the rate is none, the file was changed
+            meanwhile, or the threshold to store lies so far above the bank's own good images that defects
+            must be among these.
     """
     if false_reject_rate is not None and not 0 < false_reject_rate < 1:
         raise InputError(
@@ -153,6 +154,8 @@ def recalibrate(
         found = _score(scorer, defects, own_images, "defective", progress, line=line)
         if not len(found.values):
             raise InputError(f"no defective image can be used, expected some{_first(found)}")
+        if good is not None:
+            _refuse_two_truths(scores, found)
         escapes = interval(int((found.values <= threshold).sum()), len(found.values))
     written = write and result is not None and result.achieved
     if written and result is not None:
@@ -215,6 +218,17 @@ def _refuse_endless(path: Path, scores: GoodScores) -> None:
         )
 
 
+def _refuse_two_truths(good: GoodScores, defects: GoodScores) -> None:
+    """Refuse a picture that is good and a defect: one of them is wrong, and so would be every figure."""
+    names = dict(zip(good.sha256s, good.names, strict=False))
+    for sha256, name in zip(defects.sha256s, defects.names, strict=True):
+        if sha256 in names:
+            raise InputError(
+                f"--images: {names[sha256]} and --defects: {name} are the same picture, expected it in one "
+                "of them; take it out of the other"
+            )
+
+
 def _of_the_bank(path: Path, bank: BankFile) -> GoodScores:
     """The cross-fitted scores of the bank's own images, named where they are outliers."""
     scores = good_scores(path, bank)
@@ -239,12 +253,15 @@ def _score(
     line: LineRules,
 ) -> GoodScores:
     values: list[float] = []
-    found = GoodScores(np.empty(0), [])
+    found, seen = GoodScores(np.empty(0), []), Pictures()
     for done, path in enumerate(paths, start=1):
         progress(step, done - 1, len(paths))
         name, frame = named_image(path, scorer.info.bit_depth)
         if isinstance(frame, str):
             found.skipped[name] = frame
+            continue
+        if (first := seen.same_as(name, frame)) is not None:
+            found.skipped[name] = f"has the same pixels as {first}, so it shows nothing more"
             continue
         if step == "good" and (no_measure := own_images.why_no_measure(frame)) is not None:
             found.skipped[name] = no_measure

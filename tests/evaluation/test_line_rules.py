@@ -42,7 +42,7 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_path: Path) -> None:
-    good = pictures(tmp_path / "good", 12, light=1.001)
+    *good, odd = pictures(tmp_path / "good", 13, light=1.001)
     dark, small = pictures(tmp_path / "dark", 5, light=0.5), pictures(tmp_path / "small", 5, side=60)
 
     def asked(
@@ -50,7 +50,7 @@ def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_pat
     ) -> Recalibration:
         return recalibrate(bank, images, defects, 0.5, device="cpu", progress=quiet, write=False, line=line)
 
-    clean, mixed = asked(good), asked([*good, *dark, *small], (good[0], *dark, *small))
+    clean, mixed = asked(good), asked([*good, *dark, *small], (odd, *dark, *small))
     assert mixed.calibration == clean.calibration
     assert mixed.good_images == clean.good_images
     assert set(mixed.skipped) == {str(path) for path in (*dark, *small)}

@@ -97,6 +97,21 @@ def test_a_bank_that_was_changed_while_images_were_scored_is_not_overwritten(
         recalibrate(bank, earlier, [], 0.2, device="cpu", progress=quiet, write=True)
 
 
+def test_copies_of_a_picture_show_no_smaller_rate_and_no_picture_is_good_and_a_defect(
+    bank: Path, good_folder: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    good, defects = find_images(good_folder)[:20], find_images(mixed_folder / "defective")[:2]
+    copies = [Path(shutil.copy(path, tmp_path / path.name)) for path in [*good[:3], defects[0]]]
+    asked = partial(recalibrate, bank, false_reject_rate=0.2, device="cpu", progress=quiet, write=False)
+    found = asked([*good, *copies[:3]], [*defects, copies[3]])
+    once = asked(good, defects)
+    assert (found.calibration, found.escapes) == (once.calibration, once.escapes)
+    assert list(found.skipped) == [str(path) for path in copies]
+    assert f"has the same pixels as {good[0]}" in found.skipped[str(copies[0])]
+    with pytest.raises(InputError, match=r"--images: .* and --defects: .* are the same picture"):
+        asked(good, [*defects, copies[1]])
+
+
 def test_a_rate_that_cannot_be_shown_leaves_the_bank(bank: Path, good_folder: Path) -> None:
     before = bank.read_bytes()
     images = find_images(good_folder)

@@ -1,9 +1,11 @@
 """Frames are laid onto the reference before they are scored, and heatmaps laid back."""
 
+import cv2
 import numpy as np
 import pytest
 from support.station import Station
 
+from inspectd import cli
 from inspectd.errors import BankError
 from inspectd.model.score import ImageScore
 from inspectd.quality.align import AligningPipeline, learn_aligned
@@ -36,6 +38,15 @@ class Darkest:
 def aligned(request):
     pictures = Station().pictures(50)
     return learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)], request.param)
+
+
+def test_copies_of_a_picture_are_no_further_images_to_align_by(tmp_path, capsys):
+    for number, picture in enumerate(Station().pictures(25)):
+        for copy in ("a", "b"):
+            cv2.imwrite(str(tmp_path / f"{number}{copy}.png"), picture)
+    words = ["bank", "build", "--images", str(tmp_path), "--out", str(tmp_path / "x.bank"), "--align", "on"]
+    assert cli.main([*words, "--size", "64", "--device", "cpu"]) == 2
+    assert "--align on: expected 50 images or more" in capsys.readouterr().err
 
 
 def test_a_displaced_frame_is_scored_as_if_it_lay_as_the_reference_does(aligned):
