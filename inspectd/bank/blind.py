@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -11,8 +10,10 @@ from numpy.typing import NDArray
 
 from inspectd.bank.built import Built
 from inspectd.bank.file import GOOD_SCORES
+from inspectd.bank.reach import nothing_above
 from inspectd.errors import InputError
 from inspectd.model.options import IMPORTED
+from inspectd.model.score import Scoring
 from inspectd.records import NAN_SCORE
 
 _ENDLESS_MODEL: Final = "expected none; is --preprocessing that of the model's training?"
@@ -27,7 +28,20 @@ _BLIND_BANK: Final = (
 )
 
 
-def refuse_blind(built: Built, frame: NDArray[np.uint8]) -> None:
+def highest_odd(held_out: Scoring, frame: NDArray[np.uint8]) -> float | None:
+    """The highest score of pictures unlike good parts; None: none is finite.
+
+    One that is not finite would fail, and tell nothing of defects.
+
+    Args:
+        held_out: scores as a bank does, without some of its images.
+        frame: (H, W, 3) uint8 BGR, a good image.
+    """
+    scores = (held_out.score([odd])[0].image_score for odd in _odd_pictures(frame))
+    return max((float(score) for score in scores if score < NAN_SCORE), default=None)
+
+
+def refuse_blind(built: Built) -> None:
     """Refuse a bank that gives no numbers, or under which no picture scores above the threshold.
 
     The score of an imported model is cut off at the top, as anomalib's normalised one is at 1, or is the
@@ -35,26 +49,21 @@ def refuse_blind(built: Built, frame: NDArray[np.uint8]) -> None:
 
     Args:
         built: the bank, of which nothing is written yet.
-        frame: (H, W, 3) uint8 BGR, a good image.
 
     Raises:
         InputError: it is one.
     """
-    is_imported = built.manifest.detector == IMPORTED
-    scores = built.arrays[GOOD_SCORES]
+    manifest, scores = built.manifest, built.arrays[GOOD_SCORES]
+    is_imported = manifest.detector == IMPORTED
     endless = int((~np.isfinite(scores) | (scores >= NAN_SCORE)).sum())
     if endless:
         raise InputError(
             f"{endless} of {len(scores)} good images make the model give values that are not finite: "
             f"{_ENDLESS_MODEL if is_imported else _ENDLESS_BANK}"
         )
-    answers = [built.held_out.score([odd])[0].image_score for odd in _odd_pictures(frame)]
-    # One that is not finite would fail, and tell nothing of defects.
-    highest = max((score for score in answers if score < NAN_SCORE), default=-math.inf)
-    if not highest > built.manifest.threshold:
+    if manifest.highest_odd is None or not manifest.highest_odd > manifest.threshold:
         raise InputError(
-            f"no picture scores above the threshold {built.manifest.threshold:.6g}: noise, black, white, "
-            f"turned around and with large blots score {highest:.6g} at most, so no defect could fail; "
+            f"{nothing_above(manifest.threshold, manifest.highest_odd)}; "
             f"{_BLIND_MODEL if is_imported else _BLIND_BANK}"
         )
 

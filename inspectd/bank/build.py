@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.bank.blind import highest_odd
 from inspectd.bank.build_spec import (
     BuildSpec,
     Prepare,
@@ -260,7 +261,8 @@ class BankBuilder:
         shared: SharedFeatures | None,
     ) -> Built:
         start = time.perf_counter()
-        made, frames = self._prepared(self._of_the_polygons_size(frames))
+        first: list[NDArray[np.uint8]] = []
+        made, frames = self._prepared(_first_kept(self._of_the_polygons_size(frames), first))
         reading = "features" if self._spec.ray is None else "images"
         progress(reading, 0, total)
         learner = QualityLearner(self._spec.patches.region, most=total)
@@ -301,21 +303,22 @@ class BankBuilder:
         unlike, aside = unlike_the_rest(self._spec, images, np.flatnonzero(~taught), own_scores)
         threshold = find_threshold(own_scores, aside)
         learnt = learner.learn() if aligned is None else aligned.learnt
+        left_out = held_out.held_out
+        pipeline: Scoring = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
+        if aligned is not None:
+            pipeline = AligningPipeline(pipeline, aligned.check)
         manifest = self._manifest(images, fitted.detector, unlike, threshold, made.precision)
         manifest = msgspec.structs.replace(
             manifest,
             images=len(own_scores),
             taught=taught_images(images, np.flatnonzero(taught), held_out.scores, outlier_limit(own_scores)),
+            highest_odd=highest_odd(pipeline, first[0]),
         )
         arrays = arrays_of(fitted.detector, held_out, images, taught) | dict(made.tensors)
         if learnt is not None:
             manifest = msgspec.structs.replace(manifest, quality=learnt.quality)
             arrays |= learnt.tensors
         seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
-        left_out = held_out.held_out
-        pipeline: Scoring = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
-        if aligned is not None:
-            pipeline = AligningPipeline(pipeline, aligned.check)
         return Built(
             manifest, arrays, images, seconds, fitted.radius, lost, pipeline,
             [images.names[row] for row in left_out.rows],
@@ -461,6 +464,14 @@ def build_bank(
     """As `BankBuilder.build`, from image files."""
     frames = (named_image(path, spec.bit_depth) for path in paths)
     return BankBuilder(spec, device, prepare).build(frames, len(paths), out, progress)
+
+
+def _first_kept(frames: Iterable[NamedFrame], first: list[NDArray[np.uint8]]) -> Iterator[NamedFrame]:
+    """The same frames; the first that can be used is put into `first`."""
+    for name, frame in frames:
+        if not first and not isinstance(frame, str):
+            first.append(frame)
+        yield name, frame
 
 
 def _looked_at(learner: QualityLearner, taught: frozenset[str]) -> Look:

@@ -134,6 +134,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All of them are accepted. Of banks from before each had a status; `read_bank` gives them one."""
     threshold_with_outliers: float | None = None
     """The threshold if they counted; None: there are none, or they do."""
+    highest_odd: float | None = None
+    """The highest score of pictures unlike good parts (noise, black, a good image that was spoilt), by a fit
+    that left images out: nothing fails by a threshold that is no lower. None: none is finite, or it is not
+    recorded."""
     excluded: tuple[Excluded, ...] = ()
     """Images taken out of it, the first one first."""
     taught: tuple[Taught, ...] = ()
@@ -215,8 +219,8 @@ class BankFile:
         """
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
-            threshold_with_outliers=None, excluded=(), taught=(), settings_choice=None, calibrated=None,
-            quality=None,
+            threshold_with_outliers=None, highest_odd=None, excluded=(), taught=(), settings_choice=None,
+            calibrated=None, quality=None,
         )  # fmt: skip
         tensors = {name: self.tensors[name] for name in self.tensors if name not in _NOT_SCORED_BY}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)

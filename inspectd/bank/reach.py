@@ -1,4 +1,4 @@
-"""Distance of a threshold from the scores of a bank's good images; refuses one too far to be meant."""
+"""Distance of a threshold from the scores of a bank's good images; refuses one that cannot be meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspectd import config
 from inspectd.bank.answers import aside_mask
 from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
-from inspectd.errors import BankError, CheckAboveError, ThresholdError
+from inspectd.errors import BankError, CheckAboveError, InputError, ThresholdError
 
 FURTHEST: Final = 10.0
 """Times as far above the median of the good scores as the highest of them. The strongest defect of the
@@ -33,6 +33,7 @@ class Reach:
         highest: of the scores of all others.
         times: distance of the threshold above the median, in units of that of `highest`; infinite where all
             scores are equal and it lies above them.
+        highest_odd: of the bank's manifest.
     """
 
     threshold: float
@@ -42,6 +43,7 @@ class Reach:
     left_out: int
     highest: float
     times: float
+    highest_odd: float | None = None
 
     @property
     def too_far(self) -> bool:
@@ -49,8 +51,22 @@ class Reach:
         return self.times > FURTHEST
 
     @property
+    def is_blind(self) -> bool:
+        """Whether nothing can fail by it, as far as the bank was tried with pictures unlike good parts."""
+        return self.highest_odd is not None and not self.highest_odd > self.threshold
+
+    @property
+    def problem(self) -> str:
+        """Why nobody can mean the threshold; empty: somebody can."""
+        if self.too_far:
+            return f"that is {self.times:.3g} times as far above the median as the highest score"
+        return nothing_above(self.threshold, self.highest_odd) if self.is_blind else ""
+
+    @property
     def warning(self) -> str:
         """What to look at where the threshold may not be meant; empty: nothing."""
+        if self.is_blind and not self.too_far:
+            return f"{nothing_above(self.threshold, self.highest_odd)}; leave it out for the bank's own"
         if self.times <= _FAR:
             return ""
         return (
@@ -69,11 +85,25 @@ class Reach:
 
     def refusal(self) -> str:
         """The reason for refusing it, and what to do."""
-        return (
-            f"{self}. The threshold lies {self.times:.3g} times as far above the median as the highest, "
-            f"expected at most {FURTHEST:g} times, or clear defects would pass: correct it, leave it out for "
-            "the bank's own, build or calibrate the bank again, or set accept_threshold = true in the recipe"
+        why = (
+            f"The threshold lies {self.times:.3g} times as far above the median as the highest, expected at "
+            f"most {FURTHEST:g} times, or clear defects would pass"
         )
+        if not self.too_far:
+            why = f"By it {nothing_above(self.threshold, self.highest_odd)}"
+        return (
+            f"{self}. {why}: correct it, leave it out for the bank's own, build or calibrate the bank again, "
+            "or set accept_threshold = true in the recipe"
+        )
+
+
+def nothing_above(threshold: float, highest: float | None) -> str:
+    """What a threshold does above which no odd picture scores, for people."""
+    at_most = "have no finite score" if highest is None else f"score {highest:.6g} at most"
+    return (
+        f"no picture scores above the threshold {threshold:.6g}: noise, black, white, turned around and with "
+        f"large blots {at_most}, so no defect could fail"
+    )
 
 
 def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
@@ -100,7 +130,32 @@ def reach_of(bank: BankFile, threshold: float | None = None) -> Reach | None:
         left_out=len(scores) - len(usual),
         highest=highest,
         times=distance / spread if spread > 0 else beyond,
+        highest_odd=bank.manifest.highest_odd,
     )
+
+
+def refuse_unmeant(path: Path, bank: BankFile, threshold: float) -> None:
+    """Refuse to store a threshold that no line would start with; the bank stays as it is.
+
+    Args:
+        path: the bank file, for messages.
+        bank: what it holds.
+        threshold: the one to store.
+
+    Raises:
+        InputError: it is one.
+    """
+    reach = reach_of(bank, threshold)
+    if reach is not None and reach.too_far:
+        raise InputError(
+            f"{path} is unchanged. {reach}. It would lie {reach.times:.3g} times as far above the median as "
+            "the highest, so clear defects would pass: are all these parts good, and is the camera as it was?"
+        )
+    if reach is not None and reach.is_blind:
+        raise InputError(
+            f"{path} is unchanged: {nothing_above(threshold, reach.highest_odd)}; are all these parts good, "
+            "and does the bank tell defects from them?"
+        )
 
 
 def admit_threshold(recipe: config.Recipe, bank: BankFile | None = None) -> Reach:
@@ -111,7 +166,7 @@ def admit_threshold(recipe: config.Recipe, bank: BankFile | None = None) -> Reac
         bank: what its bank's file holds; None: it is read.
 
     Raises:
-        ThresholdError: it is too far, and the recipe does not accept it.
+        ThresholdError: it is too far, or nothing can fail by it, and the recipe does not accept that.
         CheckAboveError: `check_above` does not lie below it.
         BankError: the bank cannot be used.
     """
@@ -121,7 +176,7 @@ def admit_threshold(recipe: config.Recipe, bank: BankFile | None = None) -> Reac
             f"bank {recipe.bank}: does not hold the scores of its own images, so its threshold cannot be "
             "checked against them; build it again"
         )
-    if reach.too_far and not recipe.accept_threshold:
+    if reach.problem and not recipe.accept_threshold:
         whose = f"bank {recipe.bank}: " if recipe.threshold is None else ""
         raise ThresholdError(f"recipe {recipe.name}: {whose}{reach.refusal()}")
     if recipe.check_above is not None and not recipe.check_above < reach.threshold:

@@ -106,8 +106,7 @@ def rebuild(
         if aligned is None:
             raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
     built = builder.fit(frames, len(kept) + len(taught), progress, aligned)
-    _, first = _same_image(found[kept[0]], bank.manifest.bit_depth, kept[0])
-    refuse_blind(built, first)
+    refuse_blind(built)
     return built
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.bank.answers import accept, row_of
-from inspectd.bank.file import read_bank
+from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import digest_of
+from inspectd.bank.reach import refuse_unmeant
 from inspectd.cli.bank_common import print_names, write_if_agreed
 from inspectd.errors import ExitCode, InputError
 from inspectd.files import is_file
@@ -29,6 +30,8 @@ def main(arguments: argparse.Namespace) -> int:
         for word in dict.fromkeys(arguments.image)
     ]
     after = accept(path, bank, rows, arguments.threshold)
+    if after.threshold != before.threshold:
+        refuse_unmeant(path, BankFile(after, bank.tensors, bank.sha256), after.threshold)
     is_new = after != before
     if is_new and not arguments.json:
         print(f"threshold {before.threshold:.4f} -> {after.threshold:.4f} ({after.threshold_basis})")

@@ -94,14 +94,13 @@ def main(arguments: argparse.Namespace) -> int:
         _print_settings(chosen)
         print(builder.estimate(source.total))
     pictures: Pictures = {}
-    first: list[Frame] = []
-    frames = _first_kept(source.frames, first)
+    frames = source.frames
     if arguments.review is not None:
         frames = keep_pictures(frames, pictures, spec.patches.region)
     with Steps() as steps:
         aligned = _aligned(arguments, source, spec, steps)
         built = builder.fit(frames, source.total, steps, aligned)
-        refuse_blind(built, first[0])
+        refuse_blind(built)
         report = builder.write(built, arguments.out)
         bank = read_bank(arguments.out)
         choice = choice_of(bank)
@@ -122,14 +121,6 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"review: {arguments.review}")
         print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
     return ExitCode.OK
-
-
-def _first_kept(frames: Iterable[NamedFrame], first: list[Frame]) -> Iterator[NamedFrame]:
-    """The same frames; the first that can be used is put into `first`."""
-    for name, frame in frames:
-        if not first and not isinstance(frame, str):
-            first.append(frame)
-        yield name, frame
 
 
 def _refuse_ray(arguments: argparse.Namespace) -> None:

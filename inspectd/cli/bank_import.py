@@ -62,7 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         frames = (named_image(path, spec.bit_depth) for path in listing.pictures)
         built = builder.fit(frames, len(listing.pictures), steps)
         frame = read_again(Path(built.images.names[0]), spec.bit_depth)
-        refuse_blind(built, frame)
+        refuse_blind(built)
         unseen = unseen_fields(builder, frame)
         report = builder.write(built, arguments.out)
     report = msgspec.structs.replace(report, left_out=dict(listing.left_out))

@@ -47,10 +47,8 @@ def main(arguments: argparse.Namespace) -> int:
         return ExitCode.OK
     print(f"{arguments.bank}: intact")
     print(f"  {reach or 'its threshold cannot be compared with its good scores: it holds none'}")
-    if reach is not None and reach.too_far:
-        print(
-            f"  that is {reach.times:.3g} times as far above the median as the highest score: lines refuse it"
-        )
+    if reach is not None and reach.problem:
+        print(f"  {reach.problem}: lines refuse it")
     for name, value in facts.items():
         if name in {"settings_choice", "quality"}:
             continue

@@ -16,7 +16,7 @@ from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, repla
 from inspectd.bank.images import Pictures, digest_of, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
-from inspectd.bank.reach import reach_of
+from inspectd.bank.reach import refuse_unmeant
 from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
@@ -120,8 +120,8 @@ def recalibrate(
     Raises:
         BankError: the bank cannot be used.
         InputError: no image is left, one is good and a defect, the rate is none, the file was changed
-            meanwhile, or the threshold to store lies so far above the bank's own good images that defects
-            must be among these.
+            meanwhile, nothing could fail by the threshold to store, or it lies so far above the bank's own
+            good images that defects must be among these.
     """
     if false_reject_rate is not None and not 0 < false_reject_rate < 1:
         raise InputError(
@@ -159,7 +159,7 @@ def recalibrate(
         escapes = interval(int((found.values <= threshold).sum()), len(found.values))
     written = write and result is not None and result.achieved
     if written and result is not None:
-        _refuse_too_far(path, bank, result.threshold)
+        refuse_unmeant(path, bank, result.threshold)
         basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} {scores.kind}"
         vouched = set(scores.sha256s) if keep_outliers else set()
         manifest = msgspec.structs.replace(
@@ -191,20 +191,6 @@ def recalibrate(
         own_images_recorded=own_images.recorded,
         written=written,
     )
-
-
-def _refuse_too_far(path: Path, bank: BankFile, threshold: float) -> None:
-    """Refuse to store what no line would start with; the bank stays as it is.
-
-    Raises:
-        InputError: it is.
-    """
-    reach = reach_of(bank, threshold)
-    if reach is not None and reach.too_far:
-        raise InputError(
-            f"{path} is unchanged. {reach}. It would lie {reach.times:.3g} times as far above the median as "
-            "the highest, so clear defects would pass: are all these parts good, and is the camera as it was?"
-        )
 
 
 def _refuse_endless(path: Path, scores: GoodScores) -> None:

@@ -272,7 +272,7 @@ def load(start: StartScoring, most_record_bytes: int | None = None) -> tuple[Sco
         )  # fmt: skip
         reach = reaches[recipe.name]
         event(
-            _log, logging.WARNING if reach.too_far else logging.INFO, "threshold_in_force",
+            _log, logging.WARNING if reach.problem else logging.INFO, "threshold_in_force",
             recipe=recipe.name, threshold=threshold, good_images=reach.images, good_above=reach.above,
             good_median=reach.median, good_highest=reach.highest,
             times_as_far=reach.times if math.isfinite(reach.times) else None,

@@ -204,6 +204,14 @@ def cut_off() -> Any:
     return model
 
 
+def test_a_bank_records_what_pictures_unlike_good_parts_score(spot_bank: Path) -> None:
+    manifest = read_bank(spot_bank).manifest
+    assert manifest.highest_odd is not None
+    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    (seen,) = Scorer.load(spot_bank, "cpu").score([noise])
+    assert manifest.highest_odd >= seen.image_score * (1 - 1e-3) > manifest.threshold
+
+
 def test_a_model_under_which_no_part_could_fail_is_refused(
     bank_import: Callable[..., Done], tmp_path: Path
 ) -> None:

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from support.banks import bank_of
 
+from inspectd import cli, config
 from inspectd.bank.answers import accept
-from inspectd.bank.file import GOOD_SCORES, BankFile
-from inspectd.bank.reach import FURTHEST, reach_of
+from inspectd.bank.file import GOOD_SCORES, BankFile, write_bank
+from inspectd.bank.reach import FURTHEST, admit_threshold, reach_of
+from inspectd.errors import InputError, ThresholdError
+from inspectd.evaluation.recalibrate import GoodScores, recalibrate
 
 
 @pytest.fixture
@@ -45,3 +48,23 @@ def test_what_cannot_be_known_is_said(bank: BankFile) -> None:
         assert reach.too_far is too_far
     del bank.tensors[GOOD_SCORES]
     assert reach_of(bank, 1.0) is None
+
+
+def test_a_threshold_that_no_picture_exceeds_is_set_and_admitted_nowhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where an imported model's score is cut off: parts of another day score what nothing is above."""
+    bank, path = bank_of(np.append(np.linspace(0, 4, 41), 100.0), highest_odd=5.0), tmp_path / "x.bank"
+    write_bank(path, bank.manifest, bank.tensors)
+    before, nothing = path.read_bytes(), r"no picture scores above the threshold 5: .* score 5 at most"
+    capped = GoodScores(np.append(np.linspace(0, 4, 80), [5.0] * 20), list(map(str, range(100))))
+    with pytest.raises(InputError, match=f"is unchanged: {nothing}"):
+        recalibrate(path, capped, [], 0.05, device="cpu", progress=lambda *_: None, write=True)
+    assert cli.main(["bank", "accept", str(path), bank.manifest.outliers[0].sha256[:12], "--yes"]) == 2
+    assert "no picture scores above the threshold 100" in capsys.readouterr().err
+    assert path.read_bytes() == before
+    with pytest.raises(ThresholdError, match=nothing):
+        admit_threshold(config.Recipe(name="r", bank=str(path), threshold=5.0))
+    meant = config.Recipe(name="r", bank=str(path), threshold=5.0, accept_threshold=True)
+    assert "no picture scores above" in admit_threshold(meant).warning
+    assert admit_threshold(config.Recipe(name="r", bank=str(path), threshold=4.9)).problem == ""
