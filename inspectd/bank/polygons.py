@@ -26,6 +26,8 @@ _FINER: Final = 16
 """Pixels across one patch, in which polygons are drawn."""
 _SHIFT: Final = 6
 """Binary digits after the point of a drawn coordinate."""
+_THINNEST: Final = 1e-9
+"""Share of a picture's width below which nothing lies between two sides: they run along each other."""
 _EXAMPLE: Final = '{"unit": "shares", "polygons": {"disc": [[0.1, 0.1], [0.9, 0.1], [0.5, 0.9]]}}'
 
 Region = tuple[float, float, float, float]
@@ -141,6 +143,11 @@ def _problem(shares: NDArray[np.float64]) -> str:
         return "has a point outside of the picture"
     if _crosses_itself(shares):
         return "crosses itself, expected its corners in the order in which they follow each other"
+    if _goes_round_twice(shares):
+        return (
+            "goes round some place more than once, expected each corner once; a hole is a polygon of its "
+            "own, of those that are excluded"
+        )
     x, y = shares.T
     return "" if abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) > 1e-9 else "has no area"
 
@@ -156,6 +163,26 @@ def _crosses_itself(points: NDArray[np.float64]) -> bool:
 
     apart = side_of(start) * side_of(end) < 0
     return bool((apart & apart.T).any())
+
+
+def _goes_round_twice(points: NDArray[np.float64]) -> bool:
+    """Whether a polygon whose sides do not cross goes round some place more than once, in one direction.
+
+    Such a place would count as outside of it, as that of a ring that was written twice.
+    """
+    start, end = points, np.roll(points, -1, axis=0)
+    heights = np.unique(points[:, 1])
+    # Between two heights of corners no side begins, ends or changes its place among the others.
+    for height in (heights[1:] + heights[:-1]) / 2:
+        down = (start[:, 1] < height) & (height < end[:, 1])
+        sides = np.flatnonzero(down | ((end[:, 1] < height) & (height < start[:, 1])))
+        first, along = start[sides], end[sides] - start[sides]
+        across = first[:, 0] + (height - first[:, 1]) / along[:, 1] * along[:, 0]
+        order = np.argsort(across)
+        rounds = np.cumsum(np.where(down[sides], 1, -1)[order])[:-1]
+        if (np.abs(rounds[np.diff(across[order]) > _THINNEST]) > 1).any():
+            return True
+    return False
 
 
 def _drawn(polygons: NamedPolygons, region: Region | None, height: int, width: int) -> NDArray[np.bool_]:

@@ -59,10 +59,22 @@ def test_a_slanted_side_takes_the_patches_of_which_half_lies_inside(tmp_path):
     assert not judged[row + column > 15].any()
 
 
+def test_a_ring_that_is_closed_and_a_hole_that_a_bridge_leads_to_are_polygons(tmp_path):
+    once = JudgedArea(polygons(tmp_path, LEFT_HALF), None).patches(None, 8, 16)
+    closed = JudgedArea(polygons(tmp_path, [*LEFT_HALF, [0, 0]]), None).patches(None, 8, 16)
+    np.testing.assert_array_equal(closed, once)
+    hole = [[0, 0.25], [0.125, 0.25], [0.125, 0.75], [0.25, 0.75], [0.25, 0.25], [0.125, 0.25], [0, 0.25]]
+    bridged = JudgedArea(polygons(tmp_path, [*LEFT_HALF, *hole]), None).patches(None, 8, 16)
+    once[2:6, 2:4] = False
+    np.testing.assert_array_equal(bridged, once)
+
+
 @pytest.mark.parametrize(
     ("points", "more", "said"),
     [
         ([[0, 0], [1, 1], [1, 0], [0, 1]], {}, "crosses itself"),
+        (LEFT_HALF + LEFT_HALF, {}, "goes round some place more than once"),
+        ([*LEFT_HALF, [0, 0], [0.3, 0.1], [0.3, 0.9]], {}, "goes round some place more than once"),
         ([[0, 0], [0.5, 0.5], [1, 1]], {}, "has no area"),
         ([[0, 0], [1.5, 0], [1, 1]], {}, "a point outside of the picture"),
         ([[0, 0], [1, 0]], {}, "length >= 3"),
