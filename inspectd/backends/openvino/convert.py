@@ -12,7 +12,7 @@ from typing import Final
 from inspectd.backends.openvino.cache import ModelCache
 from inspectd.backends.openvino.pipeline import Exported
 from inspectd.bank.file import BankFile, read_bank
-from inspectd.errors import BankError, ExitCode, InspectdError
+from inspectd.errors import BankError, ExitCode, InspectdError, UnavailableError
 from inspectd.files import temporary_folder
 from inspectd.ipc import child
 from inspectd.log import event
@@ -29,6 +29,7 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
 
     Raises:
         BankError: the bank or its weights cannot be used.
+        UnavailableError: it takes another process longer than this one waits.
     """
     if "torch" in sys.modules:
         models = _convert(path, bank)
@@ -39,14 +40,21 @@ def converted(path: Path, bank: BankFile, cache: ModelCache) -> Exported | None:
     event(_log, logging.INFO, "bank_converting", bank=str(path))
     with temporary_folder() as folder:
         command = [sys.executable, "-P", "-m", "inspectd.backends.openvino.convert", str(path), folder]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_CONVERSION_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_CONVERSION_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise UnavailableError(
+                f"bank {path}: was not converted for this processor within {_CONVERSION_SECONDS:g} s, "
+                "expected less: is the host busy with other work? Try again, or load it once where nothing "
+                "else runs (`inspectd check FILE`); the result is kept"
+            ) from error
         if done.returncode == _UNCONVERTIBLE:
             return None
         if done.returncode != ExitCode.OK:

@@ -69,6 +69,15 @@ def test_what_is_wrong_with_a_bank_is_told_from_the_other_process(bank_file: Pat
     assert f"BankError: bank {other}: was built with weights 111111111111..." in said
 
 
+def test_a_conversion_that_takes_too_long_is_told_in_words(bank_file: Path, tmp_path: Path) -> None:
+    soon = "from inspectd.backends.openvino import convert\nconvert._CONVERSION_SECONDS = 0.1\n"
+    command = [sys.executable, "-c", soon + SCORE, str(bank_file)]
+    environment = os.environ | {"CACHE_DIRECTORY": str(tmp_path / "cache")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    said = done.stderr.strip().splitlines()[-1]
+    assert f"UnavailableError: bank {bank_file}: was not converted for this processor within 0.1 s" in said
+
+
 def test_the_backend_can_be_chosen(bank_file: Path, mixed_folder: Path) -> None:
     frames = [frame for path in find_images(mixed_folder)[:8] if (frame := read_image(path)) is not None]
     fast = Scorer.load(bank_file, "cpu", ScoringOptions("openvino"))
