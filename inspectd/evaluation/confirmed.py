@@ -152,29 +152,47 @@ def confirmed_scores(
         recipe: only its parts count; None: all.
     """
     found = ConfirmedScores(bank_sha256)
+    named: set[str] = set()
     parts: dict[str, set[tuple[int, int | None]]] = defaultdict(set)
-    chosen: list[tuple[str | None, Verdict, str | None]] = []
+    # Of parts named by an id, which may turn out to be several parts'. All others are counted at once: a
+    # journal may have more verdicts than memory has room for.
+    waiting: list[tuple[str, Verdict, str | None]] = []
     for verdict in verdicts:
-        name = good.name_of(verdict) if isinstance(good, ConfirmedParts) else None
         outside = _outside(verdict, since_utc_ns, recipe)
-        if name is not None or (isinstance(good, GoodSpan) and good.covers(_seen_utc_ns(verdict))):
-            chosen.append((name, verdict, outside))
-            if name is not None and outside is None:
-                parts[name].add((verdict.epoch, verdict.triggered_utc_ns))
-        elif outside is None and isinstance(good, ConfirmedParts) and verdict.bank_sha256 == bank_sha256:
-            found.unconfirmed_rejects += verdict.evaluation is Evaluation.FAIL
+        if isinstance(good, GoodSpan):
+            if good.covers(_seen_utc_ns(verdict)):
+                _count(found, verdict, outside)
+            continue
+        name = good.name_of(verdict)
+        if name is None:
+            if outside is None and verdict.bank_sha256 == bank_sha256:
+                found.unconfirmed_rejects += verdict.evaluation is Evaluation.FAIL
+            continue
+        named.add(name)
+        if good.kind == "verdict":
+            _count(found, verdict, outside)
+            continue
+        waiting.append((name, verdict, outside))
+        if outside is None:
+            parts[name].add((verdict.epoch, verdict.triggered_utc_ns))
     if isinstance(good, ConfirmedParts):
-        found.unknown = sorted(good.names.difference(name for name, _, _ in chosen))
-        if good.kind != "verdict":
-            found.ambiguous = sorted(name for name, seen in parts.items() if len(seen) > 1)
+        found.unknown = sorted(good.names - named)
+    found.ambiguous = sorted(name for name, seen in parts.items() if len(seen) > 1)
     doubtful = set(found.ambiguous)
-    for name, verdict, outside in chosen:
-        reason = outside or _reason(verdict, bank_sha256, is_doubtful=name in doubtful)
-        if reason is None and verdict.score is not None:
-            _add(found, verdict, verdict.score)
-        elif reason is not None:
-            found.left_out[reason] += 1
+    for name, verdict, outside in waiting:
+        _count(found, verdict, outside, is_doubtful=name in doubtful)
     return found
+
+
+def _count(
+    found: ConfirmedScores, verdict: Verdict, outside: str | None, *, is_doubtful: bool = False
+) -> None:
+    """Add a confirmed verdict's score, or the reason why it does not count."""
+    reason = outside or _reason(verdict, found.bank_sha256, is_doubtful=is_doubtful)
+    if reason is None and verdict.score is not None:
+        _add(found, verdict, verdict.score)
+    elif reason is not None:
+        found.left_out[reason] += 1
 
 
 def _seen_utc_ns(verdict: Verdict) -> int:

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
@@ -50,6 +51,19 @@ def test_of_a_time_of_good_parts_every_score_of_the_bank_counts_that_was_on_time
     assert (found.scores, found.names, found.rejected) == ([1.0, 2.0], [f"{EPOCH}:1", f"{EPOCH}:2"], 1)
     assert found.left_out == Counter({"of another bank": 1, "without a score": 1, "late": 1})
     assert (found.first_utc_ns, found.last_utc_ns) == (SECOND_NS, 2 * SECOND_NS)
+
+
+@pytest.mark.parametrize("by", [None, f"verdict\n{EPOCH}:1-9000\n"])
+def test_of_a_long_time_the_scores_alone_stay_in_memory(by: str | None, tmp_path: Path) -> None:
+    good = GoodSpan(0, 10_000 * SECOND_NS) if by is None else confirmed(tmp_path, by)
+    tracemalloc.start()
+    try:
+        found = confirmed_scores((seen(seq) for seq in range(1, 9001)), BANK, good)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.scores) == 9000
+    assert most / 9000 < 200  # bytes; a verdict alone takes more
 
 
 @pytest.mark.parametrize(
