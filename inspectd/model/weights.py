@@ -18,11 +18,7 @@ from torch import nn
 
 from inspectd.errors import InputError
 from inspectd.model.architectures import DEFAULT_BACKBONE, is_of_torchvision, timm_library
-
-PACKAGED: Final = "packaged"
-DOWNLOAD: Final = "download"
-RANDOM: Final = "random"
-"""Weights drawn with a fixed seed: enough to measure speed, not to find defects."""
+from inspectd.model.options import DOWNLOAD, PACKAGED, RANDOM
 
 _OF_THE_AUTHORS: Final = {"mask_token", "storage_tokens"}
 """Tensors that only their files hold, which timm has no use for or calls otherwise."""

@@ -339,6 +339,22 @@ def test_a_threshold_far_beyond_the_good_images_is_warned_of_unless_it_is_accept
     assert "warning" not in recipe("import", folder / "cells.toml").err
 
 
+def test_a_bank_whose_weights_file_a_version_would_not_find_is_refused(folder, recipe):
+    path, own = folder / "banks" / "a.safetensors", folder / "office" / "own.pth"
+    bank = read_bank(path)
+    write_bank(path, msgspec.structs.replace(bank.manifest, weights=str(own)), bank.tensors)
+    (folder / "banks" / own.name).write_bytes(b"weights")  # beside the bank, where its copy does not find it
+    refused = recipe("import", folder / "cells.toml")
+    assert refused.code == 2
+    assert "bank banks/" in refused.err
+    assert "its weights file own.pth is not there" in refused.err
+    assert f"where it was when the bank was built, {own}: put it there for good" in refused.err
+    assert store_of(folder).ids() == []
+    own.parent.mkdir()
+    own.write_bytes(b"weights")
+    assert recipe("import", folder / "cells.toml").code == 0
+
+
 def test_a_zip_file_that_is_no_archive_is_called_so(folder, recipe):
     zipfile.ZipFile(folder / "empty.zip", "w").close()
     (folder / "nothing.zip").write_bytes(b"")
