@@ -17,6 +17,11 @@ FEWEST_FOR_TAIL: Final = 150
 """Scores that a tail can be fitted to; with fewer the threshold is conformal."""
 _TAIL_SHARE: Final = 5
 _NO_SHAPE: Final = 1e-6
+_MOST_OUTLIERS: Final = 0.1
+"""Share of good images."""
+_PILED: Final = 1.01
+"""Median deviations from the median down to the lowest score, up to which the lower scores are the same: they
+are 1.4 of exponential scores, 3 or more of normal ones."""
 
 
 def tail_threshold(good_scores: NDArray[np.float64], false_reject_rate: float) -> float:
@@ -105,7 +110,17 @@ def outliers(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def outlier_limit(good_scores: NDArray[np.float64]) -> float:
-    """The score above which `outliers` are, for scores (n,) of good images."""
+    """The score above which `outliers` are, for scores (n,) of good images.
+
+    Where about half of the scores are the same, such as 0 of a model that cuts off what lies below, the
+    deviation tells nothing of how the others spread. If more would be set aside by it than are rare, the
+    spread of those above the median stands for it.
+    """
     median = float(np.median(good_scores))
-    deviation = ROBUST * float(np.median(np.abs(good_scores - median)))
-    return median + OUTLIER_DEVIATIONS * deviation
+    deviation = float(np.median(np.abs(good_scores - median)))
+    limit = median + OUTLIER_DEVIATIONS * ROBUST * deviation
+    is_piled = median - float(good_scores.min()) <= _PILED * deviation
+    if not is_piled or (good_scores > limit).mean() < _MOST_OUTLIERS:
+        return limit
+    above = good_scores[good_scores > median]
+    return median + OUTLIER_DEVIATIONS * ROBUST * float(np.median(above - median))

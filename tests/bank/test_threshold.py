@@ -62,3 +62,18 @@ def test_outliers_are_found_and_do_not_hide_each_other() -> None:
     scores[[7, 8, 9]] = 50.0, 1e6, 1e300
     assert np.flatnonzero(outliers(scores)).tolist() == [7, 8, 9]
     assert not outliers(np.ones(12)).any()
+
+
+@pytest.mark.parametrize("same", [45, 55, 80])
+def test_where_many_scores_are_the_same_the_others_are_no_outliers(same: int) -> None:
+    rng = np.random.default_rng(4)
+    scores = np.r_[np.zeros(same), rng.uniform(0.001, 1, 100 - same)]
+    assert not outliers(scores).any()
+    assert np.flatnonzero(outliers(np.r_[scores, 50.0])).tolist() == [100]
+    assert np.flatnonzero(outliers(np.r_[np.zeros(95), np.full(5, 3.0)])).tolist() == list(range(95, 100))
+
+
+def test_many_defects_among_the_good_images_do_not_hide_each_other() -> None:
+    rng = np.random.default_rng(5)
+    for good in (rng.normal(5, 1, 70), rng.exponential(1, 70), rng.lognormal(0, 0.4, 70)):
+        assert np.flatnonzero(outliers(np.r_[good, rng.uniform(30, 60, 30)])).tolist() == list(range(70, 100))
