@@ -118,7 +118,7 @@ def recalibrate(
         line: which images a line would judge.
 
     Raises:
-        BankError: the bank cannot be used.
+        BankError: the bank cannot be used, or no line would judge by it as `line` says.
         InputError: no image is left, one is good and a defect, the rate is none, the file was changed
             meanwhile, nothing could fail by the threshold to store, or it lies so far above the bank's own
             good images that defects must be among these.
@@ -131,6 +131,8 @@ def recalibrate(
     manifest, own_images = bank.manifest, OwnImages.of(bank)
     needs_scorer = defects or not (good is None or isinstance(good, GoodScores))
     scorer = Scorer.of(path, bank, device) if needs_scorer else None
+    if scorer is not None and scorer.check is not None:
+        scorer.check.admit(line.quality_off)
     scores = good if isinstance(good, GoodScores) else _of_the_bank(path, bank)
     if scores.bank_sha256 not in {None, bank.sha256}:
         raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.file import read_manifest
-from inspectd.errors import InputError
+from inspectd.bank.file import read_bank, read_manifest, write_bank
+from inspectd.errors import BankError, InputError
 from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
 from inspectd.evaluation.recalibrate import Recalibration, recalibrate
+from inspectd.wire import Reason
 
 
 def quiet(_step: str, _done: int, _total: int) -> None:
@@ -39,6 +41,22 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build_bank(pictures(folder / "own", 60), path, BuildSpec(height=64, width=64, coreset=0.05), quiet)
     assert read_manifest(path).quality is not None
     return path
+
+
+def as_aligned(bank: Path, path: Path) -> Path:
+    """The same bank, as if its images had been aligned."""
+    file = read_bank(bank)
+    assert file.manifest.quality is not None
+    quality = msgspec.structs.replace(file.manifest.quality, aligned=True)
+    write_bank(path, msgspec.structs.replace(file.manifest, quality=quality), file.tensors)
+    return path
+
+
+def test_of_an_aligned_bank_no_line_leaves_the_place_out(bank: Path, tmp_path: Path) -> None:
+    aligned, own = as_aligned(bank, tmp_path / "aligned.bank"), bank.parent / "own" / "0.png"
+    off = LineRules(quality_off=frozenset({Reason.QUALITY_POSITION}))
+    with pytest.raises(BankError, match="quality_off: has position, but the bank is aligned"):
+        recalibrate(aligned, [own], [], 0.5, device="cpu", progress=quiet, write=False, line=off)
 
 
 def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_path: Path) -> None:
