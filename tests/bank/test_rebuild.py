@@ -134,3 +134,19 @@ def test_a_bank_under_which_nothing_can_fail_is_not_made_of_what_stays(folder: P
     build_bank(find_images(folder), path, blind, quiet)
     with pytest.raises(InputError, match="no picture scores above the threshold 0: noise"):
         again(path, [3], find_images(folder))
+
+
+def test_it_is_not_aligned_by_images_in_which_the_place_cannot_be_measured(tmp_path: Path) -> None:
+    """Of a bar from the top to the bottom nobody sees how far up it lies."""
+    for number in range(51):
+        bar = np.random.default_rng(number).normal(90, 4, (64, 64, 3))
+        bar[:, 24:40] += 60
+        cv2.imwrite(str(tmp_path / f"{number}.png"), bar.clip(0, 255).astype(np.uint8))
+    images, path = find_images(tmp_path), tmp_path / "x.bank"
+    build_bank(images, path, replace(SPEC, coreset=50), quiet)
+    bank = read_bank(path)
+    assert bank.manifest.quality is not None
+    quality = msgspec.structs.replace(bank.manifest.quality, aligned=True)
+    write_bank(path, msgspec.structs.replace(bank.manifest, quality=quality), bank.tensors)
+    with pytest.raises(InputError, match="is aligned, and the images that stay cannot be; build it anew"):
+        again(path, [0], images)
