@@ -299,7 +299,7 @@ class AccountRoutes:
             case "password":
                 await self._set_password(request, Act.USERS, wanted.name, wanted.password or "")
             case "free":
-                self._store.free_name(wanted.name)
+                await self._guard.write(self._store.free_name, wanted.name)
             case do:
                 is_disabled = do == "disable"
                 await self._guard.write(

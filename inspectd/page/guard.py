@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from typing import Final, Protocol, TypeVar, TypeVarTuple
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
+from inspectd import log
+from inspectd.errors import InspectdError
 from inspectd.page.accounts.attempts import LoginAttempts
 from inspectd.page.accounts.names import name_key
 from inspectd.page.accounts.outside import Login
@@ -29,8 +33,13 @@ _Values = TypeVarTuple("_Values")
 _Signed = TypeVar("_Signed", bound="Signed")
 
 _ACTS_A_MINUTE: Final = 60
+_LOOK_SECONDS: Final = 1.0
+"""So long a refused look waits for its record."""
 _WRITERS: Final = 4
 """Threads that may wait for the page's disk."""
+
+_log: Final = logging.getLogger(__name__)
+
 RECORDED_AS: Final = {
     Act.EXPORT: AuditAction.EXPORT,
     Act.EXPLAIN: AuditAction.EXPLAIN,
@@ -206,8 +215,12 @@ class Guard:
             self._counts["refused", "role"] += 1
             is_idle = wanted in ROLES[account.role].acts
             if self._is_recorded(account, request):
-                why = "idle" if is_idle else "role"
-                await self.record(account, wanted, about=request.url.path, result=f"refused: {why}")
+                result = f"refused: {'idle' if is_idle else 'role'}"
+                recording = self.record(account, wanted, about=request.url.path, result=result)
+                if request.method in {"GET", "HEAD"}:
+                    await _beside(recording)
+                else:
+                    await recording
             if is_idle:
                 raise ApiError(403, "idle", "Nothing was done here for a while; give the password again.")
             raise ApiError(403, "role", f"The role {account.role} may not do this; ask somebody who may.")
@@ -303,6 +316,21 @@ class Guard:
             raise ApiError(429, "rate", f"More than {_ACTS_A_MINUTE} requests in a minute; wait a little.")
         self._acts = {other: value for other, value in self._acts.items() if now - value[-1] < 60}
         self._acts[key] = [*times, now]
+
+
+async def _beside(recording: Coroutine[Any, Any, None]) -> None:
+    """Give the record of a refused look a moment: whether or not a disk takes it, the look is refused."""
+    task = asyncio.ensure_future(recording)
+    task.add_done_callback(_say_unrecorded)
+    await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+
+
+def _say_unrecorded(task: asyncio.Future[None]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if isinstance(error, InspectdError):
+        log.event(_log, logging.ERROR, "refusal_not_recorded", detail=str(error))
+    elif error is not None:
+        raise error
 
 
 def over() -> ApiError:

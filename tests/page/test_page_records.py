@@ -54,6 +54,7 @@ def test_nothing_is_done_that_cannot_be_recorded(page) -> None:
     assert page.store.user("ghost") is None
     assert viewer.get("/api/me").status_code == 200
     assert engineer.get("/api/me").status_code == 200
+    assert viewer.get("/api/users").status_code == 403  # a look is refused all the same
 
 
 def test_of_two_who_begin_an_order_at_the_same_time_one_does_and_the_other_is_told(page) -> None:

@@ -331,6 +331,16 @@ def test_a_loss_is_of_the_time_before_the_verdict_that_follows_it() -> None:
     assert counts.sums("shift")["missing"]
 
 
+def test_a_loss_after_which_nothing_came_is_of_no_later_shift() -> None:
+    counts, friday, monday = PartCounts(), 1_000_000, 200_000_000
+    counts.begin("shift", 500_000, friday)
+    counts.take(verdict(1, 600_000), friday)
+    counts.take(Lost(Position(1, 1), Position(2, 1), 3, LossReason.MISSING), friday)
+    counts.begin("shift", monday, monday)
+    counts.take(verdict(2, monday + 5_000), monday + 5_000)
+    assert (counts.sums("shift")["missing"], counts.sums("shift")["complete"]) == (False, True)
+
+
 def test_a_clock_that_was_once_ahead_counts_in_no_shift() -> None:
     hour, fails = 3_600_000, ("fail", "above_threshold")
     begun = [8 * hour * number for number in range(10)]

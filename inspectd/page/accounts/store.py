@@ -160,9 +160,10 @@ class AccountStore:
             self._reader.execute("PRAGMA query_only = ON")
             self._database.execute("PRAGMA foreign_keys = ON")
             self._database.executescript(_TABLES)
-            columns = {row[1] for row in self._database.execute("PRAGMA table_info(users)")}
-            for name in _LATER.keys() - columns:
-                self._database.execute(f"ALTER TABLE users ADD COLUMN {name} {_LATER[name]}")
+            with self._changing() as database:  # or two programs that begin at once both add a column
+                columns = {row[1] for row in database.execute("PRAGMA table_info(users)")}
+                for name in _LATER.keys() - columns:
+                    database.execute(f"ALTER TABLE users ADD COLUMN {name} {_LATER[name]}")
         except (OSError, sqlite3.Error, UnicodeDecodeError) as error:  # the last of a damaged schema's words
             raise UnavailableError(f"{self._path}: cannot be used: {error}") from error
 

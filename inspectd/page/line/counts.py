@@ -108,11 +108,12 @@ class PartCounts:
     def _date_lost(self, decided_ms: int, now_ms: int) -> None:
         """Date what was lost by the verdict that follows it, so that what is weeks ago is of no later shift.
 
+        It is no later than it was heard of: the next verdict may come after a weekend.
         If the clock was set back in between it may be of any time up to the verdict before it.
         """
         if self._open_lost_ms is not None:
             latest_ms = max(decided_ms, self._last_ms or decided_ms, self._lost_ms or decided_ms)
-            self._lost_ms, self._open_lost_ms = min(latest_ms, now_ms), None
+            self._lost_ms, self._open_lost_ms = min(latest_ms, now_ms, self._open_lost_ms), None
         self._last_ms = decided_ms
 
     def _see_time(self, now_ms: int) -> None:
