@@ -18,7 +18,8 @@ from asyncua.crypto.cert_gen import (
     generate_self_signed_app_certificate,
 )
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from inspectd.errors import InputError, UnavailableError
@@ -77,7 +78,7 @@ class CertificateFolder:
             make_folder(folder)
 
     def own(self) -> x509.Certificate:
-        """The gateway's own certificate.
+        """The gateway's own certificate, of which `key` is the private key.
 
         Raises:
             InputError: it, or its key, cannot be used.
@@ -93,6 +94,14 @@ class CertificateFolder:
             ) from error
         if mode & 0o077:
             raise InputError(f"{self.key}: has mode {mode:o}, expected 600; run `chmod 600 {self.key}`")
+        try:
+            public = load_pem_private_key(read_small(self.key), None).public_key()
+        except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise InputError(f"{self.key}: is no private key that can be read") from error
+        if public != certificate.public_key():
+            raise InputError(f"{self.key}: is the key of another certificate than {self.certificate}")
+        if not application_uri(certificate):
+            raise InputError(f"{self.certificate}: has no application URI, expected one")
         return certificate
 
     def trusted(self) -> list[ClientCertificate]:

@@ -17,7 +17,7 @@ from asyncua import ua
 from inspectd import __version__, log
 from inspectd.client import Event
 from inspectd.config.program_files import endpoint
-from inspectd.errors import InputError, UnavailableError
+from inspectd.errors import UnavailableError
 from inspectd.gateways import metrics
 from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.access import CallerRules, PlantUsers
@@ -124,21 +124,15 @@ class _Gateway:
         server.name, server.manufacturer_name, server.product_uri = "inspectd", "inspectd", "urn:inspectd"
         server.application_type = ua.ApplicationType.Server
         await server.init()
-        uri = application_uri(self._certificate)
-        if not uri:
-            raise InputError(f"{self._certificates.certificate}: has no application URI, expected one")
-        await server.set_application_uri(uri)
+        await server.set_application_uri(application_uri(self._certificate))
         await server.set_build_info("urn:inspectd", "inspectd", "inspectd", __version__, "", _NO_DATE)
         server.set_endpoint(f"opc.tcp://{plant.host}:{plant.port}/inspectd")
         server.set_security_policy(
             [ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt], permission_ruleset=CallerRules()
         )
         server.set_identity_tokens([ua.UserNameIdentityToken])
-        try:
-            await server.load_certificate(self._certificates.certificate)
-            await server.load_private_key(self._certificates.key)
-        except (ValueError, OSError) as error:
-            raise InputError(f"{self._certificates.key}: is no private key that can be read") from error
+        await server.load_certificate(self._certificates.certificate)
+        await server.load_private_key(self._certificates.key)
         self._types = await self._nodes.build()
         line = self._settings.line
         recorded = RecordedResults(endpoint(line, "sync"), line.keys, self._vision.as_told)
