@@ -78,17 +78,24 @@ def say(text: str) -> None:
     print(printable(text))
 
 
-def run_check(check: Any, openers: Iterable[Callable[[], object]]) -> int:
+def run_check(make: Callable[[], Any], openers: Iterable[Callable[[], object]]) -> int:
     """Have a check ask all that it asks, and print whether it found problems.
 
     Args:
-        check: asks servers and others.
+        make: gives what asks servers and others; raises `InputError` where a file that it needs is no good.
         openers: as of `check_files`, of files that it does not open.
     """
-    asyncio.run(check.run())
-    unusable = [*_problems(openers)]
+    unusable = [*_problems([*openers])]
+    count = 0
+    try:
+        check = make()
+    except InputError as error:  # nothing can be asked then
+        unusable.insert(0, str(error))
+    else:
+        asyncio.run(check.run())
+        count = check.problems
     for problem in unusable:
         say(f"PROBLEM: {problem}")
-    count = check.problems + len(unusable)
+    count += len(unusable)
     print("no problem" if not count else f"problems: {count}")
     return ExitCode.FAILED if count else ExitCode.OK

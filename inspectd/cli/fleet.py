@@ -124,7 +124,7 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError("--config FILE: is missing; `inspectd fleet init DIR` writes an example")
     settings = _needed("inspectd.fleet.agent.settings").load(arguments.config)
     if arguments.check:
-        check = _needed("inspectd.fleet.agent.check").AgentCheck(settings, say)
+        check = partial(_needed("inspectd.fleet.agent.check").AgentCheck, settings, say)
         return run_check(check, metrics_files(settings.metrics))
     return run_program(lambda: _needed("inspectd.fleet.agent.run"), settings)
 

@@ -81,7 +81,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.action == "make-streams":
         return _make_streams(settings, arguments)
     if arguments.check:
-        check = _needed("inspectd.fleet.forward.check").ForwardCheck(settings, say)
+        check = partial(_needed("inspectd.fleet.forward.check").ForwardCheck, settings, say)
         return run_check(check, metrics_files(settings.metrics))
     return run_program(lambda: _needed("inspectd.fleet.forward.run"), settings)
 

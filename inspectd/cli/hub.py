@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
         return site_users.manage(settings.data_dir, arguments)
     if arguments.check:
         site = _needed("inspectd.page.site_files").openers(settings)
-        check = _needed("inspectd.hub.check").HubCheck(settings, say)
+        check = partial(_needed("inspectd.hub.check").HubCheck, settings, say)
         return run_check(check, [*site, *metrics_files(settings.metrics)])
     return run_program(lambda: _needed("inspectd.hub.run"), settings)
 

@@ -68,6 +68,18 @@ def test_what_protects_the_metrics_is_opened_too(settings: Path, capsys: pytest.
     assert f"PROBLEM: {settings.parent}/nowhere: cannot be read" in capsys.readouterr().out
 
 
+def test_a_key_that_is_not_there_hides_no_other_problem(
+    settings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (settings.parent / "line.nk").unlink()
+    settings.write_text(f'{settings.read_text()}[metrics]\nusers_file = "nowhere"\n')
+    assert cli.main(["forward", "--config", str(settings), "--check"]) == 1
+    said = capsys.readouterr().out
+    assert f"PROBLEM: {settings.parent}/line.nk: " in said
+    assert f"PROBLEM: {settings.parent}/nowhere: cannot be read" in said
+    assert said.endswith("problems: 2\n")
+
+
 def test_servers_that_are_not_there_are_named(settings: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["forward", "--config", str(settings), "--check"])
     assert "PROBLEM: no connection to tls://127.0.0.1:" in capsys.readouterr().out
