@@ -58,8 +58,10 @@ class BaseTriggerSender:
         if self._is_owed:
             # The answer to a trigger that timed out may come yet, and ids come again: it finds nobody.
             before = self._connection
-            self._connect()
-            before.close()
+            try:
+                self._connect()
+            finally:
+                before.close()
             self._is_owed = False
         while True:
             self._connection.keep()
