@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import stat
 import tempfile
@@ -13,11 +14,15 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.log import event
 
+_LOCK: Final = ".lock"
 _CHANGE_SECONDS: Final = 10.0
 """Longest wait for another process that changes a file; a change of a line's keys waits for its record."""
 _SMALL_BYTES: Final = 1_000_000
 _NO_HOME: Final = "/nonexistent"  # as Debian names the home of users who have none
+
+_log: Final = logging.getLogger(__name__)
 
 
 def write_bytes(path: Path, data: bytes, mode: int = 0o644, *, has_one_writer: bool = False) -> None:
@@ -92,16 +97,24 @@ def give_folder(folder: Path) -> None:
 def give_as(descriptor: int, like: os.stat_result) -> None:
     """What root made belongs to whom it is made for: a service could not use what is root's.
 
+    A root that may give nothing away (a container, a share) keeps it, and the log says so (`stays_roots`).
+
     Args:
         descriptor: of what was made.
         like: what it replaces, or the folder that it is in.
 
     Raises:
-        OSError: it cannot be given away.
+        OSError: it cannot be given away, for another reason.
     """
     made = os.fstat(descriptor)
-    if os.geteuid() == 0 and (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+    if os.geteuid() != 0 or (made.st_uid, made.st_gid) == (like.st_uid, like.st_gid):
+        return
+    try:
         os.fchown(descriptor, like.st_uid, like.st_gid)
+    except PermissionError as error:
+        file = Path(f"/proc/self/fd/{descriptor}").readlink()
+        detail = f"{file} stays root's, not user {like.st_uid}'s: {error}"
+        event(_log, logging.WARNING, "stays_roots", detail=detail)
 
 
 def _replaced(path: Path) -> os.stat_result | None:
@@ -114,7 +127,8 @@ def changing(path: Path) -> Iterator[None]:
     """Keep all others out who change this file so, from before it is read until it is written anew.
 
     Two that read it at once would each write what they read: the later one undoes what the earlier one did.
-    The lock is on the folder, as it is another file afterwards, and ends with the process at the latest.
+    The lock is on a file beside it, as it is another file afterwards, that nobody opens who may only read the
+    folder. It ends with the process at the latest.
 
     Raises:
         UnavailableError: the folder cannot be used, or another process has it for longer than 10 s.
@@ -122,7 +136,9 @@ def changing(path: Path) -> Iterator[None]:
     folder = path.parent
     try:
         make_folder(folder)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(folder / _LOCK, flags, 0o600)
+        give_as(descriptor, folder.stat())
     except OSError as error:
         raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
     try:

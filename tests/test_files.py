@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from support.disks import needs_root
 
-from inspectd.files import make_folder, write_text
+from inspectd.files import changing, make_folder, write_text
 
 
 def owner(path: Path) -> tuple[int, int]:
@@ -39,3 +42,22 @@ def test_nobody_may_read_a_file_who_could_not_read_what_it_replaces(tmp_path: Pa
     file.chmod(0o640)
     write_text(file, "two")
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+def test_who_may_only_read_a_folder_keeps_nobody_from_changing_a_file_in_it(tmp_path: Path) -> None:
+    held = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with changing(tmp_path / "allowed_keys"):
+        assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o600
+    os.close(held)
+
+
+@needs_root
+def test_a_root_that_may_give_nothing_away_writes_all_the_same(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4321, 4322)
+    tmp_path.chmod(0o777)
+    write = "from pathlib import Path; from inspectd.files import write_text; write_text(Path('one'), 'one')"
+    command = ["setpriv", "--bounding-set", "-chown", "--inh-caps", "-chown", sys.executable, "-c", write]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, (tmp_path / "one").read_text()) == (0, "one"), ended.stderr
+    assert "stays_roots" in ended.stderr

@@ -158,6 +158,9 @@ class EvidenceStore:
         """
         self._check_room()
         place = self._root / folder_of(verdict)
+        if self._is_behind_link(place):
+            why = "a link is in place of its day, month or year: what is behind it is never removed"
+            raise NoSpaceError(0, f"{place.parent}: {why}; name the other disk in evidence.dir")
         partial = place.with_name(place.name + _PARTIAL)
         try:
             partial.mkdir(mode=0o750, parents=True)

@@ -221,6 +221,8 @@ def test_what_lies_behind_a_link_that_a_person_left_in_a_days_place_stays(tmp_pa
     place = store.save(verdict(1), {"frame.png": bytes(30_000)})
     (tree / folder).rename(tmp_path / "archive")
     (tree / folder).symlink_to(tmp_path / "archive")
+    with pytest.raises(NoSpaceError, match="a link is in place of its day, month or year"):
+        store.save(verdict(2), {"frame.png": bytes(30_000)})  # nobody would take it away again
     for n in range(2, 5):
         store.save(verdict(n, START_NS + 400 * DAY_NS), {"frame.png": bytes(30_000)})
     assert store.stuck is None
