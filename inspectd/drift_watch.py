@@ -63,6 +63,8 @@ class DriftWatch:
         self._emit = emit
         self._limits: dict[str, dict[str, MeasureLimit]] = {}
         self._places: dict[str, _Place] = {}
+        self._levels: dict[str, dict[DriftCause, float]] = {}
+        """What the metrics say: what is followed no more is none any more."""
         self._told: dict[str, set[DriftCause]] = {}
         self._quiet_until_ns: dict[str, int] = {}
 
@@ -94,8 +96,10 @@ class DriftWatch:
     def watch(self) -> None:
         """Set levels, and tell of drifts that begin or are over."""
         for place, followed in self._places.items():
-            for cause, drift in followed.drifts.items():
-                self._metrics.drift(place, cause, drift.share)
+            shares = {cause: drift.share for cause, drift in followed.drifts.items()}
+            for cause in self._levels.get(place, {}).keys() | shares.keys():
+                self._metrics.drift(place, cause, shares.get(cause, 0.0))
+            self._levels[place] = shares
             told = self._told.setdefault(place, set())
             now = {drift.cause: drift for drift in followed.warned}
             camera, where = _named(place)

@@ -15,8 +15,8 @@ class Line:
 
     def __init__(self):
         self.events = []
-        metrics = Metrics("line", ["cam"], 500)
-        self.watch = DriftWatch(metrics, lambda _severity, name, **_: self.events.append(name))
+        self.metrics = Metrics("line", ["cam"], 500)
+        self.watch = DriftWatch(self.metrics, lambda _severity, name, **_: self.events.append(name))
         limits = [MeasureLimit(usual, usual - 20, usual + 20) for usual in (100.0, 110.0)]
         self.watch.use_banks(
             [
@@ -25,6 +25,10 @@ class Line:
             ]
         )
         self.now_ns = 0
+
+    def level(self, cause):
+        labels = {"line": "line", "camera": "cam", "cause": cause}
+        return self.metrics.registry.get_sample_value("inspectd_drift_share", labels)
 
     def judge(self, recipes, mean_grey=84.0):
         for recipe in recipes:
@@ -66,3 +70,13 @@ def test_after_a_change_of_recipe_it_begins_anew_and_after_a_reload_goes_on():
     line.watch.use_recipes(["b#3"])
     line.judge("b")
     assert line.events == ["drift", "drift_over"]
+    assert line.level("light") == 0
+
+
+def test_a_recipe_whose_bank_knows_no_such_limit_leaves_no_level_of_the_one_before():
+    line = Line()
+    line.judge("a" * 100)
+    assert line.level("light") >= 0.8
+    line.watch.use_recipes(["c#2"])
+    line.judge("c")
+    assert line.level("light") == 0

@@ -183,6 +183,7 @@ class ImagesDriver:
         return pixels
 
     def _preload(self, beat: Callable[[], None]) -> None:
+        self._decoded.clear()  # it is opened anew: the files may be others
         for path in self._paths:
             beat()
             self._read(path)

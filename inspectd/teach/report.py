@@ -254,7 +254,7 @@ def _flips(items: Sequence[Replayed], judged: int | None) -> Flips:
 def _passes_to_fail(by_chance: Flips, marked: Flips) -> float:
     """Share of all passes that fails from now on, at most: the marked ones lie nearest the threshold."""
     if by_chance.judged is None or marked.judged is None:
-        return 1.0 if marked.kept else by_chance.to_fail.high
+        return 1.0  # nobody knows how many were marked
     total = by_chance.judged + marked.judged
     not_kept = max(0, marked.judged - marked.kept)
     failing = by_chance.judged * by_chance.to_fail.high + marked.to_fail.count + not_kept

@@ -118,6 +118,17 @@ def test_a_damaged_file_is_reported_when_its_turn_comes_though_it_was_preloaded(
         driver.read()
 
 
+def test_preloaded_images_are_those_of_the_files_that_are_there_as_it_is_opened_anew(tmp_path):
+    write_images(tmp_path, ["a.png", "b.png"])
+    driver = opened(tmp_path, loop=True, preload=True)
+    assert [driver.read().source for _ in range(2)] == ["a.png", "b.png"]
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    driver.open(lambda: None)
+    with pytest.raises(UnreadableImageError, match=r"a\.png"):
+        driver.read()
+    assert driver.read().source == "b.png"
+
+
 def test_an_absurd_header_makes_no_ring_and_is_said_once(tmp_path):
     pictures = write_images(tmp_path, ["a.png", "b.png"], sizes=[(48, 64), (96, 128)])
     (tmp_path / "c.png").write_bytes(png_of_size(13_000, 13_000))
