@@ -14,7 +14,6 @@ from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import Learnt, QualityLearner
 from inspectd.quality.learnt import LearntQuality
-from inspectd.quality.measures import SIDE
 from inspectd.quality.registration import Place
 
 NamedFrame = tuple[str, NDArray[np.uint8] | str]
@@ -101,7 +100,9 @@ class AligningPipeline:
         def collect_back() -> list[ImageScore]:
             _ = laid_frames  # the device may read them until now
             return [
-                image if place is None else replace(image, heatmap=_laid_back(image.heatmap, place, size))
+                image
+                if place is None
+                else replace(image, heatmap=_laid_back(image.heatmap, place, size, self._check))
                 for image, place, size in zip(collect(), places, sizes, strict=True)
             ]
 
@@ -112,7 +113,7 @@ def laid(frame: NDArray[np.uint8], place: Place, check: FrameCheck) -> NDArray[n
     """A frame (H, W, C) uint8 whose region lies as on the reference; edges go on outwards."""
     rows, columns = pixels_of(check.region, *frame.shape[:2])
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    matrix = _scaled(place, max(height, width)).matrix(height, width)
+    matrix = _scaled(place, check.scale_of(height, width)).matrix(height, width)
     corner = np.array([columns.start, rows.start], dtype=np.float64)
     matrix[:, 2] += corner - matrix[:, :2] @ corner
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -123,17 +124,18 @@ def laid(frame: NDArray[np.uint8], place: Place, check: FrameCheck) -> NDArray[n
     return warped.reshape(frame.shape)
 
 
-def _scaled(place: Place, longer_side: int) -> Place:
-    """A place in pixels of the frame's region."""
-    scale = longer_side / SIDE
+def _scaled(place: Place, scale: float) -> Place:
+    """A place in pixels of the frame's region, of which so many are one of the small picture."""
     return replace(place, shift_x=place.shift_x * scale, shift_y=place.shift_y * scale)
 
 
-def _laid_back(heatmap: NDArray[np.float16], place: Place, shape: tuple[int, ...]) -> NDArray[np.float16]:
+def _laid_back(
+    heatmap: NDArray[np.float16], place: Place, shape: tuple[int, ...], check: FrameCheck
+) -> NDArray[np.float16]:
     """A heatmap (h, w) of a region of this shape as it lies, from that of the region as it was laid."""
     height, width = shape[:2]
     rows, columns = heatmap.shape
-    matrix = np.vstack([_scaled(place, max(height, width)).matrix(height, width), [0.0, 0.0, 1.0]])
+    matrix = np.vstack([_scaled(place, check.scale_of(height, width)).matrix(height, width), [0.0, 0.0, 1.0]])
     # Middles of the heatmap's cells, in pixels of the frame.
     to_pixels = np.array(
         [

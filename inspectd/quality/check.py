@@ -45,7 +45,8 @@ class FrameCheck:
 
     def measure(self, pixels: NDArray[np.uint8]) -> Measures:
         """Measures of a frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR."""
-        return self.measures(Sighting.of(pixels[pixels_of(self.region, *pixels.shape[:2])], self._shape))
+        region = pixels[pixels_of(self.region, *pixels.shape[:2])]
+        return self.measures(Sighting.of(region, self._shape, self.learnt.measured))
 
     def measures(self, seen: Sighting) -> Measures:
         """Measures of what was kept of a frame's region."""
@@ -53,7 +54,7 @@ class FrameCheck:
         # What is to be aligned is looked at as it will be judged.
         small = laid_small(seen.small, place) if self.learnt.aligned and place is not None else seen.small
         light = measure_light(small, self._quarters, self._tint)
-        return measures_of(light | seen.detail, place, seen.longer_side)
+        return measures_of(light | seen.detail, place, seen.scale)
 
     def place(self, small: SmallPicture) -> Place | None:
         """Place of a small picture against the reference it is most like; None: the bank has none."""
@@ -65,6 +66,11 @@ class FrameCheck:
             if place.likeness >= self.learnt.enough_likeness:
                 break
         return best
+
+    def scale_of(self, height: int, width: int) -> float:
+        """Pixels of a region of this size to one of the picture in which its place is found."""
+        assert self._shape is not None
+        return max(height, width) / max(self._shape)
 
     def place_of(self, pixels: NDArray[np.uint8]) -> Place | None:
         """Place of a frame's region, in pixels of the small picture."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.check import FrameCheck
-from inspectd.quality.learnt import NEAREST, REFERENCES, TINT, LearntQuality, Nearest
+from inspectd.quality.learnt import LEAST_SIDE, MEASURED, NEAREST, REFERENCES, TINT, LearntQuality, Nearest
 from inspectd.quality.limits import find_limit, held_out_alarms
-from inspectd.quality.measures import Sighting, SmallPicture, laid_small, quarters, tint
+from inspectd.quality.measures import MOST_SIDE, Sighting, SmallPicture, laid_small, quarters, tint
 from inspectd.quality.reasons import REASONS
 from inspectd.quality.references import ALIKE, find_references, held_out_likeness
 from inspectd.quality.trials import (
@@ -29,6 +29,7 @@ from inspectd.quality.trials import (
     TRIALS,
     TURN_DEGREES,
     TURNED,
+    reach_px,
 )
 from inspectd.records import MeasureLimit, Measures
 
@@ -45,7 +46,7 @@ _POSITION: Final = ("shift_x_px", "shift_y_px", "rotation_degrees")
 _LEAST_TINT: Final = 0.02
 """Of the mean grey: a tint that is weaker is none."""
 _FURTHEST_SHIFT_SHARE: Final = 0.12
-"""Of the longer side: as far as registration is sure to reach."""
+"""Of `reach_px`: as far as registration is sure to reach."""
 _FURTHEST_DEGREES: Final = 8.0
 
 
@@ -97,7 +98,9 @@ class QualityLearner:
         references = self._references(not_findable)
         tensors: dict[str, NDArray[Any]] = {REFERENCES: references} if len(references) else {}
         is_aligned = self._aligned and len(references) > 0
-        bare = LearntQuality(images=len(self._seen), limits={}, enough_likeness=ALIKE, aligned=is_aligned)
+        bare = LearntQuality(
+            images=len(self._seen), measured=MEASURED, limits={}, enough_likeness=ALIKE, aligned=is_aligned
+        )
         judged = [each.small for each in self._seen]
         if is_aligned:
             check = FrameCheck(bare, tensors)
@@ -115,16 +118,16 @@ class QualityLearner:
             table["likeness"], table["part_likeness"] = held_out_likeness(
                 [each.small.grey for each in self._seen]
             )
-            not_findable |= self._unseen(check, measured, longer)
+            not_findable |= self._unseen(check, measured)
         limits = {
             name: limit
             for name, values in table.items()
             if name not in not_findable and (limit := find_limit(name, values, longer)) is not None
         }
         if self._aligned:
-            limits |= {name: _within_reach(name, longer) for name in _POSITION if name in limits}
+            limits |= {name: _within(self._reach(name)) for name in _POSITION if name in limits}
         for name in _POSITION:
-            if name in limits and _is_out_of_reach(name, limits[name], longer):
+            if name in limits and _furthest_end(limits[name]) > self._reach(name):
                 not_findable[name] = f"they differ by {np.ptp(table[name]):.3g} in it themselves"
         limits = {name: limit for name, limit in limits.items() if name not in not_findable}
         not_findable |= {
@@ -185,19 +188,34 @@ class QualityLearner:
                 )  # fmt: skip
         return {name: np.array(values) for name, values in found.items() if None not in values}
 
-    def _unseen(self, check: FrameCheck, measured: list[Measures], longer: int) -> dict[str, str]:
+    def _reach(self, name: str) -> float:
+        """How far registration is sure to reach in images of one size: pixels, or degrees."""
+        if name == "rotation_degrees":
+            return _FURTHEST_DEGREES
+        return _FURTHEST_SHIFT_SHARE * self._reach_px(name)
+
+    def _reach_px(self, name: str) -> int:
+        height, width = next(iter(self._sizes))
+        return reach_px(width, height) if name == "shift_x_px" else reach_px(height, width)
+
+    def _unseen(self, check: FrameCheck, measured: list[Measures]) -> dict[str, str]:
         """Displacements that these images do not show: what was made in them on purpose was not measured."""
+        height, width = next(iter(self._sizes))
+        if max(height, width) * LEAST_SIDE > min(height, width) * MOST_SIDE:
+            return dict.fromkeys(
+                _POSITION, f"they are {width}x{height}, longer than {MOST_SIDE // LEAST_SIDE}:1"
+            )
         unseen = {}
-        for name, trial, made, tolerance in (
-            ("shift_x_px", TO_THE_RIGHT, SHIFT_SHARE * longer, SHIFT_SHARE * longer / 4),
-            ("shift_y_px", DOWN, SHIFT_SHARE * longer, SHIFT_SHARE * longer / 4),
-            ("rotation_degrees", TURNED, TURN_DEGREES, TURN_DEGREES / 4),
+        for name, trial, made in (
+            ("shift_x_px", TO_THE_RIGHT, SHIFT_SHARE * self._reach_px("shift_x_px")),
+            ("shift_y_px", DOWN, SHIFT_SHARE * self._reach_px("shift_y_px")),
+            ("rotation_degrees", TURNED, TURN_DEGREES),
         ):
             errors = [
                 getattr(check.measures(seen[trial]), name) - getattr(before, name) - made
                 for seen, before in zip(self._trials, measured, strict=False)
             ]
-            share = float((np.abs(errors) <= tolerance).mean())
+            share = float((np.abs(errors) <= made / 4).mean())
             if share < _SEEN_SHARE:
                 unseen[name] = f"images {trial} look the same: measured right in {share:.0%} of them"
         return unseen
@@ -237,16 +255,9 @@ def _thumbnail(small: SmallPicture, shape: tuple[int, ...] | None) -> NDArray[np
     return picture if shape is None else cv2.resize(picture, (shape[1], shape[0]))
 
 
-def _furthest(name: str, longer_side: int) -> float:
-    return _FURTHEST_DEGREES if name == "rotation_degrees" else _FURTHEST_SHIFT_SHARE * longer_side
-
-
-def _within_reach(name: str, longer_side: int) -> MeasureLimit:
-    most = _furthest(name, longer_side)
+def _within(most: float) -> MeasureLimit:
     return MeasureLimit(0.0, -most, most)
 
 
-def _is_out_of_reach(name: str, limit: MeasureLimit, longer_side: int) -> bool:
-    """Whether registration finds nothing that is beyond a limit."""
-    ends = (limit.low, limit.high)
-    return max(math.inf if end is None else abs(end) for end in ends) > _furthest(name, longer_side)
+def _furthest_end(limit: MeasureLimit) -> float:
+    return max(math.inf if end is None else abs(end) for end in (limit.low, limit.high))

@@ -14,6 +14,8 @@ from inspectd.records import MeasureLimit
 
 LEAST_SIDE: Final = 32
 """Pixels that a picture which frames are registered to has at least, each way."""
+MEASURED: Final = 2
+"""How measures are taken today, see `LearntQuality.measured`."""
 REFERENCES: Final = "quality.references"
 """Name of the (K, h, w) uint8 pictures that frames are registered to, the most usual first."""
 TINT: Final = "quality.tint"
@@ -36,6 +38,9 @@ class LearntQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     images: Annotated[int, Meta(ge=1)]
     """That were measured."""
+    measured: Annotated[int, Meta(ge=1, le=MEASURED)] = 1
+    """How measures were taken when limits were learnt, and are of frames. 1: regions longer than 3:1 are
+    stretched to that before they are looked at. 2: they are looked at in their own proportions."""
     limits: dict[str, MeasureLimit]
     """By the name of the measure."""
     not_findable: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 Everything is found from a picture of `SIDE` pixels, but for the detail, which is looked at in full
 resolution, in tiles where the frame is large: so a frame costs about the same whatever its size.
+A picture longer than 3:1 is longer than `SIDE`, so that a turned part is turned in it too, not sheared.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.quality.learnt import LEAST_SIDE
+from inspectd.quality.learnt import LEAST_SIDE, MEASURED
 from inspectd.quality.registration import Place, laid_onto
 from inspectd.records import Measures
 
 SIDE: Final = 96
-"""Pixels of the longer side of the picture that is registered."""
+"""Pixels of the longer side of the picture that is registered, up to 3:1."""
+MOST_SIDE: Final = 16 * LEAST_SIDE
+"""The same for any: a region longer than 16:1 is shortened to that."""
 _DARK: Final = 2
 _BRIGHT: Final = 253
 _TILE: Final = 128
@@ -64,23 +67,31 @@ class Sighting:
     longer_side: int
 
     @classmethod
-    def of(cls, pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = None) -> Sighting:
-        """Of a frame's region, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR; `shape` as of `small_picture`."""
-        return cls(small_picture(pixels, shape), measure_detail(pixels), max(pixels.shape[:2]))
+    def of(
+        cls, pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = None, measured: int = MEASURED
+    ) -> Sighting:
+        """Of a frame's region, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR; the rest as of `small_picture`."""
+        return cls(small_picture(pixels, shape, measured), measure_detail(pixels), max(pixels.shape[:2]))
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the frame to one of the small picture."""
+        height, width = self.small.grey.shape
+        return self.longer_side / float(max(height, width))
 
 
-def small_picture(pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = None) -> SmallPicture:
-    """A frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR, with a longer side of `SIDE` pixels.
+def small_picture(
+    pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = None, measured: int = MEASURED
+) -> SmallPicture:
+    """A frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR, with a longer side of `SIDE` pixels or more.
 
     Args:
         pixels: of the frame.
         shape: (height, width) in pixels that it is to have instead, as its references do.
+        measured: how, see `LearntQuality.measured`.
     """
     height, width = pixels.shape[:2]
-    scale = SIDE / max(height, width)
-    size = (max(LEAST_SIDE, round(width * scale)), max(LEAST_SIDE, round(height * scale)))
-    if shape is not None:
-        size = shape[1], shape[0]
+    size = _small_size(height, width, measured) if shape is None else (shape[1], shape[0])
     if (
         height >= 2 * size[1] and width >= 2 * size[0]
     ):  # every pixel of a large frame would be most of all that this costs
@@ -91,6 +102,15 @@ def small_picture(pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = Non
     grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     is_grey = (small[..., 0] == small[..., 1]).all() and (small[..., 1] == small[..., 2]).all()
     return SmallPicture(grey, None if is_grey else small)
+
+
+def _small_size(height: int, width: int, measured: int) -> tuple[int, int]:
+    """Width and height of the small picture of a region."""
+    scale = SIDE / max(height, width)
+    if measured > 1:
+        scale = max(scale, LEAST_SIDE / min(height, width))
+    across, down = (min(max(LEAST_SIDE, round(side * scale)), MOST_SIDE) for side in (width, height))
+    return across, down
 
 
 def laid_small(small: SmallPicture, place: Place) -> SmallPicture:
@@ -235,17 +255,16 @@ def _grey(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return tile.reshape(tile.shape[:2])
 
 
-def measures_of(found: dict[str, float], place: Place | None, longer_side: int) -> Measures:
+def measures_of(found: dict[str, float], place: Place | None, scale: float) -> Measures:
     """All measures in one record.
 
     Args:
         found: light and detail, by name.
         place: of the small picture; None: it was not registered.
-        longer_side: of the frame, in pixels.
+        scale: pixels of the frame to one of the small picture.
     """
     if place is None:
         return Measures(**found)
-    scale = longer_side / SIDE
     return Measures(
         **found,
         shift_x_px=place.shift_x * scale,

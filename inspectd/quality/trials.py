@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 SHIFT_SHARE: Final = 0.05
-"""Of the longer side."""
+"""Of `reach_px`."""
+_LONG: Final = 3
 TURN_DEGREES: Final = 3.0
 
 
@@ -47,8 +48,22 @@ def half_missing(pixels: Pixels) -> Pixels:
     return cut
 
 
-def _shift(pixels: Pixels) -> float:
-    return SHIFT_SHARE * float(max(pixels.shape[:2]))
+def reach_px(along: int, across: int) -> int:
+    """What shares of a shift count by: the longer side of a picture of so many pixels along it and across it.
+
+    A share of it would shift a picture longer than 3:1 far out across the shorter side: there it is three
+    times that.
+    """
+    return min(max(along, across), _LONG * along)
+
+
+def _to_the_right(pixels: Pixels) -> Pixels:
+    height, width = pixels.shape[:2]
+    return displaced(pixels, SHIFT_SHARE * float(reach_px(width, height)), 0.0, 0.0)
+
+
+def _down(pixels: Pixels) -> Pixels:
+    return displaced(pixels, 0.0, SHIFT_SHARE * float(reach_px(*pixels.shape[:2])), 0.0)
 
 
 TO_THE_RIGHT: Final = "shifted right by 5 %"
@@ -62,8 +77,8 @@ TRIALS: Final[dict[str, Callable[[Pixels], Pixels]]] = {
     "twice the light": lambda pixels: brighter(pixels, 2.0),
     "out of focus by 2 pixels": lambda pixels: blurred(pixels, 2.0),
     "out of focus by 4 pixels": lambda pixels: blurred(pixels, 4.0),
-    TO_THE_RIGHT: lambda pixels: displaced(pixels, _shift(pixels), 0.0, 0.0),
-    DOWN: lambda pixels: displaced(pixels, 0.0, _shift(pixels), 0.0),
+    TO_THE_RIGHT: _to_the_right,
+    DOWN: _down,
     TURNED: lambda pixels: displaced(pixels, 0.0, 0.0, TURN_DEGREES),
     "turned by 180 degrees": lambda pixels: np.ascontiguousarray(pixels[::-1, ::-1]),
     ON_ITS_SIDE: lambda pixels: np.ascontiguousarray(np.rot90(pixels)),

@@ -1,5 +1,6 @@
 """What limits good images give, and which faults they find."""
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -105,6 +106,41 @@ def test_images_of_several_sizes_have_no_picture_of_all():
     pictures = Station().pictures(FEWEST)
     pictures[0] = pictures[0][:140].copy()
     assert "2 sizes" in learnt_of(pictures).quality.not_findable["likeness"]
+
+
+@pytest.mark.parametrize("upright", [False, True])
+def test_in_a_long_region_place_is_measured_as_in_any_other(upright):
+    """Almost six times as long as wide, lying or standing."""
+    long = (0.0, 0.27, 1.0, 0.23)
+    pictures = [np.rot90(each).copy() if upright else each for each in Station(seed=2).pictures(60)]
+    region = tuple(long[each] for each in (1, 0, 3, 2)) if upright else long
+    learner = QualityLearner(region)
+    for number, picture in enumerate(pictures):
+        learner.add(f"{number}.png", picture)
+    learnt = learner.learn()
+    check = FrameCheck(learnt.quality, learnt.tensors, region)
+    before, moved = (check.measure(each) for each in (pictures[0], displaced(pictures[0], 4, -3, 2)))
+    assert moved.shift_x_px - before.shift_x_px == pytest.approx(4, abs=1)
+    assert moved.shift_y_px - before.shift_y_px == pytest.approx(-3, abs=1)
+    assert moved.rotation_degrees - before.rotation_degrees == pytest.approx(2, abs=0.2)
+    assert {"shift_x_px", "shift_y_px", "rotation_degrees"} <= set(check.beyond(moved))
+
+
+def test_frames_of_a_bank_that_was_learnt_of_stretched_pictures_are_stretched():
+    chance = np.random.default_rng(3)
+    pictures = [chance.integers(60, 180, (40, 240, 3)).astype(np.uint8) for _ in range(FEWEST)]
+    learnt = learnt_of(pictures)
+    stretched = FrameCheck(msgspec.structs.replace(learnt.quality, measured=1), {}).measure(pictures[0])
+    wanted = cv2.resize(pictures[0], (96, 32), interpolation=cv2.INTER_AREA)
+    assert stretched.grain == FrameCheck(learnt.quality, {}).measure(wanted).grain
+    assert stretched.grain != check_of(learnt).measure(pictures[0]).grain
+
+
+def test_in_a_region_longer_than_any_part_no_place_is_measured():
+    pictures = [cv2.resize(each, (680, 40)) for each in Station().pictures(FEWEST)]
+    learnt = learnt_of(pictures).quality
+    assert "longer than 16:1" in learnt.not_findable["shift_y_px"]
+    assert "rotation_degrees" not in learnt.limits
 
 
 def test_of_too_few_images_nothing_is_learnt():
