@@ -47,7 +47,7 @@ from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_good_pictures
-from inspectd.quality.align import AlignedLearnt, has_place, learn_aligned
+from inspectd.quality.align import AlignedLearnt, learn_aligned
 from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
 
@@ -276,7 +276,7 @@ def _aligned(
     frames = (named_image(path, source.bit_depth) for path in source.paths)
     counted = _counted(frames, len(source.paths), progress)
     aligned = learn_aligned(without_copies(counted), spec.patches.region)
-    if aligned is not None and has_place(aligned.learnt.quality):
+    if aligned is not None:
         return aligned
     if arguments.align == "auto":
         print("not aligned: these images show no one thing whose place can be measured", file=sys.stderr)

@@ -39,7 +39,9 @@ class AlignedLearnt:
 
 
 def learn_aligned(frames: Iterable[NamedFrame], region: Region | None = None) -> AlignedLearnt | None:
-    """Learn of good images that are to be aligned; None: they are too few, or show no one thing.
+    """Learn of good images that are to be aligned.
+
+    None: they are too few, or show no one thing whose shift and rotation can be measured.
 
     Args:
         frames: every image with its name; those that cannot be used are passed over.
@@ -50,13 +52,12 @@ def learn_aligned(frames: Iterable[NamedFrame], region: Region | None = None) ->
         if not isinstance(frame, str):
             learner.add(name, frame)
     learnt = learner.learn()
-    if learnt is None or not learnt.quality.aligned:
+    if learnt is None or not learnt.quality.aligned or not _has_place(learnt.quality):
         return None
     return AlignedLearnt(learnt, FrameCheck(learnt.quality, learnt.tensors, region))
 
 
-def has_place(learnt: LearntQuality) -> bool:
-    """Whether shift and rotation of what the images show can be measured."""
+def _has_place(learnt: LearntQuality) -> bool:
     return {"shift_x_px", "shift_y_px", "rotation_degrees"} <= learnt.limits.keys()
 
 

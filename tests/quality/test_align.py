@@ -101,3 +101,15 @@ def test_texture_cannot_be_aligned():
     chance = np.random.default_rng(3)
     pictures = [chance.integers(60, 180, (150, 200, 3)).astype(np.uint8) for _ in range(50)]
     assert learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]) is None
+
+
+def test_a_disc_cannot_be_aligned_as_its_rotation_does_not_show():
+    chance = np.random.default_rng(3)
+    pictures = []
+    for _ in range(50):
+        middle = 100 + chance.normal(0, 1), 75 + chance.normal(0, 1)
+        disc = cv2.circle(
+            np.full((150, 200, 3), 60, np.uint8), np.rint(middle).astype(int), 40, (180,) * 3, -1
+        )
+        pictures.append(np.clip(disc + chance.normal(0, 2, disc.shape), 0, 255).astype(np.uint8))
+    assert learn_aligned([(f"{n}.png", p) for n, p in enumerate(pictures)]) is None
