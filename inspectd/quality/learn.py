@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class QualityLearner:
         self._aligned = aligned
         self._names: list[str] = []
         self._seen: list[Sighting] = []
-        self._trials: list[dict[str, Sighting]] = []
+        self._trials: list[tuple[Sighting, dict[str, Sighting]]] = []
         self._sizes: Counter[tuple[int, int]] = Counter()
 
     def add(self, name: str, pixels: NDArray[np.uint8]) -> None:
@@ -88,12 +89,14 @@ class QualityLearner:
         self._names.append(name)
         self._seen.append(Sighting.of(pixels))
         if len(self._trials) < _TRIED:
-            self._trials.append({what: Sighting.of(made(pixels)) for what, made in TRIALS.items()})
+            tried = {what: Sighting.of(made(pixels)) for what, made in TRIALS.items()}
+            self._trials.append((self._seen[-1], tried))
 
     def learn(self) -> Learnt | None:
         """What the images tell; None: they are fewer than `FEWEST`."""
         if len(self._seen) < FEWEST:
             return None
+        self._shuffle()
         not_findable: dict[str, str] = {}
         references = self._references(not_findable)
         tensors: dict[str, NDArray[Any]] = {REFERENCES: references} if len(references) else {}
@@ -118,7 +121,7 @@ class QualityLearner:
             table["likeness"], table["part_likeness"] = held_out_likeness(
                 [each.small.grey for each in self._seen]
             )
-            not_findable |= self._unseen(check, measured)
+            not_findable |= self._unseen(check)
         limits = {
             name: limit
             for name, values in table.items()
@@ -147,6 +150,15 @@ class QualityLearner:
         return Learnt(
             msgspec.structs.replace(learnt, found=self._found(FrameCheck(learnt, tensors))), tensors
         )
+
+    def _shuffle(self) -> None:
+        """Put the images into an order of chance, the same at every build.
+
+        Half of them are held against the other half, a fifth against the rest. Of kinds of parts that come by
+        turns, each such share would have some kinds and not the others.
+        """
+        order = sorted(range(len(self._seen)), key=lambda row: _digest(self._seen[row].small))
+        self._names, self._seen = [self._names[row] for row in order], [self._seen[row] for row in order]
 
     def _references(self, not_findable: dict[str, str]) -> NDArray[np.uint8]:
         """(K, h, w) pictures of what the images show; none where they do not show one thing."""
@@ -198,7 +210,7 @@ class QualityLearner:
         height, width = next(iter(self._sizes))
         return reach_px(width, height) if name == "shift_x_px" else reach_px(height, width)
 
-    def _unseen(self, check: FrameCheck, measured: list[Measures]) -> dict[str, str]:
+    def _unseen(self, check: FrameCheck) -> dict[str, str]:
         """Displacements that these images do not show: what was made in them on purpose was not measured."""
         height, width = next(iter(self._sizes))
         if max(height, width) * LEAST_SIDE > min(height, width) * MOST_SIDE:
@@ -212,8 +224,8 @@ class QualityLearner:
             ("rotation_degrees", TURNED, TURN_DEGREES),
         ):
             errors = [
-                getattr(check.measures(seen[trial]), name) - getattr(before, name) - made
-                for seen, before in zip(self._trials, measured, strict=False)
+                getattr(check.measures(seen[trial]), name) - getattr(check.measures(before), name) - made
+                for before, seen in self._trials
             ]
             share = float((np.abs(errors) <= made / 4).mean())
             if share < _SEEN_SHARE:
@@ -238,15 +250,20 @@ class QualityLearner:
     def _found(self, check: FrameCheck) -> dict[str, float]:
         """Share of the trials in which each fault is found."""
         found = {}
-        usual = self._trials[0][DOWN].small
+        usual = self._trials[0][0].small
         for what in TRIALS:
-            seen = [trial[what] for trial in self._trials]
+            seen = [trial[what] for _, trial in self._trials]
             if what == COLOURS and usual.colour is None:
                 continue
             if any(each.small.grey.shape != usual.grey.shape for each in seen) and what == ON_ITS_SIDE:
                 continue
             found[what] = sum(bool(check.beyond(check.measures(each))) for each in seen) / len(seen)
         return found
+
+
+def _digest(small: SmallPicture) -> bytes:
+    picture = small.grey if small.colour is None else small.colour
+    return hashlib.sha256(picture.tobytes()).digest()
 
 
 def _thumbnail(small: SmallPicture, shape: tuple[int, ...] | None) -> NDArray[np.uint8]:

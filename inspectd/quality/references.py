@@ -72,7 +72,10 @@ def _spread(pictures: list[Picture], count: int) -> list[Picture]:
 
 
 def held_out_likeness(pictures: list[Picture]) -> NDArray[np.float64]:
-    """(2, N) likeness and part likeness of each picture to references that were made without it."""
+    """(2, N) likeness and part likeness of each picture to references that were made without it.
+
+    Those are made of every other picture, so that kinds of parts must not come by turns.
+    """
     values = np.empty((2, len(pictures)))
     for half in (0, 1):
         others = [Reference(each) for each in find_references(pictures[1 - half :: 2])[0]]

@@ -143,6 +143,20 @@ def test_in_a_region_longer_than_any_part_no_place_is_measured():
     assert "rotation_degrees" not in learnt.limits
 
 
+def test_limits_do_not_depend_on_the_order_of_images_of_two_kinds():
+    """Parts that lie by turns as they should and upside down, each kind of its own colour."""
+    one = Station(coloured=True).pictures(40)
+    other = [each[::-1, ::-1, ::-1].copy() for each in Station(coloured=True, seed=1).pictures(40)]
+    after, by_turns = (
+        learnt_of(one + other),
+        learnt_of([each for pair in zip(one, other, strict=True) for each in pair]),
+    )
+    assert by_turns.quality.limits["likeness"].low > 0.6
+    for name, limit in after.quality.limits.items():
+        wanted = pytest.approx(msgspec.structs.astuple(limit), abs=1e-6)
+        assert msgspec.structs.astuple(by_turns.quality.limits[name]) == wanted, name
+
+
 def test_of_too_few_images_nothing_is_learnt():
     assert learnt_of(Station().pictures(FEWEST - 1)) is None
 
