@@ -44,6 +44,10 @@ _SEEN_SHARE: Final = 0.8
 _POSITION: Final = ("shift_x_px", "shift_y_px", "rotation_degrees")
 
 
+_FEW: Final = 50
+"""One grey image in so many is one that went astray, as limits take those far outside the rest."""
+_GREY: Final = {"blue_share": 1 / 3, "red_share": 1 / 3, "tint": 0.0}
+"""What a picture without colour has of it."""
 _LEAST_TINT: Final = 0.02
 """Of the mean grey: a tint that is weaker is none."""
 _FURTHEST_SHIFT_SHARE: Final = 0.12
@@ -176,9 +180,10 @@ class QualityLearner:
         self, judged: list[SmallPicture], not_findable: dict[str, str]
     ) -> dict[str, NDArray[np.float32]]:
         """The usual tint, as a tensor of the bank; none where there is none."""
-        if any(small.colour is None for small in judged) or len(self._sizes) > 1:
+        coloured = [small for small in judged if small.colour is not None]
+        if not _but_few(len(judged) - len(coloured), len(judged)) or len(self._sizes) > 1:
             return {}
-        halves = [np.mean([tint(small) for small in judged[half::2]], axis=0) for half in (0, 1)]
+        halves = [np.mean([tint(small) for small in coloured[half::2]], axis=0) for half in (0, 1)]
         usual = (halves[0] + halves[1]) / 2
         # What one half of the images has and the other has not is chance.
         if float((halves[0] * halves[1]).mean()) < _LEAST_TINT**2:
@@ -189,11 +194,18 @@ class QualityLearner:
     def _table(
         self, measured: list[Measures], not_findable: dict[str, str]
     ) -> dict[str, NDArray[np.float64]]:
-        """(N,) values of every measure that all images have, in the order in which they count."""
+        """(N,) values of every measure that all images have, in the order in which they count.
+
+        A few grey ones among coloured ones have the colours of grey: limits set those aside that are far off.
+        """
         found = {name: [getattr(each, name) for each in measured] for name in REASONS}
+        grey = found["blue_share"].count(None)
+        if grey and _but_few(grey, len(measured)):
+            for name, of_grey in _GREY.items():
+                if any(value is not None for value in found[name]):
+                    found[name] = [of_grey if value is None else value for value in found[name]]
         for name in ("blue_share", "red_share"):
-            grey = found[name].count(None)
-            if grey:
+            if None in found[name]:
                 not_findable[name] = (
                     "they are grey: no order or balance of colours shows in them"
                     if grey == len(measured) else f"{grey} of them are grey, the others are not"
@@ -251,14 +263,21 @@ class QualityLearner:
         """Share of the trials in which each fault is found."""
         found = {}
         usual = self._trials[0][0].small
+        coloured = [seen for before, seen in self._trials if before.small.colour is not None]
         for what in TRIALS:
-            seen = [trial[what] for _, trial in self._trials]
-            if what == COLOURS and usual.colour is None:
+            tried = coloured if what == COLOURS else [trial for _, trial in self._trials]
+            seen = [trial[what] for trial in tried]
+            if not seen:
                 continue
             if any(each.small.grey.shape != usual.grey.shape for each in seen) and what == ON_ITS_SIDE:
                 continue
             found[what] = sum(bool(check.beyond(check.measures(each))) for each in seen) / len(seen)
         return found
+
+
+def _but_few(grey: int, images: int) -> bool:
+    """Whether so many grey images among all are few enough to be set aside."""
+    return grey * _FEW <= images
 
 
 def _digest(small: SmallPicture) -> bytes:

@@ -87,6 +87,21 @@ def test_exchanged_colours_are_found_in_coloured_parts_and_so_is_lost_colour():
     assert check.learnt.found[COLOURS] == 1.0
 
 
+@pytest.mark.parametrize("of", [0, 30])
+def test_one_grey_image_among_coloured_ones_leaves_the_limits_of_colour(of):
+    pictures = Station(coloured=True).pictures(100)
+    limits = learnt_of(pictures).quality.limits
+    pictures[of] = np.repeat(pictures[of].mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    learnt = learnt_of(pictures)
+    for name in ("blue_share", "red_share", "tint"):
+        assert learnt.quality.limits[name].low == pytest.approx(limits[name].low, rel=0.1)
+    assert any(near.image == f"{of}.png" for near in learnt.quality.nearest)
+    assert learnt.quality.found[COLOURS] == 1.0
+    assert reason_for(check_of(learnt), pictures[of]) is Reason.QUALITY_COLOUR
+    pictures[3:5] = [each[..., :1].repeat(3, axis=2) for each in pictures[3:5]]
+    assert "3 of them are grey" in learnt_of(pictures).quality.not_findable["blue_share"]
+
+
 def test_parts_that_lie_anywhere_get_no_limit_of_position():
     learnt = learnt_of(Station(loose_px=24).pictures(60)).quality
     assert "shift_x_px" not in learnt.limits
