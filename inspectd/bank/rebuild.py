@@ -21,7 +21,7 @@ from inspectd.bank.progress import Progress
 from inspectd.bank.weights import weights_of
 from inspectd.errors import BankError, InputError
 from inspectd.model.options import IMPORTED, WantedPrecision
-from inspectd.quality.align import has_place, learn_aligned
+from inspectd.quality.align import learn_aligned
 
 
 def rebuild(
@@ -103,7 +103,7 @@ def rebuild(
     if bank.manifest.quality is not None and bank.manifest.quality.aligned:
         again = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
         aligned = learn_aligned(again, spec.patches.region)
-        if aligned is None or not has_place(aligned.learnt.quality):
+        if aligned is None:
             raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
     built = builder.fit(frames, len(kept) + len(taught), progress, aligned)
     refuse_blind(built)
