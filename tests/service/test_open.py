@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from support.ports import free_port
 
-from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe, Security
+from inspectd.config import Config, ImagesCamera, LineSettings, MetricsSettings, Recipe
 from inspectd.errors import UnavailableError
 from inspectd.evidence.store import EvidenceStore
 from inspectd.service import open_service
@@ -71,9 +72,10 @@ def test_sockets_or_evidence_may_lie_in_the_state_directory(tmp_path: Path, plac
 
 
 def test_a_signal_ends_a_start_that_waits_for_a_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "server.key_secret")  # as a mount that hangs
+    os.mkfifo(pipe := tmp_path / "metrics.pem")  # as a mount that hangs
     before = handlers()
-    config = msgspec.structs.replace(settings(tmp_path, 0), security=Security(keys_dir=str(tmp_path)))
+    metrics = MetricsSettings(port=free_port(), tls_certificate=str(pipe), tls_key=str(pipe))
+    config = msgspec.structs.replace(settings(tmp_path, 0), metrics=metrics)
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM))
     timer.start()
     with pytest.raises(SystemExit) as ended, open_service(config):
