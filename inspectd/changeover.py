@@ -74,7 +74,7 @@ class _Recording(msgspec.Struct):
     until_ns: int
     action: AuditAction
     is_to_judge: bool = True
-    """Whether the recipe is in force then; not where only the configuration file changed."""
+    """Whether the recipe is in force then; not where it was, or where only the configuration file changed."""
     lock: threading.Lock = msgspec.field(default_factory=threading.Lock)
     is_given_up: bool = False
     """Who asked was told that nothing changes."""
@@ -134,7 +134,6 @@ class Changeover:
         self._meant = MeantAsker(book, records, clerk, emit, clock)
         self._is_reading = False
         self._is_changing_shadow = False
-        self._is_confirming = False
         self._recording: _Recording | None = None
 
     # --- requests --------------------------------------------------------------------------------------
@@ -211,7 +210,7 @@ class Changeover:
             self._acknowledge(request, reply, recipe)
 
     def _activate(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
-        recipe = self._find(request)
+        recipe, old = self._find(request), self._book.in_force
         if recipe is None:
             loaded = ", ".join(map(_numbered, self._book.loaded))
             detail = (
@@ -222,15 +221,14 @@ class Changeover:
         elif self._recording is not None:
             detail = f"{self._recording.recipe.name} is being put in force; ask again"
             self._refuse(request, reply, RecipeRefusalReason.BUSY, detail)
-        elif recipe.name == self._book.in_force.name:
-            self._acknowledge(request, reply, recipe)
-            self._confirm(Change(AuditAction(request.action), who, door, request.why), recipe)
-        elif request.action is RecipeAction.PROMOTE and recipe.name != self._shadow.name:
+        elif request.action is RecipeAction.PROMOTE and recipe.name not in {old.name, self._shadow.name}:
             self._refuse_no_shadow(request, reply)
         else:
-            until_ns = self._clock() + _GIVE_UP_NS
-            recording = _Recording(request, recipe, who, door, reply, until_ns, AuditAction(request.action))
-            self._begin_recording(recording, self._book.in_force)
+            recording = _Recording(
+                request, recipe, who, door, reply, self._clock() + _GIVE_UP_NS, AuditAction(request.action),
+                is_to_judge=recipe.name != old.name,
+            )  # fmt: skip
+            self._begin_recording(recording, old)
 
     def _unprepare(self, request: RecipeRequest, reply: Reply) -> None:
         recipe = self._find(request)
@@ -408,9 +406,13 @@ class Changeover:
         self._recording = recording
         change = Change(recording.action, recording.who, recording.door, recording.request.why)
         is_reload = recording.action is AuditAction.RELOAD  # which may be of what is not in force
-        record = self._records.record if is_reload else self._records.change
+        if is_reload or recording.is_to_judge:
+            record = self._records.record if is_reload else self._records.change
+            work = partial(record, change, old, recording.recipe, recording.be_certain)
+        else:  # nothing changes, but the next start has to know it
+            work = partial(self._records.confirm, change, recording.recipe)
         self._clerk.ask(
-            partial(record, change, old, recording.recipe, recording.be_certain),
+            work,
             partial(self._on_recorded, recording, old),
             partial(self._on_not_recorded, recording),
         )
@@ -419,6 +421,8 @@ class Changeover:
         """Put the recipe in force, now that the next start would go by it."""
         self._recording = None
         if not recording.is_to_judge:
+            if recording.is_given_up:  # whoever asked was told that the disk does not answer
+                return
             self._acknowledge(recording.request, recording.reply, recording.recipe)
             return
         in_force_utc_ns, now_ns = time.time_ns(), self._clock()
@@ -447,20 +451,6 @@ class Changeover:
             self._emit("alarm", "recipe_not_recorded", detail=f"{recording.recipe.name}: {error}")
         if not recording.is_given_up:
             self._refuse(recording.request, recording.reply, reason, str(error))
-
-    def _confirm(self, change: Change, recipe: LineRecipe) -> None:
-        """Have the audit file say what is in force; once at a time: who asks without end fills no memory."""
-        if not self._is_confirming:
-            self._is_confirming = True
-            confirm = partial(self._records.confirm, change, recipe)
-            self._clerk.ask(confirm, self._on_confirmed, partial(self._on_not_confirmed, recipe))
-
-    def _on_confirmed(self, _: None) -> None:
-        self._is_confirming = False
-
-    def _on_not_confirmed(self, recipe: LineRecipe, error: InspectdError) -> None:
-        self._is_confirming = False
-        self._emit("alarm", "recipe_not_recorded", detail=f"{recipe.name}: {error}")
 
     @property
     def is_busy(self) -> bool:

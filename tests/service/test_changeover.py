@@ -30,6 +30,7 @@ from inspectd.client import (
     RecipeState,
     ask_recipe,
 )
+from inspectd.errors import InputError
 from inspectd.recipes.audit import AuditLog, AuditSummary, history, in_force, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
 
@@ -455,15 +456,52 @@ def test_who_activates_what_is_in_force_without_end_has_the_disk_asked_once_at_a
         return sum(event.event == "recipe_not_recorded" for event in daemon.reader.events)
 
     with held_files(state, lambda name: name == "audit.jsonl") as held:
+        assert refused(daemon, ACTIVATE, "b") == "not_recorded"  # the disk does not answer
         for _ in range(20):
-            assert ask(daemon, ACTIVATE, "b").state is RecipeState.ACTIVE
+            assert refused(daemon, ACTIVATE, "b") == "busy"
         assert held.is_held.wait(10)
         held.let_go()
     daemon.until(alarms)
-    assert ask(daemon, ACTIVATE, "b").state is RecipeState.ACTIVE
+    assert refused(daemon, ACTIVATE, "b") == "not_recorded"
     daemon.until(lambda: alarms() > 1)
     assert alarms() == 2
     assert daemon.stop() == 0
+
+
+@pytest.mark.parametrize("how", ["emptied", "replaced"])
+def test_what_judges_is_told_as_in_force_only_once_the_next_start_goes_by_it(
+    start_daemon, small_good, monkeypatch, capsys, how
+):
+    daemon = free_line(start_daemon, small_good)
+    state = daemon.folder / "state"
+    audit = state / "audit.jsonl"
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
+    monkeypatch.setenv("STATE_DIRECTORY", str(state))
+    activate = ["recipe", "activate", "a@2", "--config", str(daemon.file)]
+    for version in (1, 2):
+        add_recipe(state, "a", 1, {"free": 0.5})
+        prepare(daemon, "a", version)
+        assert isinstance(ask(daemon, ACTIVATE, "a", version), RecipeAck)
+        if version == 1:
+            shutil.copy(audit, daemon.folder / "older")
+    if how == "emptied":  # in its place, where the line goes on writing
+        audit.write_bytes(b"")
+        assert main(activate) == 0
+    else:
+        (daemon.folder / "older").replace(audit)
+        before = audit.read_bytes()
+        assert main(activate) == 1
+        assert "not_recorded" in (said := capsys.readouterr().err)
+        assert "is another file since the line began to use it" in said
+        assert audit.read_bytes() == before
+        with pytest.raises(InputError, match="say what is in force once the line is stopped"):
+            in_force(audit)
+    assert daemon.stop() == 0
+    if how == "replaced":
+        assert main(activate) == 0
+    found = in_force(audit)
+    assert found is not None
+    assert (found.id, found.version) == ("a", 2)
 
 
 def test_a_stop_lets_no_change_come_that_nobody_is_told_of(start_daemon, small_good):

@@ -19,7 +19,8 @@ from inspectd.recipes.audit.records import NO_SHA256, AuditDamageError, AuditRec
 
 _MOST_BYTES: Final = 10_000
 _ACTIVATE: Final = "inspectd recipe activate ID@VERSION (or file)"
-_REMEDY: Final = f"say what is in force: {_ACTIVATE}, while the line runs first what judges"
+_REMEDY: Final = f"say what is in force once the line is stopped: {_ACTIVATE}"
+"""A line that runs writes into no file that is put, or made, in place of the one of its start."""
 _LONG_SHA256: Final = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 
@@ -101,10 +102,9 @@ def read_mark(audit: Path) -> AuditMark | None:
 
 def damaged(audit: Path, error: AuditDamageError) -> InputError:
     """The error of an audit file that nobody can go on with, with what helps who has no copy of it."""
-    # A line that runs writes into no file that is put, or made, in place of the one of its start.
     then = "and keep it: another one is begun with the next start"
     if mark_path(audit).exists():
-        then = f"keep it, and say what is in force once the line is stopped: {_ACTIVATE}"
+        then = f"keep it, and {_REMEDY}"
     short = _LONG_SHA256.sub(r"\1", str(error))  # a refusal on the bus has room for little more than this
     return InputError(f"{short}, or else move it aside, {then}")
 
