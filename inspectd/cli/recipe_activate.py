@@ -39,7 +39,6 @@ _ENDS: Final = {
     RecipeAction.SHADOW: ("shadow_started", "shadow_failed"),
 }
 """Events that end what takes its time: done, and failed."""
-_GONE: Final = frozenset({Liveness.STOPPED, Liveness.STALE})
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -87,10 +86,16 @@ def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> 
             message = reader.receive(0.5)
             lines = reader.lines.values()
             epochs |= {line.epoch for line in lines} - {None}
-            if len(epochs) > 1 or any(line.liveness in _GONE for line in lines):
+            found = {line.liveness for line in lines}
+            if len(epochs) > 1 or Liveness.STOPPED in found:
                 raise UnavailableError(
                     f"{_name(asked)}: the line stopped before it was loaded, so nothing was put in force; "
                     "ask again when it runs"
+                )
+            if Liveness.STALE in found:  # killed, or it stands still, as where its host is paused
+                raise UnavailableError(
+                    f"{_name(asked)}: the line does not answer, and nothing was put in force; it may still "
+                    "load it: ask again when it answers"
                 )
             if (
                 isinstance(message, Event)

@@ -392,8 +392,10 @@ def test_a_person_changes_recipes_by_command(start_daemon, small_good, monkeypat
     assert isinstance(verify(state / "audit.jsonl"), AuditSummary)
 
 
-@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL])
-def test_nobody_waits_for_a_recipe_of_a_line_that_is_gone(start_daemon, small_good, monkeypatch, capsys, by):
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP])
+def test_nobody_waits_for_a_recipe_of_a_line_that_is_gone_or_stands_still(
+    start_daemon, small_good, monkeypatch, capsys, by
+):
     daemon = free_line(start_daemon, small_good)
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
     monkeypatch.setenv("STATE_DIRECTORY", str(daemon.folder / "state"))
@@ -404,9 +406,16 @@ def test_nobody_waits_for_a_recipe_of_a_line_that_is_gone(start_daemon, small_go
         daemon.until(lambda: "scoring-b" in daemon.children(), 10)
         before = len(daemon.reader.heartbeats)
         daemon.until(lambda: len(daemon.reader.heartbeats) > before + 2)  # so the command has one too
-        daemon.stop(by)
+        if by == signal.SIGSTOP:
+            daemon.process.send_signal(by)
+        else:
+            daemon.stop(by)
         assert done.result(20) == 3
-    assert "a@1: the line stopped before it was loaded" in capsys.readouterr().err
+        daemon.process.send_signal(signal.SIGCONT)
+    told = "the line stopped before it was loaded"
+    if by != signal.SIGTERM:  # who asked cannot know whether it goes on
+        told = "the line does not answer, and nothing was put in force; it may still load it"
+    assert f"a@1: {told}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("removed", ["directory", "socket"])
