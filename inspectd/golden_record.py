@@ -52,6 +52,8 @@ class GoldenRecorder:
         self._own = OwnFile(file)
         self._passing: CheckResult | None = None
         """A pass that is on its way to the disk: no check begins before it is there."""
+        self._voided: CheckResult | None = None
+        """A pass that was on its way as the line ended: that it is void is owed, or written, already."""
         self.void_by = ""
         """Why the last pass counts for nothing although it is, or will be, on the disk; empty: it counts."""
 
@@ -94,12 +96,14 @@ class GoldenRecorder:
     def close(self) -> None:
         """The line ends, and its clerk next: try once more what the disk did not take.
 
-        A pass that is on its way even now was told to nobody, so it overrules nothing: what waits for it is
-        written behind it.
+        A pass that is on its way even now was told to nobody, and counts for nothing, whether or not the disk
+        answers in time to tell of it: that and what waits for it are written behind it.
         """
         self._is_closing = True
-        if self._passing is not None and self.void_by:
+        if self._passing is not None:
+            self.outdate("the line ended before it was on the disk")
             self._owed.setdefault((CheckVoid, self._passing.recipe_sha256), self._void(self._passing))
+            self._voided = self._passing
         self._ask_owed(list(self._owed))
 
     def _is_waiting(self, line: Line) -> bool:
@@ -140,8 +144,9 @@ class GoldenRecorder:
         self._passing = None
         waiting = [key for key in self._owed if key[1] == line.recipe_sha256]
         if self.void_by:
-            what = f"check {line.check}: its pass counts for nothing"
-            self.write(self._void(line), what, nothing, nothing)
+            if line is not self._voided:
+                what = f"check {line.check}: its pass counts for nothing"
+                self.write(self._void(line), what, nothing, nothing)
             self._ask_owed(waiting)
         else:
             for key in waiting:

@@ -66,7 +66,8 @@ class CheckDue(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_due/
 class CheckVoid(msgspec.Struct, frozen=True, tag_field="schema", tag="golden_void/1"):
     """A check that passed counts for nothing: what it was shown to had changed before it was on the disk.
 
-    It was abandoned, then, and so was what passed of the recipe between its line and this one.
+    Or the line had ended before. It was abandoned, then, and so was what passed of the recipe between its
+    line and this one.
     """
 
     utc_ns: _UtcNs

@@ -409,7 +409,7 @@ def test_a_failure_is_recorded_when_the_disk_takes_it_again(line):
     assert line.events.count("golden_not_recorded") == 1
 
 
-@pytest.mark.parametrize("fate", ["failed", "is void", "is void, not yet told"])
+@pytest.mark.parametrize("fate", ["failed", "is void", "is void, not yet told", "comes too late"])
 def test_what_the_disk_did_not_take_is_written_as_the_line_ends(tmp_path, fate):
     line = CheckedLine(tmp_path / "state")
     line.settle()
@@ -423,7 +423,8 @@ def test_what_the_disk_did_not_take_is_written_as_the_line_ends(tmp_path, fate):
     else:
         line.clerk.ask(disk_answers.wait, bool, bool)
         assert line.shows("T1", Evaluation.PASS) is None
-        line.checks.change_cameras(line.config.cameras, {})
+        if fate != "comes too late":
+            line.checks.change_cameras(line.config.cameras, {})
         if fate == "is void":  # the pass is on the disk, and what says that it is void finds none
             line.clerk.ask(partial(state.rename, away), bool, bool)
             disk_answers.set()
@@ -432,6 +433,8 @@ def test_what_the_disk_did_not_take_is_written_as_the_line_ends(tmp_path, fate):
     line.checks.close()
     line.checks.close()  # in the drain, and as everything is closed
     disk_answers.set()
+    line.until(lambda: not line.checks.is_writing)  # as what is published last takes the answers too
+    assert line.status[0] is (FAILED if fate == "failed" else ABANDONED)
     line.clerk.close()
     lines = [json.loads(each) for each in line.file.read_text().splitlines()]
     recorded = [each.get("outcome", each["schema"]) for each in lines]
