@@ -82,20 +82,14 @@ def run_check(make: Callable[[], Any], openers: Iterable[Callable[[], object]]) 
     """Have a check ask all that it asks, and print whether it found problems.
 
     Args:
-        make: gives what asks servers and others; raises `InputError` where a file that it needs is no good.
+        make: gives what asks servers and others; raises where a file that it needs is no good.
         openers: as of `check_files`, of files that it does not open.
     """
-    unusable = [*_problems([*openers])]
-    count = 0
-    try:
-        check = make()
-    except InputError as error:  # nothing can be asked then
-        unusable.insert(0, str(error))
-    else:
-        asyncio.run(check.run())
-        count = check.problems
-    for problem in unusable:
+    unusable = [*_problems(openers)]
+    for problem in unusable:  # before `make`, which ends with the first of its own
         say(f"PROBLEM: {problem}")
-    count += len(unusable)
+    check = make()
+    asyncio.run(check.run())
+    count = check.problems + len(unusable)
     print("no problem" if not count else f"problems: {count}")
     return ExitCode.FAILED if count else ExitCode.OK
