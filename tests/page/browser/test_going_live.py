@@ -192,10 +192,13 @@ def test_cancel_while_the_line_loads_a_recipe_keeps_it_out_of_force(changing, it
     dialog.get_by_role("button", name="Cancel").tap()
     dialog.wait_for(state="detached")
     changing.until(lambda: changing.reader.event("recipe_prepared"))
-    for _ in range(3):  # the page looks, every two seconds, and sees that it is loaded by now
+    states: dict[str, str] = {}
+    for _ in range(15):  # the page looks, every two seconds, and sees that it is loaded by now
         with glass.tab.expect_response("**/api/recipes") as looked:
             pass
-    states = {each["name"]: each["state"] for each in looked.value.json()["recipes"]}
+        states = {each["name"]: each["state"] for each in looked.value.json()["recipes"]}
+        if states["green"] == "prepared":
+            break
     assert (states["green"], states["file"]) == ("prepared", "in_force")
     assert (len(sent), in_force(changing)) == (1, "file")
 
