@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from inspectd.errors import InputError, UnavailableError
-from inspectd.log import event
 
 _LOCK: Final = ".lock"
 _CHANGE_SECONDS: Final = 10.0
@@ -114,7 +113,7 @@ def give_as(descriptor: int, like: os.stat_result) -> None:
     except PermissionError as error:
         file = Path(f"/proc/self/fd/{descriptor}").readlink()
         detail = f"{file} stays root's, not user {like.st_uid}'s: {error}"
-        event(_log, logging.WARNING, "stays_roots", detail=detail)
+        _log.warning("stays_roots", extra={"fields": {"detail": detail}})  # as `inspectd.log` takes them
 
 
 def _replaced(path: Path) -> os.stat_result | None:
