@@ -48,7 +48,7 @@ class Turns:
                 while self._queue[0] is not own:
                     self.refuse_silent()
                     self._changed.wait(self._silent_seconds - self._silence())
-            except BaseException:
+            except BaseException:  # whoever ends while it waits, by Ctrl-C too, holds up none behind it
                 self._leave(own)
                 raise
             self._asked_at = self._clock()
