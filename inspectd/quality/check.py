@@ -45,8 +45,9 @@ class FrameCheck:
 
     def measure(self, pixels: NDArray[np.uint8]) -> Measures:
         """Measures of a frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR."""
-        region = pixels[pixels_of(self.region, *pixels.shape[:2])]
-        return self.measures(Sighting.of(region, self._shape, self.learnt.measured))
+        rows, columns = pixels_of(self.region, *pixels.shape[:2])
+        corner = rows.start, columns.start
+        return self.measures(Sighting.of(pixels[rows, columns], corner, self._shape, self.learnt.measured))
 
     def measures(self, seen: Sighting) -> Measures:
         """Measures of what was kept of a frame's region."""

@@ -88,12 +88,13 @@ class QualityLearner:
         """Look at a good image, (H, W) or (H, W, 3) uint8 BGR."""
         if self._is_vain:
             return  # the faults that are tried take longer than all else that a small bank takes
-        pixels = pixels[pixels_of(self._region, *pixels.shape[:2])]
+        rows, columns = pixels_of(self._region, *pixels.shape[:2])
+        pixels, corner = pixels[rows, columns], (rows.start, columns.start)
         self._sizes[pixels.shape[0], pixels.shape[1]] += 1
         self._names.append(name)
-        self._seen.append(Sighting.of(pixels))
+        self._seen.append(Sighting.of(pixels, corner))
         if len(self._trials) < _TRIED:
-            tried = {what: Sighting.of(made(pixels)) for what, made in TRIALS.items()}
+            tried = {what: Sighting.of(made(pixels), corner) for what, made in TRIALS.items()}
             self._trials.append((self._seen[-1], tried))
 
     def learn(self) -> Learnt | None:

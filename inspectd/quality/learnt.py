@@ -40,7 +40,8 @@ class LearntQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """That were measured."""
     measured: Annotated[int, Meta(ge=1, le=MEASURED)] = 1
     """How measures were taken when limits were learnt, and are of frames. 1: regions longer than 3:1 are
-    stretched to that before they are looked at. 2: they are looked at in their own proportions."""
+    stretched to that before they are looked at, and JPEG's blocks are taken to begin at the region's corner.
+    2: regions are looked at in their own proportions, and blocks begin at the frame's corner."""
     limits: dict[str, MeasureLimit]
     """By the name of the measure."""
     not_findable: dict[str, str] = {}

@@ -68,10 +68,22 @@ class Sighting:
 
     @classmethod
     def of(
-        cls, pixels: NDArray[np.uint8], shape: tuple[int, ...] | None = None, measured: int = MEASURED
+        cls,
+        pixels: NDArray[np.uint8],
+        corner: tuple[int, int],
+        shape: tuple[int, ...] | None = None,
+        measured: int = MEASURED,
     ) -> Sighting:
-        """Of a frame's region, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR; the rest as of `small_picture`."""
-        return cls(small_picture(pixels, shape, measured), measure_detail(pixels), max(pixels.shape[:2]))
+        """Of a frame's region, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR.
+
+        Args:
+            pixels: of the region.
+            corner: row and column of the frame at which the region begins.
+            shape: as of `small_picture`.
+            measured: how, see `LearntQuality.measured`.
+        """
+        detail = measure_detail(pixels, corner if measured > 1 else (0, 0))
+        return cls(small_picture(pixels, shape, measured), detail, max(pixels.shape[:2]))
 
     @property
     def scale(self) -> float:
@@ -192,16 +204,20 @@ def _energies(grey: NDArray[np.float32]) -> tuple[float, float]:
     return down / grey.size, right / grey.size
 
 
-def measure_detail(pixels: NDArray[np.uint8]) -> dict[str, float]:
-    """Detail of a frame, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR, in octaves: exposure does not change it.
+def measure_detail(pixels: NDArray[np.uint8], corner: tuple[int, int]) -> dict[str, float]:
+    """Detail of a frame's region, in octaves: exposure does not change it.
 
     Where a picture is smooth, steps between pixels are half those between pixels of a picture of half the
     size. `fine_detail` and `detail` say how much more there is: they fall without end where it is out of
     focus or smeared. `blocks` says how much larger steps are at the borders of JPEG's blocks than elsewhere.
+
+    Args:
+        pixels: of the region, (H, W), (H, W, 1) or (H, W, 3) uint8 BGR.
+        corner: row and column of the frame at which it begins: blocks begin at the frame's.
     """
-    whole = [_grey(tile) for tile in _tiles(pixels)]
-    tiles: list[NDArray[Any]] = list(whole)
-    steps = [_steps(tile) for tile in whole]
+    tiles: list[NDArray[Any]] = [_grey(tile) for tile in _tiles(pixels)]
+    rows, columns = (-first % _BLOCK for first in corner)
+    steps = [_steps(tile[rows:, columns:]) for tile in tiles]
     across, inside = (sum(each) for each in zip(*steps, strict=True))
     octaves = []
     for _ in range(_OCTAVES):
@@ -230,7 +246,7 @@ def _steps(tile: NDArray[np.uint8]) -> tuple[float, float]:
     sides = []
     for first in (_BLOCK - 1, _BLOCK // 2 - 1):
         energy = 0.0
-        for lines in (tile, cv2.transpose(tile)):
+        for lines in (tile, tile.T):
             after, before = lines[first + 1 :: _BLOCK], lines[first:-1:_BLOCK]
             energy += cv2.norm(np.ascontiguousarray(after), np.ascontiguousarray(before), cv2.NORM_L2SQR)
         sides.append(energy)

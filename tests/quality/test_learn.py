@@ -9,6 +9,7 @@ from support.station import Station
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learn import FEWEST, QualityLearner
 from inspectd.quality.learnt import REFERENCES
+from inspectd.quality.measures import measure_detail
 from inspectd.quality.trials import COLOURS, blurred, brighter, displaced, half_missing
 from inspectd.wire import Reason
 
@@ -170,6 +171,30 @@ def test_limits_do_not_depend_on_the_order_of_images_of_two_kinds():
     for name, limit in after.quality.limits.items():
         wanted = pytest.approx(msgspec.structs.astuple(limit), abs=1e-6)
         assert msgspec.structs.astuple(by_turns.quality.limits[name]) == wanted, name
+
+
+@pytest.mark.parametrize(("left", "top"), [(0, 0), (3, 4), (8, 7)])
+def test_blocks_of_jpeg_are_found_wherever_the_region_begins(left, top):
+    region = (left / 400 + 1e-9, top / 300 + 1e-9, 0.8, 0.8)
+    learner = QualityLearner(region)
+    noise = np.random.default_rng(0)
+    compressed = []
+    for number in range(FEWEST):
+        picture = cv2.GaussianBlur(noise.integers(0, 255, (300, 400), dtype=np.uint8), (0, 0), 2.0)
+        _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 10])
+        compressed.append(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE))
+        learner.add(f"{number}.png", compressed[-1])
+    learnt = learner.learn()
+    usual = learnt.quality.limits["blocks"].usual
+    assert usual > 2
+    check = FrameCheck(learnt.quality, learnt.tensors, region)
+    assert check.measure(compressed[0]).blocks == pytest.approx(usual, abs=0.2)
+
+
+def test_a_region_without_a_whole_block_is_measured():
+    narrow = np.full((6, 40), 128, np.uint8)
+    for corner in ((0, 0), (1, 1), (6, 4)):
+        assert measure_detail(narrow, corner)["blocks"] == 0
 
 
 def test_of_too_few_images_nothing_is_learnt():
