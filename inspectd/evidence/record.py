@@ -63,10 +63,15 @@ def folder_of(verdict: Verdict) -> Path:
     """
     decided = datetime.fromtimestamp(verdict.decided_utc_ns / 1e9, UTC)
     milliseconds = decided.microsecond // 1000
-    return Path(
-        f"{decided:%Y/%m/%d/%H%M%S}.{milliseconds:03d}_{verdict.camera}_{verdict.epoch}-{verdict.seq}"
+    return day_of(verdict.decided_utc_ns) / (
+        f"{decided:%H%M%S}.{milliseconds:03d}_{verdict.camera}_{verdict.epoch}-{verdict.seq}"
         f"_{verdict.evaluation}"
     )
+
+
+def day_of(utc_ns: int) -> Path:
+    """Where the evidence of a day lies, below the evidence directory."""
+    return Path(f"{datetime.fromtimestamp(utc_ns / 1e9, UTC):%Y/%m/%d}")
 
 
 def read_record(directory: Path) -> EvidenceRecord:

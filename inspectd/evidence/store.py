@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from inspectd.evidence.record import folder_of
+from inspectd.evidence.record import day_of, folder_of
 from inspectd.log import event
 from inspectd.wire import Evaluation, Verdict
 
@@ -54,6 +54,7 @@ class EvidenceStore:
         *,
         line: str = "",
         clock: Callable[[], float] = time.monotonic,
+        utc_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Touch nothing before `claim` or `probe`.
 
@@ -63,12 +64,14 @@ class EvidenceStore:
             min_free_bytes: how much must stay free there for others.
             line: whose it is, `PLANT/LINE`; empty: nobody asks.
             clock: seconds on a clock that never goes back.
+            utc_ns: the host's clock, which dates verdicts.
         """
         self._root = root
         self._quota_bytes = quota_bytes
         self._min_free_bytes = min_free_bytes
         self._line = line
         self._clock = clock
+        self._utc_ns = utc_ns
         self._pieces: deque[tuple[Path, int]] = deque()
         self._stuck: dict[Path, tuple[int, str]] = {}
         """Paths that were passed over, each with the bytes it counts and the reason."""
@@ -137,7 +140,8 @@ class EvidenceStore:
         """Find what is there, the first time; and make sure that more can be written.
 
         Raises:
-            NoSpaceError: too little would stay free, or what cannot be removed fills the quota.
+            NoSpaceError: too little would stay free, what cannot be removed fills the quota, or what is
+                written today would lie behind a link.
             OSError: the directory cannot be made, listed or written.
         """
         self._root.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -145,6 +149,7 @@ class EvidenceStore:
             self._find()
             self._is_open = True
         self._check_room()
+        self._refuse_link(self._root / day_of(self._utc_ns()))
         probe = self._root / _PROBE
         probe.write_bytes(bytes(4096))
         probe.unlink()
@@ -153,14 +158,12 @@ class EvidenceStore:
         """Write one piece, then take the oldest away while there is more than the quota.
 
         Raises:
-            NoSpaceError: too little would stay free, or what cannot be removed fills the quota.
+            NoSpaceError: as of `probe`.
             OSError: it cannot be written.
         """
         self._check_room()
         place = self._root / folder_of(verdict)
-        if self._is_behind_link(place):
-            why = "a link is in place of its day, month or year: what is behind it is never removed"
-            raise NoSpaceError(0, f"{place.parent}: {why}; name the other disk in evidence.dir")
+        self._refuse_link(place.parent)
         partial = place.with_name(place.name + _PARTIAL)
         try:
             partial.mkdir(mode=0o750, parents=True)
@@ -180,6 +183,11 @@ class EvidenceStore:
     @property
     def _stuck_bytes(self) -> int:
         return sum(size for size, _ in self._stuck.values())
+
+    def _refuse_link(self, day: Path) -> None:
+        if any(folder.is_symlink() for folder in (day, *day.parents[: _FOLDERS_ABOVE - 1])):
+            why = "a link is in place of the day, month or year: what is behind it is never removed"
+            raise NoSpaceError(0, f"{day}: {why}; name the other disk in evidence.dir")
 
     def _check_room(self) -> None:
         if self._stuck_bytes >= self._quota_bytes:

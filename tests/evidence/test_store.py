@@ -216,13 +216,18 @@ def test_a_link_that_a_person_left_in_a_pieces_place_stays(tmp_path):
 @pytest.mark.parametrize("folder", ["2025", "2025/11", "2025/11/23"])
 def test_what_lies_behind_a_link_that_a_person_left_in_a_days_place_stays(tmp_path, folder):
     tree = tmp_path / "evidence"
-    store = EvidenceStore(tree, 60_000, 0)
+    now_ns = START_NS
+    store = EvidenceStore(tree, 60_000, 0, utc_ns=lambda: now_ns)
     store.probe()
     place = store.save(verdict(1), {"frame.png": bytes(30_000)})
     (tree / folder).rename(tmp_path / "archive")
     (tree / folder).symlink_to(tmp_path / "archive")
-    with pytest.raises(NoSpaceError, match="a link is in place of its day, month or year"):
+    with pytest.raises(NoSpaceError, match="a link is in place of the day, month or year"):
         store.save(verdict(2), {"frame.png": bytes(30_000)})  # nobody would take it away again
+    with pytest.raises(NoSpaceError, match="a link is in place of the day, month or year"):
+        store.probe()  # so that it is not writable by turns
+    now_ns += 400 * DAY_NS
+    store.probe()
     for n in range(2, 5):
         store.save(verdict(n, START_NS + 400 * DAY_NS), {"frame.png": bytes(30_000)})
     assert store.stuck is None
