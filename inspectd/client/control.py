@@ -136,6 +136,10 @@ class TriggerSender(BaseTriggerSender):
         answer's `trigger_id`, `epoch` and `received_utc_ns`: ids come again, and old verdicts are replayed.
         Without an answer the trigger may have been taken or not, and the part is a reject. No trigger is sent
         after its time is up, and no answer is given that is only read after it.
+
+        Raises:
+            InputError: the trigger before was not answered, so a new connection is needed, and a key file
+                cannot be used any more. The part is a reject; the next call tries again.
         """
         for step in self._steps(trigger, timeout_seconds):
             if not isinstance(step, PollFor):
