@@ -259,19 +259,19 @@ def test_the_real_scorer_sees_the_region_and_nothing_else_and_explain_gives_its_
         picture[top : top + 300, left : left + 300] = cv2.imread(str(cell))
     (tmp_path / "line").mkdir()
     cv2.imwrite(str(tmp_path / "line" / "1.png"), picture)
-    camera = camera_table("top", tmp_path / "line", loop=False)
+    camera = camera_table("top", tmp_path / "line", fps=5)
     for name, (left, top) in places.items():
         place = f"{{left = {left}, top = {top}, width = 300, height = 300}}"
         camera += f'[[cameras.regions]]\nname = "{name}"\nrectangle = {place}\n'
-    daemon = start_real_daemon(settings(bank_file, camera, extra="[evidence]\npass_share = 1\n"))
-    daemon.until(lambda: len(daemon.reader.verdicts) == 2, 60)
+    daemon = start_real_daemon(settings(bank_file, camera, extra="[evidence]\nmax_per_second = 50\n"))
+    kept: list[Path] = []  # on a busy host, that of a later frame
+    daemon.until(lambda: kept.extend(daemon.folder.rglob("*_fail/evidence.json")) or kept, 60)
     assert daemon.stop() == 0
-    scores = {verdict.region: verdict.score for verdict in daemon.reader.verdicts}
+    scores = {verdict.region: verdict.score for verdict in daemon.reader.verdicts if verdict.score}
     alone = Scorer.load(bank_file, "cpu").score([cv2.imread(str(cell)) for cell in (good, bad)])
     expected = {"good": alone[0].image_score, "bad": alone[1].image_score}
     assert scores == pytest.approx(expected, rel=1e-4)
-    kept = {read_record(f.parent).verdict.region: f.parent for f in daemon.folder.rglob("evidence.json")}
-    assert cli.main(["explain", str(kept["bad"]), "--config", str(daemon.file), "--device", "cpu"]) == 0
+    assert cli.main(["explain", str(kept[0].parent), "--config", str(daemon.file), "--device", "cpu"]) == 0
     told = capsys.readouterr().out
     assert "test/line/top/bad" in told
     assert "the same score" in told
