@@ -33,6 +33,8 @@ _CELLS_ACROSS: Final = 48
 _MOST_CELLS_DOWN: Final = 96
 _CELL_SIZES: Final = 5
 """Each twice as large as the one before: what hardly shows in a small cell may in a large one."""
+_TWELFTH: Final = 2
+"""Which of the sizes has twelve cells across."""
 _LOOKED_AT_A_SIDE: Final = 240
 _MARGIN: Final = 1.25
 _ODD: Final = 2.5
@@ -132,6 +134,15 @@ class EmptyBelt:
     def is_in(self, pixels: NDArray[np.uint8]) -> bool:
         """Whether a picture certainly shows the empty belt."""
         return self.difference(pixels) <= 1.0
+
+    @property
+    def hidden_grey_levels(self) -> float:
+        """So much brighter or darker than the belt a part may be, and be taken for it where that varies most.
+
+        Of parts that are a sixth of the picture wide and high, so that they fill a cell of a twelfth.
+        """
+        usual, limit = self._sizes[_TWELFTH]
+        return limit * float(usual.spread[..., :-1].min(axis=2).max())
 
     def _light(self, cells: NDArray[np.float32]) -> float:
         """The factor by which most of a picture is brighter than usual."""

@@ -15,6 +15,8 @@ from inspectd.cli.output import warn
 from inspectd.text import counted
 
 _NAMED: Final = 3
+_MUCH_HIDDEN: Final = 40.0
+"""Grey levels: a person sees at a glance what differs so much from a belt."""
 
 
 @dataclass
@@ -42,7 +44,12 @@ class TriedPictures:
 
 
 def try_pictures(where: str, camera: config.Camera) -> TriedPictures:
-    """Read the files that a camera's settings name; `where` is its path in the configuration."""
+    """Read the files that a camera's settings name, and warn of a belt that would hide parts.
+
+    Args:
+        where: the camera's path in the configuration.
+        camera: the settings.
+    """
     tried = TriedPictures()
     try:
         read_geometry(camera.geometry)
@@ -52,6 +59,13 @@ def try_pictures(where: str, camera: config.Camera) -> TriedPictures:
         tried.belt = read_empty_belt(camera)
     except PresenceError as error:
         tried.problems.append(f"{where}.presence.empty_folder: {error}")
+    if tried.belt is not None and (hidden := tried.belt.hidden_grey_levels) > _MUCH_HIDDEN:
+        warn(
+            f"{where}.presence.empty_folder: its pictures differ so much from each other that a part a sixth "
+            f"of the picture wide may be taken for the empty belt unless it is {hidden:.0f} grey levels "
+            "brighter or darker than that, and then gets no verdict; clean the belt and take the pictures "
+            "anew, or leave empty_folder out to have every frame inspected"
+        )
     return tried
 
 

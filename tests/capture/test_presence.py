@@ -47,6 +47,25 @@ def test_no_part_is_taken_for_the_empty_belt(empty, part):
     assert not any(empty.is_in(belt(seed, part=part)) for seed in range(100, 140))
 
 
+def stained(seed, part=None):
+    """A plain belt of slats that each have a stain."""
+    chance = np.random.default_rng(seed)
+    grey = 120 + chance.normal(0, 3, (HEIGHT, WIDTH))
+    cv2.circle(grey, (int(chance.integers(0, WIDTH)), int(chance.integers(0, HEIGHT))), 10, 60.0, -1)
+    if part is not None:
+        cv2.circle(grey, (80, 60), 14, part, -1)
+    return np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_how_much_a_belt_hides_is_known(empty):
+    blind = EmptyBelt([(f"{seed}.png", stained(seed)) for seed in range(40)], 0.2)
+    assert empty.hidden_grey_levels < 30
+    assert blind.hidden_grey_levels > 40
+    least = 120 + 1.1 * blind.hidden_grey_levels
+    assert all(blind.is_in(stained(seed, 140.0)) for seed in range(100, 120))
+    assert not any(blind.is_in(stained(seed, least)) for seed in range(100, 120))
+
+
 def test_a_camera_without_colour_is_held_against_grey_pictures():
     grey = EmptyBelt([(name, np.repeat(pixels[..., :1], 3, axis=2)) for name, pixels in pictures()], 0.2)
     assert np.mean([grey.is_in(belt(seed)[..., :1]) for seed in range(100, 120)]) > 0.9

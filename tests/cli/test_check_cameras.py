@@ -6,6 +6,7 @@ import shutil
 
 import cv2
 import msgspec
+import numpy as np
 import pytest
 from support.command import inspectd as process_of
 from support.daemon import camera_table, settings
@@ -147,6 +148,21 @@ def test_parts_among_the_pictures_of_the_empty_belt_are_warned_of(inspectd, tmp_
     assert done.returncode == 0, done.stderr
     (warning,) = [line for line in done.stderr.splitlines() if "empty_folder" in line]
     assert " would pass by recipe cell: does it show a part? " in warning
+
+
+def test_a_belt_that_would_hide_parts_is_warned_of(inspectd, tmp_path, bank_file):
+    chance = np.random.default_rng(0)
+    (tmp_path / "belt").mkdir()
+    for number in range(40):
+        pixels = np.full((300, 300, 3), 120, np.uint8)
+        cv2.circle(pixels, tuple(map(int, chance.integers(0, 300, 2))), 20, (60, 60, 60), -1)
+        assert cv2.imwrite(str(tmp_path / f"belt/{number}.png"), pixels)
+    camera = camera_table("cam", tmp_path / "belt") + '[cameras.presence]\nempty_folder = "belt"\n'
+    file = tmp_path / "line.toml"
+    file.write_text(settings(bank_file, camera))
+    done = inspectd("check", file)
+    assert done.returncode == 0, done.stderr
+    assert "cameras[0].presence.empty_folder: its pictures differ so much from each other" in done.stderr
 
 
 def test_so_they_are_of_a_camera_of_more_bits_than_its_recorded_pictures(
