@@ -12,7 +12,7 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -174,19 +174,30 @@ class Servers:
         with as_servers_error():
             await self._client.subscribe(subject, cb=came)
 
-    async def pull(self, stream: str, config: api.ConsumerConfig) -> StreamPull:
-        """Read a stream by a new consumer.
+    @asynccontextmanager
+    async def pull(self, stream: str, config: api.ConsumerConfig) -> AsyncIterator[StreamPull]:
+        """Read a stream by a new consumer, which goes at the end, as far as the connection still allows.
 
         Raises:
             DeniedError: this user may not.
             NotThereError: there is no such stream.
             ServersError: no answer, or an error.
         """
-        consumer = await self.asked(self.js.add_consumer(stream, config))
         inbox = self._client.new_inbox()
         with as_servers_error():
             heard = await self._client.subscribe(inbox)
-        return StreamPull(self._client, heard, inbox, stream, f"{_NEXT}.{stream}.{consumer.name}")
+        try:
+            consumer = await self.asked(self.js.add_consumer(stream, config))
+            try:
+                yield StreamPull(self._client, heard, inbox, stream, f"{_NEXT}.{stream}.{consumer.name}")
+            finally:
+                # Where that fails, or this program is killed, the servers take it away after a while.
+                with suppress(ServersError), as_servers_error():
+                    async with asyncio.timeout(_CLOSE_SECONDS):
+                        await self.js.delete_consumer(stream, consumer.name)
+        finally:
+            with suppress(ServersError), as_servers_error():
+                await heard.unsubscribe()
 
 
 class StreamPull:

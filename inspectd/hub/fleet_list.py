@@ -196,8 +196,8 @@ class FleetList:
         reading = self._state.lines.get(names)
         if self._state.trouble is not None:
             return "not_read", self._state.since_ms
-        if reading is None or reading.behind is None:
-            return "not_read", received_ms  # its stream is gone, or nobody has looked yet
+        if reading is None or reading.behind is None or reading.trouble:
+            return "not_read", received_ms  # its stream is gone or gives nothing, or nobody has looked yet
         if reading.behind > _BEHIND_MESSAGES:
             return "catching_up", received_ms
         if received_ms is None:

@@ -62,7 +62,13 @@ class HubCollector(Collector):
             "Time since a line's newest verdict reached the servers, those added later left out.",
             labels=["line"],
         )  # fmt: skip
+        is_read = GaugeMetricFamily(
+            "inspectd_hub_line_reading",
+            "1: the line's stream gives what it has, 0: it does not.",
+            labels=["line"],
+        )
         for names, line in self._state.lines.items():
+            is_read.add_metric([names.line], 0.0 if line.trouble else 1.0)
             for name, counter in counters.items():
                 counter.add_metric([names.line], getattr(line, name))
             behind.add_metric([names.line], float("nan") if line.behind is None else line.behind)
@@ -72,6 +78,7 @@ class HubCollector(Collector):
             age.add_metric([names.line], seconds)
         yield from counters.values()
         yield behind
+        yield is_read
         yield age
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from nats.js import api
 
 from inspectd import log
 from inspectd.fleet.names import LineNames
-from inspectd.fleet.servers import NotThereError, Servers, ServersError, StreamPull
+from inspectd.fleet.servers import DeniedError, NotThereError, Servers, ServersError, StreamPull
 from inspectd.fleet.together import together
 from inspectd.hub.batch import LineBatch, StoredLine, StreamPlace
 from inspectd.hub.engine import DatabaseAwayError, DatabaseRefusesError
@@ -33,6 +34,8 @@ _MOST_BYTES: Final = 4_000_000
 _PAUSE_SECONDS: Final = 0.2
 """After less than a whole batch: a transaction takes as long for one verdict as for a hundred."""
 _LISTED_SECONDS: Final = 5.0
+_AGAIN_SECONDS: Final = 5.0
+"""After which a stream that gives nothing is asked anew."""
 _INACTIVE_SECONDS: Final = 600.0
 """Of a consumer nobody asks: a line asks none while it waits for its turn to write, behind all the others."""
 _MOST_STREAMS: Final = 5000
@@ -47,6 +50,21 @@ class PlantStreams(NamedTuple):
 
     verdicts: dict[LineNames, api.StreamInfo]
     reports: dict[LineNames, api.StreamInfo]
+
+
+@dataclass
+class _Read:
+    """How far a line's stream was read.
+
+    Attributes:
+        place: in the database.
+        start: number of the last message before what comes next; 0: from the stream's first one.
+        order: of the line's times.
+    """
+
+    place: StreamPlace
+    start: int
+    order: TimeOrder
 
 
 class HubSession:
@@ -73,7 +91,7 @@ class HubSession:
         """Read until the connection ends, or there are other streams.
 
         Raises:
-            ServersError: the connection is gone, or a stream gives nothing.
+            ServersError: the connection is gone, or the servers refuse this user.
             DatabaseAwayError: the database does not take what was read.
         """
         streams = (await streams_of(self._servers, self._plant)).verdicts
@@ -103,10 +121,8 @@ class HubSession:
                 return
             self._store.refuse_silent()
             for names, info in now.verdicts.items():
-                is_stalled = self._progress[names].look_at(info)
+                self._progress[names].look_at(info)
                 self._count_behind(names)
-                if is_stalled:  # such as a consumer that went with its server: nobody says so
-                    raise ServersError(f"{names.stream} goes on, and gives nothing; it is asked anew")
             for names, info in now.reports.items():
                 if names in lines and info.state.last_seq != reported[names]:
                     reported[names] = info.state.last_seq
@@ -134,22 +150,43 @@ class HubSession:
         await asyncio.to_thread(self._store.write_report, line, info.state.last_seq, ms, body)
 
     async def _read(self, line: StoredLine, info: api.StreamInfo) -> None:
-        """Read one line's stream without end."""
+        """Read one line's stream without end; one that fails is asked anew, while the others go on."""
         place = line.place
         is_same = place.created == created(info) and place.sequence <= info.state.last_seq
         if place.created and not is_same:
             log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
         start = place.sequence if is_same else 0
-        progress = self._progress[line.names]
-        progress.read_up_to(start)
-        order = TimeOrder(self._kept_ms, line.newest_ms if is_same else None)
-        config = api.ConsumerConfig(
-            deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-            opt_start_seq=start + 1,
-            ack_policy=api.AckPolicy.NONE,
-            inactive_threshold=_INACTIVE_SECONDS,
-        )
-        pull = await self._servers.pull(line.names.stream, config)
+        self._progress[line.names].read_up_to(start)
+        read = _Read(place, start, TimeOrder(self._kept_ms, line.newest_ms if is_same else None))
+        reading = self._state.of(line.names)
+        while True:
+            config = api.ConsumerConfig(
+                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=read.start + 1,
+                ack_policy=api.AckPolicy.NONE,
+                inactive_threshold=_INACTIVE_SECONDS,
+            )
+            try:
+                async with self._servers.pull(line.names.stream, config) as pull:
+                    await self._read_on(line, created(info), pull, read)
+            except DeniedError:
+                raise
+            except ServersError as error:
+                if not reading.trouble:
+                    log.event(
+                        _log, logging.ERROR, "stream_not_read", stream=line.names.stream, detail=str(error)
+                    )
+                reading.trouble = str(error)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _read_on(self, line: StoredLine, made: str, pull: StreamPull, read: _Read) -> None:
+        """Read what a consumer gives.
+
+        Raises:
+            ServersError: it gives no more.
+        """
+        progress, reading = self._progress[line.names], self._state.of(line.names)
+        progress.begins()
         given = 0
         while True:
             messages = await _fetched(pull, progress)
@@ -157,18 +194,20 @@ class HubSession:
             if numbers != [*range(given + 1, given + 1 + len(messages))]:
                 raise ServersError(f"{line.names.stream}: messages were lost on their way; it is asked anew")
             given += len(messages)
-            at = StreamPlace(created(info), start)
+            if progress.is_stalled:  # such as a consumer that went with its server: nobody says so
+                raise ServersError(f"{line.names.stream} goes on, and gives nothing; it is asked anew")
+            reading.trouble = ""
+            at = StreamPlace(made, read.start)
             batch = (
-                _batch(line.names, place, at, messages, order)
+                _batch(line.names, read.place, at, messages, read.order)
                 if messages
-                else self._given_up(progress, place, at, order.newest_ms)
+                else self._given_up(progress, read.place, at, read.order.newest_ms)
             )
             if batch is None:
                 continue
             await self._write(line, batch)
-            place = batch.after
-            start = place.sequence
-            progress.read_up_to(start)
+            read.place, read.start = batch.after, batch.after.sequence
+            progress.read_up_to(read.start)
             self._count_behind(line.names)
             if len(messages) < _MOST_MESSAGES:
                 await asyncio.sleep(_PAUSE_SECONDS)

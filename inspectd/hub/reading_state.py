@@ -25,6 +25,7 @@ class LineReading(msgspec.Struct):
     """How the reading of one line goes.
 
     Attributes:
+        trouble: why its stream is not read though others are, in words; empty: it is.
         behind: messages of its stream that are not in the database yet; None: not known.
         stored: verdicts that were added since the start.
         foreign: messages that are no verdicts, likewise.
@@ -35,6 +36,7 @@ class LineReading(msgspec.Struct):
         arrived: when that was read since the start, in seconds on a clock that never goes back.
     """
 
+    trouble: str = ""
     behind: int | None = None
     stored: int = 0
     foreign: int = 0

@@ -31,14 +31,22 @@ class StreamProgress:
         """Messages that the stream has, and that were not read yet; None: nobody has looked."""
         return None if self.info is None else behind(self.info, self._sequence)
 
-    def look_at(self, info: api.StreamInfo) -> bool:
-        """Take in what the servers say of the stream; whether it has more, and does not give it."""
+    @property
+    def is_stalled(self) -> bool:
+        """Whether the stream has more, and does not give it."""
+        return self._owes_since is not None and self._clock() - self._owes_since > STALLED_SECONDS
+
+    def look_at(self, info: api.StreamInfo) -> None:
+        """Take in what the servers say of the stream."""
         self.info = info
         if not self._is_asked or self.behind == 0:
             self._owes_since = None
         elif self._owes_since is None:
             self._owes_since = self._clock()
-        return self._owes_since is not None and self._clock() - self._owes_since > STALLED_SECONDS
+
+    def begins(self) -> None:
+        """A new consumer is asked, which owes nothing yet."""
+        self._is_asked, self._owes_since = False, None
 
     def asks(self) -> None:
         """The stream is asked for what comes next."""
@@ -46,7 +54,7 @@ class StreamProgress:
 
     def gave(self) -> None:
         """It gave some: while these wait for the database it is asked for no more, and may well be silent."""
-        self._is_asked, self._owes_since = False, None
+        self.begins()
 
     def read_up_to(self, sequence: int) -> None:
         """All messages up to that number are in the database, or are known to be gone."""

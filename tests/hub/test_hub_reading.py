@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from nats.js import api
 from support.hub_lines import NOW_MS, counts_in, now_ms, rows_in, send, send_raw, some, stored, until
 from support.nats_cluster import NatsCluster
 
@@ -40,6 +41,36 @@ def test_killed_in_the_middle_and_rebuilt_from_nothing(new_cluster, new_hub, pos
     until(lambda: stored(url) == 5200)
     assert (rows_in(url), counts_in(url)) == found
     assert "Traceback" not in hub.log.read_text()
+
+
+def test_a_stream_that_gives_nothing_holds_up_no_other_and_no_reader_is_left_behind(
+    new_cluster, new_hub, tmp_path
+) -> None:
+    cluster: NatsCluster = new_cluster("line", "other")
+    url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
+    name = "V+test+line"
+    full = cluster.info(name).config.evolve(max_consumers=1)
+    cluster.as_user("administrator", lambda servers: servers.js.delete_stream(name))
+    cluster.as_user("administrator", lambda servers: servers.js.add_stream(full))
+    archive = api.ConsumerConfig(durable_name="archive", ack_policy=api.AckPolicy.NONE)
+    cluster.as_user("administrator", lambda servers: servers.js.add_consumer(name, archive))
+    for line in ("line", "other"):
+        send(cluster, line, some(line, 50))
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) == 50)
+    until(lambda: hub.metrics().get('inspectd_hub_line_reading{line="line"}') == 0)
+    assert hub.metrics()['inspectd_hub_line_reading{line="other"}'] == 1
+    assert hub.metrics()["inspectd_hub_reading"] == 1
+    (said,) = [line for line in hub.log.read_text().splitlines() if "stream_not_read" in line]
+    assert name in said
+    assert "maximum consumers limit reached" in said
+    lines = {each["line"]: each["state"] for each in hub.browser("viewer").get("/api/fleet").json()["lines"]}
+    assert lines["line"] == "not_read"
+    cluster.as_user("administrator", lambda servers: servers.js.delete_consumer(name, "archive"))
+    until(lambda: stored(url) == 100)
+    until(lambda: hub.metrics()['inspectd_hub_line_reading{line="line"}'] == 1)
+    assert hub.end() == 0
+    assert [cluster.info(f"V+test+{line}").state.consumer_count for line in ("line", "other")] == [0, 0]
 
 
 def test_what_is_no_verdict_of_the_line_is_counted_and_passed_over(new_cluster, new_hub, tmp_path) -> None:

@@ -26,23 +26,30 @@ def test_a_line_that_waits_for_its_turn_to_write_does_not_stall() -> None:
     now = [0.0]
     progress = StreamProgress(0, lambda: now[0])
     progress.asks()
-    assert not progress.look_at(stream(1, 5000))
+    progress.look_at(stream(1, 5000))
+    assert not progress.is_stalled
     progress.gave()
     now[0] = 90  # behind 40 other lines
-    assert not progress.look_at(stream(1, 6000))
+    progress.look_at(stream(1, 6000))
+    assert not progress.is_stalled
     progress.read_up_to(2000)
     progress.asks()
-    assert not progress.look_at(stream(1, 6000))
+    progress.look_at(stream(1, 6000))
+    assert not progress.is_stalled
     now[0] = 111  # it is asked, has more, and gives nothing: its consumer is gone
-    assert progress.look_at(stream(1, 6000))
+    progress.look_at(stream(1, 6000))
+    assert progress.is_stalled
 
 
 def test_a_line_that_stood_still_does_not_stall_with_its_first_message() -> None:
     now = [0.0]
     progress = StreamProgress(7, lambda: now[0])
     progress.asks()
-    assert not progress.look_at(stream(1, 7))
+    progress.look_at(stream(1, 7))
+    assert not progress.is_stalled
     now[0] = 90  # nobody could look before
-    assert not progress.look_at(stream(1, 8))
+    progress.look_at(stream(1, 8))
+    assert not progress.is_stalled
     now[0] = 111
-    assert progress.look_at(stream(1, 8))
+    progress.look_at(stream(1, 8))
+    assert progress.is_stalled
