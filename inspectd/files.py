@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
@@ -96,7 +97,8 @@ def give_folder(folder: Path) -> None:
 def give_as(descriptor: int, like: os.stat_result) -> None:
     """What root made belongs to whom it is made for: a service could not use what is root's.
 
-    A root that may give nothing away (a container, a share) keeps it, and the log says so (`stays_roots`).
+    A root that may give nothing away, or not to that user whom its container does not know, keeps it, and the
+    log says so (`stays_roots`).
 
     Args:
         descriptor: of what was made.
@@ -110,7 +112,9 @@ def give_as(descriptor: int, like: os.stat_result) -> None:
         return
     try:
         os.fchown(descriptor, like.st_uid, like.st_gid)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EINVAL}:
+            raise
         file = Path(f"/proc/self/fd/{descriptor}").readlink()
         detail = f"{file} stays root's, not user {like.st_uid}'s: {error}"
         _log.warning("stays_roots", extra={"fields": {"detail": detail}})  # as `inspectd.log` takes them
@@ -126,8 +130,8 @@ def changing(path: Path) -> Iterator[None]:
     """Keep all others out who change this file so, from before it is read until it is written anew.
 
     Two that read it at once would each write what they read: the later one undoes what the earlier one did.
-    The lock is on a file beside it, as it is another file afterwards, that nobody opens who may only read the
-    folder. It ends with the process at the latest.
+    The lock is on a file beside it, as it is another file afterwards: that may open whoever may write in the
+    folder, and nobody who may only read it. It ends with the process at the latest.
 
     Raises:
         UnavailableError: the folder cannot be used, or another process has it for longer than 10 s.
@@ -137,14 +141,35 @@ def changing(path: Path) -> Iterator[None]:
         make_folder(folder)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(folder / _LOCK, flags, 0o600)
-        give_as(descriptor, folder.stat())
     except OSError as error:
-        raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
+        detail = f"{error.filename}: {error.strerror}" if error.filename else error
+        raise UnavailableError(f"{path}: cannot be written: {detail}") from error
     try:
+        _share_lock(descriptor, folder)
         _lock(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _share_lock(descriptor: int, folder: Path) -> None:
+    """Let all open a lock who may write in its folder, as two people do who sign one order there.
+
+    Raises:
+        UnavailableError: its owner or mode cannot be set.
+    """
+    try:
+        above = folder.stat()
+        give_as(descriptor, above)
+        lock = os.fstat(descriptor)
+        if os.geteuid() not in {0, lock.st_uid}:
+            return  # it is somebody else's, who has done this
+        if lock.st_gid != above.st_gid and above.st_gid in {os.getegid(), *os.getgroups()}:
+            os.fchown(descriptor, -1, above.st_gid)
+        writers = above.st_mode & 0o022
+        os.fchmod(descriptor, 0o600 | writers | writers << 1)
+    except OSError as error:
+        raise UnavailableError(f"{folder / _LOCK}: cannot be shared: {error.strerror or error}") from error
 
 
 def _lock(descriptor: int, path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from support.disks import needs_root
 
 from inspectd.files import changing, make_folder, write_text
@@ -53,11 +54,35 @@ def test_who_may_only_read_a_folder_keeps_nobody_from_changing_a_file_in_it(tmp_
 
 
 @needs_root
-def test_a_root_that_may_give_nothing_away_writes_all_the_same(tmp_path: Path) -> None:
+def test_all_who_may_write_in_a_folder_change_a_file_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "orders"
+    folder.mkdir()
+    os.chown(folder, 0, 4322)
+    folder.chmod(0o2770)
+    change = (
+        "import os, sys\nfrom pathlib import Path\nfrom inspectd.files import changing\n"
+        "os.setgroups([])\nos.setgid(4322)\nos.setuid(int(sys.argv[1]))\nwith changing(Path('one')): pass"
+    )
+    for user in ("4321", "4323", "0"):
+        command = [sys.executable, "-c", change, user]
+        ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr
+    assert (folder / ".lock").stat().st_mode & 0o777 == 0o660
+
+
+@needs_root
+@pytest.mark.parametrize(
+    "without",
+    [
+        ["setpriv", "--bounding-set", "-chown", "--inh-caps", "-chown"],
+        ["unshare", "--user", "--map-root-user"],  # a container that does not know the folder's owner
+    ],
+)
+def test_a_root_that_may_give_nothing_away_writes_all_the_same(tmp_path: Path, without: list[str]) -> None:
     os.chown(tmp_path, 4321, 4322)
     tmp_path.chmod(0o777)
     write = "from pathlib import Path; from inspectd.files import write_text; write_text(Path('one'), 'one')"
-    command = ["setpriv", "--bounding-set", "-chown", "--inh-caps", "-chown", sys.executable, "-c", write]
+    command = [*without, sys.executable, "-c", write]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, (tmp_path / "one").read_text()) == (0, "one"), ended.stderr
     assert "stays_roots" in ended.stderr
