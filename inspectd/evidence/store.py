@@ -149,8 +149,10 @@ class EvidenceStore:
             self._find()
             self._is_open = True
         self._check_room()
-        self._refuse_link(self._root / day_of(self._utc_ns()))
-        probe = self._root / _PROBE
+        today = self._root / day_of(self._utc_ns())
+        self._refuse_link(today)
+        # Where the next piece goes: what is in that place, or whose it is, need not be so above it.
+        probe = next(folder for folder in (today, *today.parents) if folder.exists()) / _PROBE
         probe.write_bytes(bytes(4096))
         probe.unlink()
 

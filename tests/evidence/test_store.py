@@ -235,6 +235,21 @@ def test_what_lies_behind_a_link_that_a_person_left_in_a_days_place_stays(tmp_pa
     assert len(pieces(tree)) == 2
 
 
+@pytest.mark.parametrize("place", ["2025", "2025/11", "2025/11/23"])
+def test_what_is_in_the_place_of_todays_folder_is_found_by_the_look(tmp_path, place):
+    store = EvidenceStore(tmp_path, 60_000, 0, utc_ns=lambda: START_NS)
+    store.probe()
+    (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / place).write_text("")
+    with pytest.raises(NotADirectoryError):
+        store.probe()
+    (tmp_path / place).unlink()
+    store.probe()
+    store.save(verdict(1), {"frame.png": b"0"})
+    store.probe()
+    assert not list(tmp_path.rglob(".probe"))
+
+
 def test_a_tree_belongs_to_one_process(tmp_path):
     first, second = (EvidenceStore(tmp_path, 10**9, 0) for _ in range(2))
     first.claim()
