@@ -93,7 +93,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for each in (streams, archives):
         each.add_argument("--plant", required=True, metavar="PLANT", help="the plant's name")
     streams.add_argument(
-        "--gb", type=positive, default=50.0, help="for archives, on each server; default: 50"
+        "--gb", type=positive, help="for archives, on each server; default: as it is, of a new stream 50"
+    )
+    streams.add_argument(
+        "--delete", action="store_true", help="delete for good what the stream has beyond its new limit"
     )
     for each in (publish, desire, rollout, streams, archives):
         each.add_argument("--config", type=Path, required=True, metavar="FILE", help="the publisher's file")

@@ -26,6 +26,7 @@ from inspectd.fleet.servers import DeniedError, Servers, ServersDoor, ServersErr
 from inspectd.fleet.streams import made
 
 _ADMINISTRATOR: Final = "_INBOX.administrator"
+_ARCHIVES_GB: Final = 50.0
 _AGAIN_SECONDS: Final = 2.0
 _FIRST_PATIENCE_SECONDS: Final = 20.0
 _PATIENCE_SECONDS: Final = 600.0
@@ -47,7 +48,7 @@ def main(arguments: argparse.Namespace) -> int:
     door = ServersDoor(settings, inbox, f"inspectd-fleet {arguments.action}")
     try:
         if arguments.action == "make-streams":
-            return asyncio.run(_make_streams(door, PlantNames(arguments.plant), arguments.gb))
+            return asyncio.run(_make_streams(door, arguments))
         if arguments.action == "archives":
             return asyncio.run(_archives(door, PlantNames(arguments.plant), arguments.remove))
         signed, order = read_order(arguments.order)
@@ -61,10 +62,13 @@ def main(arguments: argparse.Namespace) -> int:
         raise UnavailableError(f"the plant's servers: {error}") from error
 
 
-async def _make_streams(door: ServersDoor, names: PlantNames, max_gb: float) -> int:
+async def _make_streams(door: ServersDoor, arguments: argparse.Namespace) -> int:
+    names = PlantNames(arguments.plant)
     async with door.connect() as servers:
-        for config in (publisher.banks_config(names, max_gb=max_gb), publisher.desired_config(names)):
-            say(await made(servers, config))
+        banks = publisher.banks_config(names, max_gb=arguments.gb or _ARCHIVES_GB)
+        kept = [] if arguments.gb else ["max_bytes"]
+        say(await made(servers, banks, kept, may_delete=arguments.delete))
+        say(await made(servers, publisher.desired_config(names)))
     return ExitCode.OK
 
 

@@ -52,11 +52,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--key", type=Path, required=True, metavar="FILE", help="the administrator's key, NAME.nk"
     )
-    make.add_argument("--days", type=positive, default=400.0, help="so long verdicts stay; default: 400")
+    kept = "default: as it is, of new streams"
+    make.add_argument("--days", type=positive, help=f"so long verdicts stay; {kept} 400")
+    make.add_argument("--gb", type=positive, help=f"so much of each server's disk they may take; {kept} 50")
+    make.add_argument("--extras-gb", type=positive, help=f"the same of heatmaps; {kept} 5")
     make.add_argument(
-        "--gb", type=positive, default=50.0, help="so much of each server's disk they may take; default: 50"
+        "--delete", action="store_true", help="delete for good what streams have beyond their new limits"
     )
-    make.add_argument("--extras-gb", type=positive, default=5.0, help="the same of heatmaps; default: 5")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -94,8 +96,9 @@ def example() -> str:
 def _make_streams(settings: ForwardConfig, arguments: argparse.Namespace) -> int:
     making, servers = _needed("inspectd.fleet.make_streams"), _needed("inspectd.fleet.servers")
     work = making.make_streams(
-        settings, arguments.key, days=arguments.days, max_gb=arguments.gb, extras_gb=arguments.extras_gb
-    )
+        settings, arguments.key, days=arguments.days, max_gb=arguments.gb, extras_gb=arguments.extras_gb,
+        may_delete=arguments.delete,
+    )  # fmt: skip
     try:
         for said in asyncio.run(work):
             say(said)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 from nats.js import api
 
-from inspectd.errors import InspectdError
+from inspectd.errors import InputError, InspectdError
 from inspectd.fleet.agent.report import MOST_REPORT_BYTES
 from inspectd.fleet.names import ID_HEADER, WRITER_HEADER, LineNames, position_of
 from inspectd.fleet.servers import NotThereError, Servers
@@ -101,23 +103,53 @@ def reports_config(names: LineNames) -> api.StreamConfig:
     )
 
 
-async def made(servers: Servers, config: api.StreamConfig) -> str:
+async def made(
+    servers: Servers, config: api.StreamConfig, kept: Iterable[str] = (), *, may_delete: bool = False
+) -> str:
     """Make a stream, or give the one that is there these limits; what was done, in words.
 
+    Args:
+        servers: the connection.
+        config: of the stream.
+        kept: limits that one that is there keeps, as `max_age`.
+        may_delete: what is beyond the limits goes, for good.
+
     Raises:
+        InputError: the stream has something that these limits would delete.
         ServersError: the servers refuse it.
     """
     assert config.name is not None
     try:
-        await servers.asked(servers.js.stream_info(config.name))
+        there = await servers.asked(servers.js.stream_info(config.name))
     except NotThereError:
         await servers.asked(servers.js.add_stream(config))
         done = "made"
     else:
+        config = config.evolve(**{limit: getattr(there.config, limit) for limit in kept})
+        if not may_delete:
+            await _refuse_loss(servers, config, there.state)
         await servers.asked(servers.js.update_stream(config))
         done = "was there, has these limits now"
     days = f", {config.max_age / _DAY_SECONDS:g} days" if config.max_age else ""
     return f"{config.name}: {done}: {config.num_replicas} copies{days}, {(config.max_bytes or 0) / 1e9:g} GB"
+
+
+async def _refuse_loss(servers: Servers, config: api.StreamConfig, state: api.StreamState) -> None:
+    if not state.messages or config.name is None:
+        return
+    beyond = []
+    if config.max_bytes and 0 < config.max_bytes < state.bytes:
+        beyond.append(f"{state.bytes / 1e9:.3g} GB, allowed are {config.max_bytes / 1e9:g}")
+    oldest = (await servers.asked(servers.js.get_msg(config.name, state.first_seq))).time
+    age_seconds = 0.0 if oldest is None else time.time() - oldest.timestamp()
+    if config.max_age and age_seconds > config.max_age:
+        days = age_seconds / _DAY_SECONDS
+        beyond.append(f"messages of {days:.3g} days, allowed are {config.max_age / _DAY_SECONDS:g}")
+    if beyond:
+        raise InputError(
+            f"{config.name}: has {' and '.join(beyond)}: what is beyond would be deleted for good; give it "
+            "more, or say --delete if that is meant"
+        )
 
 
 def problems(info: api.StreamInfo, names: LineNames) -> list[str]:
