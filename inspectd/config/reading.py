@@ -33,6 +33,8 @@ from inspectd.files import open_regular
 
 _Table = TypeVar("_Table", bound=Settings)
 
+_MOST_BYTES: Final = 4_000_000
+
 _PATHS: Final[dict[type[Settings], tuple[str, ...]]] = {
     LineSettings: ("runtime_dir", "state_dir"),
     Recipe: ("bank",),
@@ -141,18 +143,24 @@ def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file in UTF-8, with or without a byte order mark.
 
     Raises:
-        ConfigError: it cannot be read, or is not TOML.
+        ConfigError: it cannot be read, has more than 4 MB, or is not TOML.
     """
-    text = ""
     try:
-        with io.TextIOWrapper(open_regular(path), "utf-8-sig") as file:  # Windows editors begin with a BOM
-            text = file.read()
-        return tomllib.loads(text)
+        with open_regular(path) as file:
+            data = file.read(_MOST_BYTES + 1)
     except InputError as error:
         what = "a folder" if path.is_dir() else "not a regular file"
         raise ConfigError(str(path), [f"is {what}, expected a TOML file"]) from error
     except OSError as error:
         raise ConfigError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    if len(data) > _MOST_BYTES:  # another file was copied over it, and a line that runs reads it again
+        what = f"has more than {_MOST_BYTES / 1e6:g} MB, expected a TOML file; is another file meant?"
+        raise ConfigError(str(path), [what])
+    text = ""
+    try:
+        with io.TextIOWrapper(io.BytesIO(data), "utf-8-sig") as decoded:  # Windows editors begin with a BOM
+            text = decoded.read()
+        return tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), [not_utf8(error)]) from error
     except (ValueError, RecursionError) as error:  # also numbers of 5000 digits, arrays 1000 deep

@@ -164,6 +164,14 @@ def test_a_folder_in_place_of_the_file_is_told(tmp_path):
         config.load(tmp_path)
 
 
+def test_another_file_in_its_place_is_not_read_whole(tmp_path):
+    file = tmp_path / "line.toml"
+    with file.open("wb") as opened:
+        opened.truncate(1 << 40)
+    with pytest.raises(ConfigError, match="has more than 4 MB, expected a TOML file; is another file meant"):
+        config.load(file)
+
+
 LIVE = MINIMAL.replace('kind = "images"', 'kind = "opencv"').replace('folder = "pictures"', "source = 0")
 GIGE = LIVE.replace('kind = "opencv"', 'kind = "genicam"').replace("source = 0", 'device = "serial:1"')
 

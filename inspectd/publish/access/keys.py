@@ -12,7 +12,7 @@ import msgspec
 
 from inspectd.config.places import systemd_directory
 from inspectd.errors import InputError
-from inspectd.files import changing, is_there, open_regular, write_text
+from inspectd.files import changing, is_there, read_small, write_text
 from inspectd.key_files import Z85_CHARACTERS, KeyPair, is_key, read_pair, refuse_mode
 from inspectd.wire.sockets import Role
 
@@ -135,11 +135,10 @@ def _lines(file: Path) -> list[bytes] | None:
     """The list's lines as they are; None where there is no list.
 
     Raises:
-        InputError: it cannot be read, or is no regular file.
+        InputError: it cannot be read, is no regular file, or has more than 1 MB.
     """
     try:
-        with open_regular(file) as opened:
-            return opened.read().removeprefix(codecs.BOM_UTF8).splitlines()
+        return read_small(file).removeprefix(codecs.BOM_UTF8).splitlines()
     except FileNotFoundError:
         return None
     except OSError as error:

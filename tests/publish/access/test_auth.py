@@ -296,7 +296,7 @@ def test_a_cause_beside_the_file_is_told_once_and_its_mending_noticed(handler):
 
 
 @pytest.mark.timeout(60)
-def test_a_pipe_in_the_place_of_the_list_is_told_and_does_not_end_the_watch(handler):
+def test_another_file_in_the_place_of_the_list_is_told_and_does_not_end_the_watch(handler):
     file = handler.keys_dir / keys.ALLOWED
     right = file.read_text()
     os.mkfifo(handler.keys_dir / "pipe", 0o644)
@@ -304,6 +304,10 @@ def test_a_pipe_in_the_place_of_the_list_is_told_and_does_not_end_the_watch(hand
     told = handler.told()
     assert (told.event, handler.status()) == ("keys_unusable", b"300")
     assert "allowed_keys: is not a regular file" in told.detail
+    with (handler.keys_dir / "log").open("wb") as opened:
+        opened.truncate(1 << 40)
+    (handler.keys_dir / "log").rename(file)
+    assert "allowed_keys: has more than 1000000 bytes; is another file meant?" in handler.told().detail
     write_text(file, right)
     assert handler.told().detail == "allowed client"
     keys.write_allowed(handler.keys_dir, [])
