@@ -75,7 +75,7 @@ class Mark:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens nothing: `write` does, once."""
+        """Opens nothing: `write` does."""
         self._path = path
         self._fd = -1
 
@@ -126,6 +126,8 @@ class Mark:
 
     def _write(self, at: int, data: bytes) -> None:
         with contextlib.suppress(OSError):
+            if self._fd >= 0 and not os.fstat(self._fd).st_nlink:  # somebody deleted it
+                self.close()
             if self._fd < 0:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
                 self._fd = os.open(self._path, flags, 0o640)
@@ -194,6 +196,7 @@ class JournalFile:
             BlockingIOError: another daemon has it.
         """
         self.close()
+        self.mark.close()  # it may have been moved away, or deleted, with the journal
         try:
             self.path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         except FileExistsError as error:

@@ -156,13 +156,21 @@ def test_a_journal_removed_under_a_running_line_is_noticed_and_begun_anew(start,
     line = start()
     line.verdict()
     line.until(lambda: line.published)
+    mark = Mark(tmp_path / "state" / MARK_NAME)
     (tmp_path / "state" / "journal.sqlite").unlink()
+    (tmp_path / "state" / MARK_NAME).unlink()
     line.until(lambda: line.told.set_aside)
     line.verdict()
     line.verdict()
     line.until(lambda: len(line.published) == 3 and line.journal.waiting == 0)
     line.until(lambda: line.read()[-1:] == [line.published[-1][1]])
     assert [made.seq for made, _ in line.published] == [1, 2, 3]
+    assert mark.read().seq == 3
+    assert mark.read_line() is not None
+    (tmp_path / "state" / MARK_NAME).unlink()
+    line.verdict()
+    line.until(lambda: mark.read() is not None)
+    assert mark.read().seq == 4
 
 
 @needs_root
