@@ -341,7 +341,11 @@ class StreamDriver:
             return
         for picture in self._decoder.decode(packet, damaged=damaged):
             if not self._is_dated:
-                self._frames.append(_frame(picture, span_ns, age_ms=(read_ns - span_ns[0]) / 1e6))
+                if span_ns[0] > 0:
+                    frame = _frame(picture, span_ns, age_ms=(read_ns - span_ns[0]) / 1e6)
+                else:
+                    frame = _frame(picture, (read_ns, read_ns), age_ms=None)
+                self._frames.append(frame)
                 continue
             timestamp_ms = None if picture.seconds is None else picture.seconds * 1000
             self._warn_of_repeats(timestamp_ms)
@@ -371,7 +375,7 @@ class StreamDriver:
         self._last_timestamp_ms = timestamp_ms
 
     def _span_ns(self, position: int | None, size: int, read_ns: int) -> tuple[int, int]:
-        """Span in which the sending of an undated packet began; for a dated one, now."""
+        """Span in which the sending of an undated packet began, from 0 on where nobody knows; else now."""
         if self._is_dated or self._http is None:
             return read_ns, read_ns
         if position is None or position < 0:

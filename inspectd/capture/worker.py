@@ -241,8 +241,9 @@ class CaptureWorker:
         if self._state.phase is CameraPhase.UP and (frame.passed_over or late_ms > _LATE_MS):
             self._say_now_and_then(
                 "camera_read_late",
-                f"frames were read up to {late_ms:.0f} ms after they were taken, {frame.passed_over} were "
-                "skipped: the source is behind, the network holds frames back, or this machine is overloaded",
+                f"{f'frames were read up to {late_ms:.0f} ms after they were taken, ' if late_ms else ''}"
+                f"{frame.passed_over} were skipped as too old, or of an age that nobody knows: the source is "
+                "behind, the network holds frames back, or this machine is overloaded",
             )
         if frame.remark:
             self._say_now_and_then("camera_clock", frame.remark)
