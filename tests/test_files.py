@@ -12,6 +12,8 @@ import pytest
 from support.disks import needs_root
 
 from inspectd.files import changing, make_folder, write_text
+from inspectd.recipes.store import RecipeStore
+from inspectd.teach.place import TeachPlace
 
 
 def owner(path: Path) -> tuple[int, int]:
@@ -86,3 +88,15 @@ def test_a_root_that_may_give_nothing_away_writes_all_the_same(tmp_path: Path, w
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, (tmp_path / "one").read_text()) == (0, "one"), ended.stderr
     assert "stays_roots" in ended.stderr
+
+
+@needs_root
+def test_what_root_taught_first_is_the_lines_to_go_on_with(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4321, 4322)
+    place = TeachPlace(
+        tmp_path / "teach", tmp_path / "audit.jsonl", tmp_path, RecipeStore(tmp_path / "recipes"),
+        lambda _: iter(()),
+    )  # fmt: skip
+    with place.alone():
+        place.images.keep(b"a picture")
+    assert {owner(path) for path in tmp_path.rglob("*")} == {(4321, 4322)}

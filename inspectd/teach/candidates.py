@@ -17,6 +17,7 @@ import msgspec
 from inspectd.bank.answers import SHORT
 from inspectd.bank.file import BankFile, read_bank, write_bank
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import make_folder
 from inspectd.recipes.audit import AuditRecord
 from inspectd.recipes.canonical import Digest
 from inspectd.recipes.version import CameraRecipe
@@ -146,7 +147,7 @@ def keep_candidate(place: TeachPlace, candidate: Candidate, bank: BankFile, pers
     """
     what, path = candidate_object(candidate.bank_sha256), _facts(place, candidate.bank_sha256)
     with _written(place, bank) as written, place.alone(LONG_WORK_SECONDS):
-        path.parent.mkdir(mode=0o755, exist_ok=True)
+        make_folder(path.parent)
         written.replace(path.with_name(BANK))
         is_known = any(
             record.object == what and (record.new or "").startswith("built ") for record in place.records()
@@ -167,7 +168,7 @@ def _written(place: TeachPlace, bank: BankFile) -> Iterator[Path]:
     """
     root = place.root / "candidates"
     try:
-        root.mkdir(mode=0o755, parents=True, exist_ok=True)
+        make_folder(root)
         with (
             _locked(root, fcntl.LOCK_SH),
             tempfile.TemporaryDirectory(prefix=_NEW, dir=root, ignore_cleanup_errors=True) as folder,

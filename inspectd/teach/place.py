@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from inspectd.errors import InputError, UnavailableError
+from inspectd.files import make_folder
 from inspectd.recipes.audit import (
     DONE,
     AuditAction,
@@ -77,7 +78,7 @@ class TeachPlace:
             UnavailableError: one does, or the folder cannot be written.
         """
         try:
-            self.root.mkdir(mode=0o755, parents=True, exist_ok=True)
+            make_folder(self.root)
             descriptor = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             raise UnavailableError(f"{self.root}: cannot be used: {error.strerror or error}") from error
