@@ -85,7 +85,9 @@ class Stream:
         if subjects_filter is not None:
             await self.spans()
         subjects = Counter(subject for subject, _ in self.stored)
-        return SimpleNamespace(state=SimpleNamespace(last_seq=len(self.stored), subjects=subjects))
+        return SimpleNamespace(
+            state=SimpleNamespace(first_seq=1, last_seq=len(self.stored), subjects=subjects)
+        )
 
     async def get_msg(self, _: str, seq: int, *, subject: str, **_more: bool) -> api.RawStreamMsg:
         return self._found(subject, min, seq)

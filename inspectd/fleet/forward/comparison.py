@@ -37,6 +37,7 @@ class EpochSpan(msgspec.Struct, frozen=True):
     epoch: int
     count: int
     first_seq: int
+    """Where the stream gave up what is older, of the oldest verdict: repairs of those before may stay."""
     last_seq: int
     first_sequence: int
     """Of the stream, of its first message."""
@@ -52,6 +53,8 @@ class _Searched(msgspec.Struct, frozen=True):
 
     gone: int = 0
     doubles: int = 0
+    missing: int = 0
+    """As of the span, which messages that are no verdicts, and repairs of what was given up, make less."""
 
 
 class Gaps:
@@ -159,10 +162,10 @@ class Comparison:
 
     async def _within(self, servers: Servers, span: EpochSpan) -> AsyncIterator[Replayed]:
         known = self._searched.get(span.epoch, _Searched())
-        if span.missing == known.gone - known.doubles:
+        if span.missing == known.missing:
             return
         gone = lacking = 0
-        gaps = whole = await self._gaps(servers, span, 0)
+        gaps = whole = await self._gaps(servers, span, span.first_seq)
         while True:
             for first, last in gaps:
                 found = 0
@@ -176,7 +179,7 @@ class Comparison:
                 break
             gaps = await self._gaps(servers, span, gaps.through)  # the next ones
         twice = whole.count - (whole.spanned - lacking)
-        self._searched[span.epoch] = _Searched(gone, twice)
+        self._searched[span.epoch] = _Searched(gone, twice, span.missing - (lacking - gone))
         log.event(
             _log, logging.WARNING, "epoch_searched", epoch=span.epoch, count=span.count,
             missing=span.missing, gone=gone, doubles=twice,
@@ -197,6 +200,7 @@ class Comparison:
         spans = []
         for epoch, count in sorted(counts.items()):
             ends: list[tuple[int, int]] = []
+            given_up_before = 0
             for subject in (names.verdicts(epoch), names.repairs(epoch)):
                 try:
                     messages = [
@@ -209,12 +213,14 @@ class Comparison:
                     position = position_of((message.headers or {}).get(ID_HEADER))
                     if position is not None and message.seq is not None:
                         ends.append((position.seq, message.seq))
+                        if 1 < message.seq == info.state.first_seq:
+                            given_up_before = position.seq
             if ends:
                 spans.append(
                     EpochSpan(
                         epoch,
                         count,
-                        min(seq for seq, _ in ends),
+                        given_up_before or min(seq for seq, _ in ends),
                         max(seq for seq, _ in ends),
                         min(sequence for _, sequence in ends),
                     )
