@@ -119,7 +119,9 @@ async def _desire(door: ServersDoor, signed: SignedOrder, order: FleetOrder, lin
             if other is not None:
                 raise InputError(
                     f"{line}: was told order {other} by somebody else, and this one is {order.serial}: no "
-                    "line was told it; to go back, sign a new order with a higher serial number"
+                    "line was told it; to go back, sign a new order with a higher serial number; if nobody "
+                    "you know signed that one, replace the publisher's key, and have the administrator "
+                    f"say `nats stream purge {names.desired_stream} --subject {names.desired(line)}`"
                 )
         for line, (number, _) in seen.items():
             if not await publisher.desire(servers, names, line, signed, after=number):

@@ -25,6 +25,7 @@ from inspectd.fleet.agent.order import (
     refuse_old,
     refuse_other_line,
 )
+from inspectd.fleet.agent.publisher import told
 from inspectd.fleet.agent.settings import AgentConfig, AgentLine, Signer
 from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
 from inspectd.fleet.agent.state import StateFolder
@@ -190,3 +191,10 @@ def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
     accepted.rmdir()
     assert book.take(second)
     assert (book.not_kept, book.kept.serial) == ("", 8)
+
+
+def test_an_order_that_two_people_did_not_sign_stands_in_no_others_way() -> None:
+    forged = SignedOrder(canonical(an_order(serial=2**53)), ())
+    honest = SignedOrder(canonical(an_order(serial=7)), ())
+    assert told(msgspec.json.encode(forged), honest, 7) == (False, None)
+    assert told(msgspec.json.encode(honest), honest, 7) == (True, None)

@@ -25,6 +25,7 @@ from inspectd.fleet.agent.order import (
 )
 from inspectd.fleet.agent.report import FleetReport
 from inspectd.fleet.agent.report import decode as decode_report
+from inspectd.fleet.agent.signing import NEEDED
 from inspectd.fleet.names import LineNames, PlantNames
 from inspectd.fleet.servers import NotThereError, Servers, ServersError
 
@@ -217,6 +218,8 @@ def told(data: bytes | None, signed: SignedOrder, serial: int) -> tuple[bool, in
         other = decode_signed(data)
         if other.text == signed.text:
             return True, None
+        if len({signature.name for signature in other.signatures}) < NEEDED:
+            return False, None  # every line refuses it, so it stands in nobody's way
         their = decode_order(other.text).serial
     except RefusedOrderError:
         return False, None
