@@ -8,7 +8,7 @@ from inspectd.cli.bank_common import Steps
 from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
-from inspectd.teach.candidates import bank_in_use
+from inspectd.teach.candidates import newest_bank
 from inspectd.teach.image_lists import adopt
 from inspectd.text import json_line
 
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: they cannot be kept.
     """
     place = place_of_line(arguments.config)
-    _, _, path = bank_in_use(place, arguments.recipe, arguments.camera)
+    _, _, path = newest_bank(place, arguments.recipe, arguments.camera)
     with Steps() as steps:
         pictures = list_pictures(arguments.images).pictures
         found = adopt(place, path, pictures, person(arguments), steps)

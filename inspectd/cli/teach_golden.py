@@ -8,7 +8,7 @@ from inspectd.bank.file import read_manifest
 from inspectd.cli.teach_common import person, place_of_line
 from inspectd.errors import ExitCode
 from inspectd.pictures.folder import list_pictures
-from inspectd.teach.candidates import bank_in_use
+from inspectd.teach.candidates import newest_bank
 from inspectd.teach.golden_images import keep_golden, take_out_golden
 from inspectd.text import counted, json_line
 
@@ -21,7 +21,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: one cannot be kept.
     """
     place = place_of_line(arguments.config)
-    _, _, path = bank_in_use(place, arguments.recipe, arguments.camera)
+    _, _, path = newest_bank(place, arguments.recipe, arguments.camera)
     pictures, who = list_pictures(arguments.images).pictures, person(arguments)
     of = {"recipe": arguments.recipe, "camera": arguments.camera}
     bit_depth = read_manifest(path).bit_depth

@@ -49,6 +49,8 @@ def main(arguments: argparse.Namespace) -> int:
     print_names("known defects", [f"{each.name}: {defect_words(each)}" for each in report.known_defects])
     for why, count in left_out_rows(report):
         print(f"not replayed: {count} {why}")
+    for note in report.notes:
+        print(note)
     for need in report.needs:
         print(f"needs a second reason: {need.words}")
     if arguments.out is not None:

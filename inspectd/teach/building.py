@@ -17,11 +17,12 @@ from inspectd.bank.rebuild import rebuild
 from inspectd.errors import InputError
 from inspectd.evaluation.line_rules import LineRules
 from inspectd.files import temporary_folder
-from inspectd.teach.candidates import BANK, Base, Candidate, keep_candidate
+from inspectd.teach.candidates import BANK, Base, Candidate, case_of, keep_candidate
 from inspectd.teach.cases import CaseBook, CaseState
 from inspectd.teach.drawn_parts import threshold_with
 from inspectd.teach.golden_images import golden_images
 from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_of, listed_bank
+from inspectd.teach.judging import judging
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_role
@@ -40,11 +41,11 @@ def build_candidate(
     device: str,
     progress: Progress,
 ) -> Candidate:
-    """Build a candidate from all images of the bank in use and the confirmed good parts, and keep it.
+    """Build a candidate from all images of the newest bank and the confirmed good parts, and keep it.
 
     Args:
         place: the line's folder of teaching.
-        base: the bank in use.
+        base: the bank of the recipe's newest version.
         person: who does it.
         drawn: images of good parts drawn by chance, which help to set the threshold and give no row.
         memory_gb: limit of the build.
@@ -76,7 +77,7 @@ def build_candidate(
         if limit is not None
     ]
     if base.bank.manifest.is_calibrated:
-        notes.append("calibrate had set the threshold of the bank in use; this one is by the default rule")
+        notes.append("calibrate had set the threshold of the bank before; this one is by the default rule")
     helped: list[ListedImage] = []
     if drawn:
         line = LineRules.of(any_size=base.settings.any_size, quality_off=base.settings.quality_off)
@@ -90,10 +91,11 @@ def build_candidate(
     candidate = Candidate(
         bank_sha256=sha256, recipe=base.recipe, recipe_version=base.version, place=base.place,
         base_bank_sha256=base.bank.sha256, threshold=manifest.threshold,
-        threshold_before=_in_force(base), threshold_basis=manifest.threshold_basis,
+        threshold_before=judging(place, base.recipe, base.place, base.version).threshold,
+        threshold_basis=manifest.threshold_basis,
         taught=[each.case.id for each in cases],
         unlike_the_rest=[each.case.id for each in cases if each.case.pixels_sha256 in known],
-        rows=_rows_of_new(base, built, cases), drawn=len(helped), notes=notes,
+        rows=_rows(manifest, built), drawn=len(helped), notes=notes,
     )  # fmt: skip
     bank = BankFile(manifest, built.arrays, sha256)
     keep_list(place, list_of(bank, files, helped, base.bank.sha256))
@@ -136,11 +138,6 @@ def rebuild_listed(
     return write_bank(out, manifest, built.arrays) if sha256 == images.bank_sha256 else sha256
 
 
-def _in_force(base: Base) -> float:
-    own = base.settings.threshold
-    return base.bank.manifest.threshold if own is None else own
-
-
 def _taught(base: Base, book: CaseBook) -> list[str]:
     """sha256 of the pixels of what the candidate is taught: what the bank was, without cases taken back."""
     confirmed = [each.case.pixels_sha256 for each in book.confirmed(base.recipe, base.place, "good")]
@@ -172,16 +169,14 @@ def _refuse_what_cannot_be_taught(
         )
 
 
-def _rows_of_new(base: Base, built: Built, cases: Sequence[CaseState]) -> dict[str, list[int]] | None:
-    """Rows that each case gave, of those that the bank in use was not taught."""
+def _rows(manifest: Manifest, built: Built) -> dict[str, list[int]] | None:
+    """Rows that each taught picture gave, by its case; of a bank taught elsewhere by its file's name."""
     if built.taught_rows is None:
         return None
-    before = {image.sha256 for image in base.bank.manifest.taught}
-    return {
-        each.case.id: built.taught_rows[each.case.pixels_sha256]
-        for each in cases
-        if each.case.pixels_sha256 not in before
-    }
+    rows: dict[str, list[int]] = {}
+    for image in manifest.taught:
+        rows.setdefault(case_of(image), []).extend(built.taught_rows[image.sha256])
+    return rows
 
 
 def _named(manifest: Manifest, base: Base, cases: Sequence[CaseState]) -> Manifest:

@@ -15,7 +15,7 @@ from typing import Final, Literal
 import msgspec
 
 from inspectd.bank.answers import SHORT
-from inspectd.bank.file import BankFile, read_bank, write_bank
+from inspectd.bank.file import BankFile, Taught, read_bank, write_bank
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import make_folder
 from inspectd.recipes.audit import AuditRecord
@@ -46,7 +46,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     place: str
     base_bank_sha256: Digest
     threshold_before: float
-    """In force: the recipe's own, or the bank's."""
+    """In force as it was built: the recipe's own, or the bank's, of the version that judged then."""
     threshold: float
     threshold_basis: str
     taught: list[str]
@@ -54,8 +54,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     unlike_the_rest: list[str]
     """Of these, whose images score as far above the bank's own as a defect may, by fits without them."""
     rows: dict[str, list[int]] | None
-    """Of each case that the bank before was taught without: rows of this bank that its image gave it. None:
-    its detector has no such rows."""
+    """Of each picture it was taught, by its case: rows of this bank that it gave. None: its detector has no
+    such rows."""
     drawn: int
     """Good parts drawn by chance that helped to set the threshold."""
     notes: list[str]
@@ -94,12 +94,12 @@ def find_base(place: TeachPlace, recipe: str, camera: str) -> Base:
     Raises:
         InputError: there is no such version or camera, it is damaged, or the bank's images are not kept.
     """
-    version, settings, path = bank_in_use(place, recipe, camera)
+    version, settings, path = newest_bank(place, recipe, camera)
     bank = read_bank(path)
     return Base(recipe, version, camera, settings, path, bank, read_list(place, bank.sha256))
 
 
-def bank_in_use(place: TeachPlace, recipe: str, camera: str) -> tuple[int, CameraRecipe, Path]:
+def newest_bank(place: TeachPlace, recipe: str, camera: str) -> tuple[int, CameraRecipe, Path]:
     """The newest version of a recipe, what it says of a camera or region, and the file of its bank.
 
     Raises:
@@ -243,6 +243,11 @@ def _read(place: TeachPlace, sha256: str, records: Sequence[AuditRecord]) -> Can
 
 def _facts(place: TeachPlace, sha256: str) -> Path:
     return place.root / "candidates" / sha256 / FACTS
+
+
+def case_of(image: Taught) -> str:
+    """The case whose picture a bank was taught."""
+    return image.name.removesuffix(".png")
 
 
 def candidate_object(bank_sha256: str) -> str:

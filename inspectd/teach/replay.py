@@ -1,4 +1,4 @@
-"""Old and candidate bank over everything whose picture is kept: what each makes of it."""
+"""The bank in force and the candidate over everything whose picture is kept: what each makes of it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Replayed:
         expect: what is right, where that is known.
         judged: the evaluation then; None: it is no verdict's.
         by_chance: whether it was kept by chance alone: a pass that was not marked for a second look.
-        scores: by the bank in use and the candidate; of an image it was built from by a fit without it.
+        scores: by the bank in force and the candidate; of an image it was built from by a fit without it.
         passes: whether each is within the bank's threshold.
         own: whether each bank was built from it, or taught it.
         picture: small copy, (h, w, 3) uint8 BGR; None: nothing about it is shown.
@@ -104,7 +104,7 @@ class JudgingBank:
 
 
 Banks = tuple[JudgingBank, JudgingBank]
-"""The one in use, and the candidate."""
+"""The one in force, and the candidate."""
 
 
 @dataclass
@@ -129,7 +129,7 @@ def replay(
     banks: Banks,
     progress: Progress,
 ) -> Replay:
-    """Judge all that is kept of a recipe on a camera or region by the bank in use and by the candidate.
+    """Judge all that is kept of a recipe on a camera or region by the bank in force and by the candidate.
 
     Raises:
         InputError: a golden image or a known defect was altered; evidence that cannot be read is counted.

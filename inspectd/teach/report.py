@@ -98,15 +98,18 @@ class Need(msgspec.Struct, frozen=True):
 
 
 class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate beside the bank in use."""
+    """A candidate beside the bank in force."""
 
     schema: Literal["teach_report/1"] = "teach_report/1"
     bank_sha256: Digest
     base_bank_sha256: Digest
     recipe: str
     recipe_version: int
+    judging_version: int = 0
+    """Of the recipe: it is in force, so the candidate stands beside its bank; 0: not recorded."""
     place: str
     threshold_before: float
+    """In force as the report was made."""
     threshold: float
     taught: list[str]
     unlike_the_rest: list[str]
@@ -145,6 +148,8 @@ def report_on(
     effects: list[TaughtEffect] | None,
     golden_set: str = "",
     pictures: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    judging_version: int = 0,
+    notes: Sequence[str] = (),
 ) -> TeachReport:
     """The report of a replay.
 
@@ -156,6 +161,8 @@ def report_on(
         effects: of each taught picture; None: they cannot be told.
         golden_set: which golden images were replayed.
         pictures: by kind and name: the sha256 of what is shown of a part.
+        judging_version: of the recipe whose bank judged beside the candidate.
+        notes: on that, beside those on the candidate.
     """
     defects = [_defect(item, bank, pictures) for item in found.items if item.kind == "known_defect"]
     golden = [item for item in found.items if item.kind == "golden"]
@@ -174,6 +181,7 @@ def report_on(
         base_bank_sha256=candidate.base_bank_sha256,
         recipe=candidate.recipe,
         recipe_version=candidate.recipe_version,
+        judging_version=judging_version,
         place=candidate.place,
         threshold_before=candidate.threshold_before,
         threshold=candidate.threshold,
@@ -192,7 +200,7 @@ def report_on(
         effects=effects,
         left_out=dict(found.left_out),
         needs=list(_needs(candidate, defects, golden, effects or [])),
-        notes=candidate.notes,
+        notes=[*notes, *candidate.notes],
     )
 
 

@@ -70,7 +70,7 @@ EFFECT_NOTE: Final = (
 def effect_rows(report: TeachReport) -> list[tuple[str, ...]]:
     """Rows of the table of what each newly taught picture does."""
     if report.effects is None:
-        return [("all", "not known", "this detector keeps no rows of single pictures")]
+        return [("all", "not known", "no rows of single pictures, or none that fit the bank in force")]
     return [
         (each.case, f"{len(each.passes)} of {each.rejects}", ", ".join(each.passes)[:200] or "none")
         for each in report.effects
@@ -98,7 +98,7 @@ def _cells(flips: Flips) -> tuple[str, ...]:
 
 
 def _body(report: TeachReport, found: Replay) -> Iterator[str]:
-    yield f"<p class='note'>Beside the bank in use, {report.base_bank_sha256[:SHORT]}. "
+    yield f"<p class='note'>Beside the bank of {report.recipe}@{report.judging_version}. "
     yield "Shares have exact 95 % bounds.</p>"
     for need in report.needs:
         yield f"<p><b>Needs a second reason:</b> {escape(need.words)}.</p>"
@@ -152,7 +152,7 @@ def _passed(report: TeachReport) -> str:
 
 
 def _pictures(heading: str, items: Sequence[Replayed], report: TeachReport) -> Iterator[str]:
-    """Each picture beside its heatmaps by the bank in use and by the candidate."""
+    """Each picture beside its heatmaps by the bank in force and by the candidate."""
     figures = []
     for item in items[:_MOST_PICTURES]:
         shown = beside_both(item, (report.threshold_before, report.threshold))

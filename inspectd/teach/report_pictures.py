@@ -25,7 +25,7 @@ def keep_pictures(
     Args:
         place: the line's folder of teaching.
         found: of the replay.
-        thresholds: of the bank in use and of the candidate.
+        thresholds: of the bank in force and of the candidate.
 
     Returns:
         By kind and name of a part: the sha256 of its picture in the store of those that are shown.
@@ -46,7 +46,7 @@ def keep_pictures(
 
 
 def beside_both(item: Replayed, thresholds: tuple[float, float]) -> NDArray[np.uint8]:
-    """A part beside itself under the heatmaps of the bank in use and the candidate, (h, 3 w, 3) uint8 BGR."""
+    """A part beside itself under the heatmaps of the bank in force and candidate, (h, 3 w, 3) uint8 BGR."""
     assert item.picture is not None
     old, new = (
         beside_heatmap(item.picture, heat, threshold, region)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+
+import msgspec
 
 from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.teach.candidates import BANK, Candidate, find_candidate
 from inspectd.teach.effects import effects_of
 from inspectd.teach.golden_images import golden_set
+from inspectd.teach.judging import judging
 from inspectd.teach.place import TeachPlace
-from inspectd.teach.replay import Banks, JudgingBank, Replay, replay
+from inspectd.teach.replay import JudgingBank, Replay, replay
 from inspectd.teach.report import Judged, TeachReport, report_on
 from inspectd.teach.report_pictures import keep_pictures
 from inspectd.teach.roles import Person, TeachAct, refuse_role
@@ -38,7 +40,9 @@ def make_report(
     """
     refuse_role(TeachAct.REPORT, person)
     candidate, folder = find_candidate(place, word)
-    banks = _judging_banks(place, candidate, folder, device)
+    force = judging(place, candidate.recipe, candidate.place, candidate.recipe_version)
+    banks = JudgingBank(force.path, force.threshold, device), JudgingBank(folder / BANK, None, device)
+    candidate = msgspec.structs.replace(candidate, threshold_before=banks[0].threshold)  # as it is now
     golden = golden_set(place, candidate.recipe, candidate.place)  # one that comes meanwhile makes it old
     found = replay(place, candidate.recipe, candidate.place, banks, progress)
     effects = effects_of(candidate, (banks[0].bank, banks[1].bank), found, device, progress)
@@ -46,6 +50,7 @@ def make_report(
     report = report_on(
         candidate, banks[1].bank, found,
         judged=_judged(place, candidate, found), effects=effects, golden_set=golden, pictures=pictures,
+        judging_version=force.version, notes=[force.note] if force.note else [],
     )  # fmt: skip
     write_sealed(folder / REPORT, report)  # in place of an older one; signatures go by its sha256
     return report, found
@@ -68,15 +73,3 @@ def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> Judged | 
         marked=counts[Evaluation.PASS, True],
         fails=counts[Evaluation.FAIL, False],
     )
-
-
-def _judging_banks(place: TeachPlace, candidate: Candidate, folder: Path, device: str) -> Banks:
-    """The bank that a candidate was made from, with the threshold that was in force, and the candidate.
-
-    Raises:
-        BankError: one cannot be used.
-        InputError: that version of the recipe is no more.
-    """
-    before = place.recipes.read(candidate.recipe, candidate.recipe_version).cameras[candidate.place]
-    old = place.recipes.folder(candidate.recipe, candidate.recipe_version) / before.bank
-    return JudgingBank(old, before.threshold, device), JudgingBank(folder / BANK, None, device)

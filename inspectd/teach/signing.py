@@ -18,6 +18,7 @@ from inspectd.recipes.version import BANKS, RecipeVersion, recipe_of
 from inspectd.teach.candidates import BANK, Candidate, candidate_object, find_candidate
 from inspectd.teach.cases import CaseBook
 from inspectd.teach.golden_images import golden_set
+from inspectd.teach.judging import judging
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.report import TeachReport
@@ -26,8 +27,8 @@ from inspectd.teach.sealed import read_sealed
 
 REPORT: Final = "report.json"
 _SAME: Final = (
-    "bank_sha256", "base_bank_sha256", "recipe", "recipe_version", "place", "threshold_before", "threshold",
-    "taught", "unlike_the_rest",
+    "bank_sha256", "base_bank_sha256", "recipe", "recipe_version", "place", "threshold", "taught",
+    "unlike_the_rest",
 )  # fmt: skip
 """Fields that a report has from its candidate."""
 
@@ -194,6 +195,14 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
             "report_old",
             f"candidate {candidate.bank_sha256[:SHORT]}: its report is not of all that is known now, or of "
             "the candidate before it was built again; make it again with `inspectd teach report`",
+        )
+    force = judging(place, candidate.recipe, candidate.place, candidate.recipe_version)
+    if report.judging_version != force.version:
+        raise TeachRefusedError(
+            "report_old",
+            f"candidate {candidate.bank_sha256[:SHORT]}: its report is beside {candidate.recipe}@"
+            f"{report.judging_version}, and @{force.version} judges now; make it again with `inspectd teach "
+            "report`",
         )
     has = {image.sha256 for image in read_bank(folder / BANK).manifest.taught}
     taken_back = [
