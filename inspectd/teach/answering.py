@@ -10,7 +10,7 @@ from inspectd.bank.images import digest_of
 from inspectd.errors import InputError, UnavailableError
 from inspectd.evidence.record import FRAME
 from inspectd.teach.cases import Answer, Case, CaseBook, CaseState, case_object, case_path
-from inspectd.teach.golden_images import golden_images
+from inspectd.teach.golden_images import refuse_golden
 from inspectd.teach.kept_parts import KeptPart, refuse_altered
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
@@ -63,10 +63,7 @@ def mark(place: TeachPlace, part: KeptPart, answer: Answer, person: Person) -> C
                 raise TeachRefusedError(
                     "has_case", f"verdict {part.name}: its picture is that of case {other.case.id}"
                 )
-        if any(image.pixels_sha256 == pixels_sha256 for image in golden_images(place)):
-            raise TeachRefusedError(
-                "golden", f"verdict {part.name}: its picture is of the golden set, which is never taught"
-            )
+        refuse_golden(place, {pixels_sha256: f"verdict {part.name}"})
         if answer == "good":
             book.refuse_more("marked", verdict.place)
         frame = image = place.images.keep_file(part.folder / FRAME)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from inspectd.backends.precisions import prepare
-from inspectd.bank.answers import SHORT, digests_of
+from inspectd.bank.answers import digests_of
 from inspectd.bank.built import Built
 from inspectd.bank.file import BankFile, Manifest, write_bank
 from inspectd.bank.progress import Progress
@@ -20,7 +20,7 @@ from inspectd.files import temporary_folder
 from inspectd.teach.candidates import BANK, Base, Candidate, case_of, keep_candidate
 from inspectd.teach.cases import CaseBook, CaseState
 from inspectd.teach.drawn_parts import threshold_with
-from inspectd.teach.golden_images import golden_images
+from inspectd.teach.golden_images import golden_images, refuse_golden
 from inspectd.teach.image_lists import ImageList, ListedImage, keep_list, list_of, listed_bank
 from inspectd.teach.judging import judging
 from inspectd.teach.place import TeachPlace
@@ -60,10 +60,11 @@ def build_candidate(
     book = CaseBook(place)
     cases = book.confirmed(base.recipe, base.place, "good")
     taught = _taught(base, book)
-    golden = {image.pixels_sha256 for image in golden_images(place)}
-    _refuse_what_cannot_be_taught(base, cases, taught, golden, drawn)
+    _refuse_what_cannot_be_taught(base, cases, taught, drawn)
     files = {image.pixels_sha256: (image.image, image.name) for image in base.images.images}
     files |= {each.case.pixels_sha256: (each.case.image, f"{each.case.id}.png") for each in cases}
+    refuse_golden(place, {digest: f"image {files[digest][1]} to be taught" for digest in taught})
+    golden = {image.pixels_sha256 for image in golden_images(place)}
     digests = [*digests_of(base.bank), *taught]
     built = rebuild(
         base.path, base.bank, [place.images.path(files[digest][0]) for digest in digests], taught=taught,
@@ -147,7 +148,7 @@ def _taught(base: Base, book: CaseBook) -> list[str]:
 
 
 def _refuse_what_cannot_be_taught(
-    base: Base, cases: Sequence[CaseState], taught: Sequence[str], golden: set[str], drawn: Sequence[Path]
+    base: Base, cases: Sequence[CaseState], taught: Sequence[str], drawn: Sequence[Path]
 ) -> None:
     if list(taught) == [image.sha256 for image in base.bank.manifest.taught] and not drawn:
         raise TeachRefusedError(
@@ -159,8 +160,6 @@ def _refuse_what_cannot_be_taught(
             f"{base.place}: its bank is of images of {base.bank.manifest.bit_depth} bits, expected 8: "
             "evidence has no more"
         )
-    if spoilt := golden.intersection(taught):
-        raise InputError(f"image {min(spoilt)[:SHORT]}: is of the golden set, which is never taught")
     if gone := {image.sha256 for image in base.bank.manifest.excluded}.intersection(taught):
         names = ", ".join(each.case.id for each in cases if each.case.pixels_sha256 in gone)
         raise InputError(

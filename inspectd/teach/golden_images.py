@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -12,7 +12,9 @@ import msgspec
 from inspectd.bank.images import digest_of, named_image
 from inspectd.errors import InputError
 from inspectd.recipes.canonical import Digest
+from inspectd.teach.cases import CaseBook, CaseState
 from inspectd.teach.place import TeachPlace
+from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person, TeachAct, refuse_no_reason, refuse_role
 from inspectd.teach.sealed import read_sealed, write_sealed
 from inspectd.text import counted
@@ -58,6 +60,26 @@ def golden_set(place: TeachPlace, recipe: str, camera: str) -> str:
     return hashlib.sha256("".join(seals).encode()).hexdigest()
 
 
+def refuse_golden(place: TeachPlace, pictures: Mapping[str, str]) -> None:
+    """Refuse to teach a picture of the golden set, of whatever recipe: what is taught is known as good.
+
+    Args:
+        place: the line's folder of teaching.
+        pictures: by the sha256 of their pixels: what each is, for people.
+
+    Raises:
+        InputError: one is golden; or as `golden_images`.
+    """
+    for golden in golden_images(place):
+        if (what := pictures.get(golden.pixels_sha256)) is not None:
+            raise TeachRefusedError(
+                "golden",
+                f"{what}: its picture is of the golden set, which is never taught ({golden.name}, has to "
+                f"{golden.expect}); withdraw the case, or take the image out of the set "
+                "(`inspectd teach golden --take-out`)",
+            )
+
+
 def _by_seal(place: TeachPlace, recipe: str | None, camera: str | None) -> dict[str, GoldenImage]:
     """Those that were kept and not taken out since, by the sha256 that the audit file has of each."""
     found: dict[str, GoldenImage] = {}
@@ -92,13 +114,14 @@ def keep_golden(
         How many are new.
 
     Raises:
-        InputError: the role may not, an image cannot be read, or is kept already with the other verdict. Then
-            none is kept.
+        InputError: the role may not, an image cannot be read, is kept already with the other verdict, or is
+            that of a case that is taught or says otherwise. Then none is kept.
         UnavailableError: one cannot be kept.
     """
     refuse_role(TeachAct.GOLDEN, person)
     with place.alone():
         known = {image.pixels_sha256: image.expect for image in golden_images(place, recipe, camera)}
+        cases = {each.case.pixels_sha256: each for each in CaseBook(place).all() if _speaks(each, expect)}
         new_ones: dict[str, Path] = {}
         for path in paths:
             name, digest = _read(path, bit_depth)
@@ -106,6 +129,12 @@ def keep_golden(
                 raise InputError(
                     f"{name}: the same picture is kept as one that has to {known[digest]}, expected "
                     f"{expect}; leave it out, or take that one out first (--take-out). Nothing was kept"
+                )
+            if (case := cases.get(digest)) is not None:
+                raise InputError(
+                    f"{name}: is the picture of case {case.case.id}, which is {case.state} as "
+                    f"{case.case.answer}, expected none that is taught or says otherwise; leave it out, "
+                    "or refuse or withdraw the case first. Nothing was kept"
                 )
             if digest not in known:
                 new_ones.setdefault(digest, path)
@@ -119,6 +148,12 @@ def keep_golden(
             new.replace(new.with_name(f"{sha256}.json"))
             place.record(f"{_PREFIX}{path.name}", f"{_KEPT} {expect} {sha256}", person)
         return len(new_ones)
+
+
+def _speaks(found: CaseState, expect: Literal["pass", "fail"]) -> bool:
+    """Whether a case stands against a golden image of its picture: it is taught, or says otherwise."""
+    is_open = found.state in {"marked", "confirmed"}
+    return is_open and (found.case.answer == "good" or expect == "pass")
 
 
 def take_out_golden(

@@ -74,6 +74,10 @@ class Replayed:
             return self.expect is Evaluation.FAIL
         return self.judged is Evaluation.FAIL
 
+    def lets_pass(self, side: int) -> bool:
+        """Whether a bank lets such a part pass: what it was made of it knows as good, whatever it scores."""
+        return self.passes[side] or self.own[side]
+
     @property
     def flips(self) -> bool:
         """Whether the banks judge it differently."""

@@ -166,9 +166,7 @@ def report_on(
     """
     defects = [_defect(item, bank, pictures) for item in found.items if item.kind == "known_defect"]
     golden = [item for item in found.items if item.kind == "golden"]
-    wrong = [
-        sum(item.passes[side] is not (item.expect is Evaluation.PASS) for item in golden) for side in (0, 1)
-    ]
+    wrong = [sum(_is_wrong(item, side) for item in golden) for side in (0, 1)]
     evidence = [item for item in found.items if item.kind == "evidence"]
     flips = sorted(
         (item for item in found.items if item.flips), key=lambda item: (item.passes[0], item.scores[1])
@@ -226,10 +224,11 @@ def _needs(
             count=len(passed), total=len(defects),
         )  # fmt: skip
     bad = [item for item in golden if item.expect is Evaluation.FAIL]
-    if wrong := [item.name for item in bad if item.passes[1]]:
+    if wrong := [item.name for item in bad if _is_wrong(item, 1)]:
         yield Need(
             "golden",
-            f"{len(wrong)} golden images of bad parts pass: {', '.join(wrong)[:200]}",
+            f"{len(wrong)} golden images of bad parts pass, or the bank knows them as good: "
+            f"{', '.join(wrong)[:200]}",
             count=len(wrong), total=len(bad),
         )  # fmt: skip
     for effect in effects:
@@ -242,11 +241,16 @@ def _needs(
             )  # fmt: skip
 
 
+def _is_wrong(item: Replayed, side: int) -> bool:
+    """Whether a bank judges a golden image wrong: a good part has to pass, and such as a bad one must not."""
+    return not item.passes[side] if item.expect is Evaluation.PASS else item.lets_pass(side)
+
+
 def _defect(item: Replayed, bank: BankFile, pictures: Mapping[tuple[str, str], str]) -> KnownDefect:
     good = bank.tensors[GOOD_SCORES][~aside_mask(bank)]
     as_high = interval(int(np.count_nonzero(good >= item.scores[1])), len(good))
     return KnownDefect(
-        item.name, *item.scores, found_before=not item.passes[0], found=not item.passes[1],
+        item.name, *item.scores, found_before=not item.lets_pass(0), found=not item.lets_pass(1),
         good_as_high=as_high, seen=as_high.share <= _SEEN, picture=pictures.get((item.kind, item.name)),
     )  # fmt: skip
 

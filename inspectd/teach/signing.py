@@ -15,9 +15,9 @@ from inspectd.errors import InputError
 from inspectd.recipes.audit import AuditAction, AuditEntry, recorded_change
 from inspectd.recipes.store import RecipeDraft
 from inspectd.recipes.version import BANKS, RecipeVersion, recipe_of
-from inspectd.teach.candidates import BANK, Candidate, candidate_object, find_candidate
+from inspectd.teach.candidates import BANK, Candidate, candidate_object, case_of, find_candidate
 from inspectd.teach.cases import CaseBook
-from inspectd.teach.golden_images import golden_set
+from inspectd.teach.golden_images import golden_set, refuse_golden
 from inspectd.teach.judging import judging
 from inspectd.teach.place import TeachPlace
 from inspectd.teach.refusals import TeachRefusedError
@@ -204,7 +204,11 @@ def _report(place: TeachPlace, candidate: Candidate, folder: Path) -> tuple[Teac
             f"{report.judging_version}, and @{force.version} judges now; make it again with `inspectd teach "
             "report`",
         )
-    has = {image.sha256 for image in read_bank(folder / BANK).manifest.taught}
+    name = f"candidate {candidate.bank_sha256[:SHORT]}"
+    has = {
+        image.sha256: f"{name}, case {case_of(image)}" for image in read_bank(folder / BANK).manifest.taught
+    }
+    refuse_golden(place, has)
     taken_back = [
         each.case.id
         for each in book.taken_back(candidate.recipe, candidate.place)

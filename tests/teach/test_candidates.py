@@ -40,7 +40,7 @@ from inspectd.teach.candidates import (
 )
 from inspectd.teach.desk import TeachDesk
 from inspectd.teach.desk_messages import LookAsked
-from inspectd.teach.golden_images import keep_golden
+from inspectd.teach.golden_images import golden_images, keep_golden
 from inspectd.teach.image_lists import adopt, read_list
 from inspectd.teach.jobs import TeachJobs
 from inspectd.teach.replay import JudgingBank, Replay, replay
@@ -182,6 +182,28 @@ def test_the_report_is_what_evaluate_says_and_two_people_sign(adopted: TaughtLin
     assert again.taught == []
     # The same bank as before anything was taught, bit for bit.
     assert again.bank_sha256 == read_bank(line.bank).sha256
+
+
+def test_a_picture_is_taught_or_golden_and_a_candidate_that_was_taught_a_golden_one_is_not_signed(
+    adopted: TaughtLine,
+) -> None:
+    line = adopted
+    good, escape = teach(line, [DEFECTS[3]])[0], teach(line, [DEFECTS[0]], "bad")[0]
+    candidate = build(line)
+    of = {"recipe": "cells", "camera": "top", "bit_depth": 8, "person": QUALITY}
+    for picture, expect, case in ((3, "fail", good), (3, "pass", good), (0, "pass", escape)):
+        with pytest.raises(InputError, match=f"is the picture of case {case}, which is confirmed as"):
+            keep_golden(line.place, [DEFECTS[9], DEFECTS[picture]], expect=expect, **of)
+    assert golden_images(line.place) == []
+    withdraw(line.place, good, QUALITY)
+    keep_golden(line.place, [DEFECTS[3]], expect="fail", **of)
+    made, _ = report(line, candidate)
+    assert (made.golden_wrong_before, made.golden_wrong) == (0, 1)
+    assert (
+        "1 golden images of bad parts pass, or the bank knows them" in [each.words for each in made.needs][-1]
+    )
+    with pytest.raises(InputError, match=f"case {good}: its picture is of the golden set, which is never"):
+        propose(line.place, candidate.bank_sha256, ENGINEER, "second")
 
 
 def test_a_bank_of_a_build_that_was_killed_is_removed_and_no_candidate(adopted: TaughtLine) -> None:
