@@ -83,8 +83,12 @@ def build_candidate(
     if drawn:
         line = LineRules.of(any_size=base.settings.any_size, quality_off=base.settings.quality_off)
         manifest, helped, left_out = threshold_with(
-            place, built, manifest, drawn=drawn, refused={*digests, *golden}, line=line, device=device
-        )
+            place, built, manifest, drawn=drawn, refused={*digests, *golden}, line=line, device=device,
+            cases={
+                each.case.pixels_sha256: f"case {each.case.id}, {each.state} as {each.case.answer}"
+                for each in book.all()
+            },
+        )  # fmt: skip
         notes += left_out
     with temporary_folder() as folder:  # its digest names its folder, and only the writer knows it
         sha256 = write_bank(Path(folder) / BANK, manifest, built.arrays)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -29,6 +29,7 @@ def threshold_with(
     *,
     drawn: Sequence[Path],
     refused: set[str],
+    cases: Mapping[str, str],
     line: LineRules,
     device: str,
 ) -> tuple[Manifest, list[ListedImage], list[str]]:
@@ -40,6 +41,8 @@ def threshold_with(
         manifest: of it.
         drawn: images of good parts that were drawn by chance.
         refused: sha256 of the pixels of images that may not set a threshold: the bank's own, taught, golden.
+        cases: by the sha256 of pixels: the case whose picture it is, for people. No such image may
+            either, whatever was said of it: it may show a bad part, and it was looked at for its score.
         line: which images the line would judge.
         device: `cpu` or `cuda:N`.
 
@@ -55,7 +58,7 @@ def threshold_with(
         write_bank(path, manifest, built.arrays)
         scorer = Scorer.load(path, device)
         scores, helped, left_out, seen = [], [], 0, set(refused)
-        skipped: dict[str, str] = {}
+        skipped, of_cases = dict[str, str](), dict[str, str]()
         own_images, no_measures = OwnImages.of(BankFile(manifest, built.arrays, "")), dict[str, str]()
         for image in drawn:
             name, frame = named_image(image, manifest.bit_depth)
@@ -66,6 +69,9 @@ def threshold_with(
                 left_out += 1
                 continue
             seen.add(digest)
+            if digest in cases:
+                of_cases[name] = f"is the picture of {cases[digest]}"
+                continue
             if (no_measure := own_images.why_no_measure(frame)) is not None:
                 no_measures[name] = no_measure
                 continue
@@ -92,7 +98,7 @@ def threshold_with(
         if skipped
         else []
     )
-    notes += [f"skipped: {name}: {why}" for name, why in (skipped | no_measures).items()]
+    notes += [f"skipped: {name}: {why}" for name, why in (skipped | of_cases | no_measures).items()]
     if left_out:
         notes.append(
             f"{left_out} of the images drawn are the bank's own, taught, golden or repeated: left out"

@@ -444,6 +444,20 @@ def test_parts_drawn_by_chance_help_with_the_threshold_and_taught_ones_do_not(
     assert sha256 == candidate.bank_sha256
 
 
+def test_pictures_of_cases_set_no_threshold_whatever_was_said_of_them(adopted: TaughtLine) -> None:
+    line = adopted
+    without = build(line, GOOD[10:16])
+    (escape,) = teach(line, [DEFECTS[0]], "bad")
+    refused, marked = (mark(line.place, line.keep(DEFECTS[n], FAIL), "good", OPERATOR).id for n in (1, 2))
+    confirm(line.place, refused, INSPECTOR, agrees=False)
+    candidate = build(line, [*DEFECTS[:3], *GOOD[10:16]])
+    assert (candidate.drawn, candidate.threshold) == (6, without.threshold)
+    said = (f"{escape}, confirmed as bad", f"{refused}, refused as good", f"{marked}, marked as good")
+    assert candidate.notes[-3:] == [
+        f"skipped: {path}: is the picture of case {each}" for path, each in zip(DEFECTS, said, strict=False)
+    ]
+
+
 def test_what_was_taken_out_as_a_defect_is_neither_drawn_nor_taught(tmp_path: Path, small_bank: Path) -> None:
     bank = read_bank(small_bank)
     gone = tuple(Excluded(path.name, digest_of(read_picture(path)), 1.0) for path in GOOD[10:12])
