@@ -61,17 +61,19 @@ class KnownDefect(msgspec.Struct, frozen=True):
 
 
 class Judged(NamedTuple):
-    """Verdicts of the line on such parts in the time of the evidence.
+    """Verdicts of the line on such parts in the time of the evidence, as far back as its journal reaches.
 
     Attributes:
         passes: not marked for a second look.
         marked: passes that are: they are kept as fails are, so the others do not stand for them.
         fails: parts that failed.
+        told: names of the replayed parts that are among them: no others may be held against their number.
     """
 
     passes: int
     marked: int
     fails: int
+    told: frozenset[str]
 
 
 class Flips(msgspec.Struct, frozen=True):
@@ -80,7 +82,7 @@ class Flips(msgspec.Struct, frozen=True):
     kept: int
     """That were replayed."""
     judged: int | None
-    """By the line in the same time; None: not known."""
+    """By the line in the same time; None: not known, as its journal does not reach so far back."""
     to_fail: Interval
     to_pass: Interval
 
@@ -121,7 +123,7 @@ class TeachReport(msgspec.Struct, frozen=True, kw_only=True):
     """Passed parts that were kept as they were marked for a second look."""
     passes_to_fail: float = 1.0
     """Share of all passes of the line that fails from now on, at most (95 %): marked ones that were not kept
-    count as failing. 1: nobody knows."""
+    count as failing. Of the time that the journal tells. 1: nobody knows."""
     fails: Flips
     """Failed parts that were kept."""
     golden_wrong_before: int
@@ -157,7 +159,7 @@ def report_on(
         candidate: what is reported on.
         bank: its bank.
         found: of the replay.
-        judged: verdicts of the line on such parts in the time of the evidence; None: not known.
+        judged: verdicts of the line on such parts; None: not known.
         effects: of each taught picture; None: they cannot be told.
         golden_set: which golden images were replayed.
         pictures: by kind and name: the sha256 of what is shown of a part.
@@ -172,8 +174,14 @@ def report_on(
         (item for item in found.items if item.flips), key=lambda item: (item.passes[0], item.scores[1])
     )
     passes = [item for item in evidence if item.judged is Evaluation.PASS]
-    by_chance = _flips([item for item in passes if item.by_chance], judged and judged.passes)
-    marked = _flips([item for item in passes if not item.by_chance], judged and judged.marked)
+    untold = [] if judged is None else [item for item in evidence if item.name not in judged.told]
+    if untold:
+        note = (
+            f"the line's journal does not have {len(untold)} of the {len(evidence)} replayed parts any more: "
+            "how many it judged in all that time is not known, and the bound for all passes is of what it has"
+        )
+        notes = [*notes, note]
+    in_all = None if untold else judged
     return TeachReport(
         bank_sha256=candidate.bank_sha256,
         base_bank_sha256=candidate.base_bank_sha256,
@@ -186,10 +194,10 @@ def report_on(
         taught=candidate.taught,
         unlike_the_rest=candidate.unlike_the_rest,
         flips=[_part(item, pictures) for item in flips],
-        passes_by_chance=by_chance,
-        other_passes=marked,
-        passes_to_fail=_passes_to_fail(by_chance, marked),
-        fails=_flips([item for item in evidence if item.judged is Evaluation.FAIL], judged and judged.fails),
+        passes_by_chance=_flips([item for item in passes if item.by_chance], in_all and in_all.passes),
+        other_passes=_flips([item for item in passes if not item.by_chance], in_all and in_all.marked),
+        passes_to_fail=_passes_to_fail(passes, judged),
+        fails=_flips([item for item in evidence if item.judged is Evaluation.FAIL], in_all and in_all.fails),
         golden_wrong_before=wrong[0],
         golden_wrong=wrong[1],
         golden=len(golden),
@@ -263,13 +271,16 @@ def _flips(items: Sequence[Replayed], judged: int | None) -> Flips:
     )  # fmt: skip
 
 
-def _passes_to_fail(by_chance: Flips, marked: Flips) -> float:
+def _passes_to_fail(passes: Sequence[Replayed], judged: Judged | None) -> float:
     """Share of all passes that fails from now on, at most: the marked ones lie nearest the threshold."""
-    if by_chance.judged is None or marked.judged is None:
+    if judged is None:
         return 1.0  # nobody knows how many were marked
-    total = by_chance.judged + marked.judged
-    not_kept = max(0, marked.judged - marked.kept)
-    failing = by_chance.judged * by_chance.to_fail.high + marked.to_fail.count + not_kept
+    told = [item for item in passes if item.name in judged.told]  # kept and judged over the same time
+    by_chance = _flips([item for item in told if item.by_chance], judged.passes)
+    marked = _flips([item for item in told if not item.by_chance], judged.marked)
+    total = judged.passes + judged.marked
+    not_kept = max(0, judged.marked - marked.kept)
+    failing = judged.passes * by_chance.to_fail.high + marked.to_fail.count + not_kept
     return min(1.0, failing / total) if total else 1.0
 
 

@@ -57,19 +57,25 @@ def make_report(
 
 
 def _judged(place: TeachPlace, candidate: Candidate, found: Replay) -> Judged | None:
-    """How many such parts the line judged in the time of the evidence; None: its journal does not tell."""
+    """How many such parts the line judged in the time of the evidence, as far back as its journal reaches.
+
+    None: it does not tell.
+    """
     if found.oldest_utc_ns is None:
         return None
+    kept = {item.name for item in found.items if item.kind == "evidence"}
+    counts, told = Counter[tuple[Evaluation, bool]](), set[str]()
     try:
-        counts = Counter(
-            (verdict.evaluation, verdict.second_look)
-            for verdict in place.judged_since(found.oldest_utc_ns)
-            if (verdict.recipe, verdict.place) == (candidate.recipe, candidate.place)
-        )
+        for verdict in place.judged_since(found.oldest_utc_ns):
+            if (verdict.recipe, verdict.place) == (candidate.recipe, candidate.place):
+                counts[verdict.evaluation, verdict.second_look] += 1
+                if (name := f"{verdict.epoch}:{verdict.seq}") in kept:
+                    told.add(name)
     except InputError:  # no journal, or one that was shortened or damaged: the report says "not known"
         return None
     return Judged(
         passes=counts[Evaluation.PASS, False],
         marked=counts[Evaluation.PASS, True],
         fails=counts[Evaluation.FAIL, False],
+        told=frozenset(told),
     )

@@ -20,6 +20,7 @@ from inspectd.bank.answers import digests_of
 from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded, read_bank, write_bank
 from inspectd.bank.images import digest_of
 from inspectd.errors import InputError, UnavailableError
+from inspectd.evaluation.calibrate import interval
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.evaluate import evaluate
 from inspectd.pictures.reading import read_picture
@@ -333,6 +334,12 @@ def test_passes_that_are_marked_are_counted_by_themselves_and_in_the_bound_for_a
     assert (by_chance.kept, by_chance.judged, marked.kept, marked.judged) == (3, 3, 1, 2)
     at_most = (3 * by_chance.to_fail.high + marked.to_fail.count + 1) / 5
     assert made.passes_to_fail == pytest.approx(at_most)
+    del line.judged[:2]  # the journal reaches less far back than evidence: kept and judged have one time
+    made, _ = report(line, candidate)
+    assert (made.passes_by_chance.judged, made.other_passes.judged, made.fails.judged) == (None, None, None)
+    assert "journal does not have 2 of the 5 replayed parts" in made.notes[1]
+    fewer = interval(by_chance.to_fail.count, 2)
+    assert made.passes_to_fail == pytest.approx((2 * fewer.high + marked.to_fail.count + 1) / 4)
     unknown = report_on(candidate, read_bank(line.bank), found, judged=None, effects=None)
     assert (unknown.other_passes.judged, unknown.passes_to_fail) == (None, 1.0)
 
