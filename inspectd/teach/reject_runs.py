@@ -18,7 +18,7 @@ from inspectd.teach.refusals import TeachRefusedError
 from inspectd.wire import Evaluation, Verdict
 
 AROUND: Final = 20
-"""Verdicts of a camera that are looked at together."""
+"""Verdicts of a camera that are looked at together; undecidable ones tell nothing of a run."""
 MOST_REJECTS: Final = 9
 """More of them that fail are a run of rejects."""
 _NEAR_NS: Final = 86_400 * 1_000_000_000
@@ -39,7 +39,12 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
     now_ns = place.clock_ns()
     since_ns = min(now_ns, now_ns if part is None else part.decided_utc_ns) - _NEAR_NS
     with closing(place.judged_since(since_ns)) as judged:  # no more of it is read than tells
-        newest_first = (verdict for verdict in judged if verdict.place == camera)
+        newest_first = (
+            verdict
+            for verdict in judged
+            if verdict.place == camera
+            and (verdict.evaluation is not Evaluation.UNDECIDABLE or _is_same(verdict, part))
+        )
         last = list(islice(newest_first, AROUND))
         _refuse_run(camera, "until now", [v for v in last if now_ns - v.decided_utc_ns <= _NEAR_NS])
         if part is None:
@@ -51,8 +56,7 @@ def refuse_in_a_run(place: TeachPlace, camera: str, part: Verdict | None = None)
             f"{camera}: the line's journal does not have verdict {part.epoch}:{part.seq} any more, expected "
             "it: whether the part was one of a run of rejects cannot be known",
         )
-    name = (part.epoch, part.seq)
-    refuse_altered(part, next(each for each in around if (each.epoch, each.seq) == name))
+    refuse_altered(part, next(each for each in around if _is_same(each, part)))
     near = [each for each in around if abs(each.decided_utc_ns - part.decided_utc_ns) <= _NEAR_NS]
     _refuse_run(camera, "around this one", near)
 
@@ -62,12 +66,17 @@ def _around(newest_first: Iterable[Verdict], part: Verdict) -> list[Verdict] | N
     newer: deque[Verdict] = deque(maxlen=AROUND - 1)
     rest = iter(newest_first)
     for each in rest:
-        if (each.epoch, each.seq) == (part.epoch, part.seq):
+        if _is_same(each, part):
             rows = [*newer, each, *islice(rest, AROUND - 1)]
             first = max(0, min(len(newer) - AROUND // 2 + 1, len(rows) - AROUND))
             return rows[first : first + AROUND]
         newer.append(each)
     return None
+
+
+def _is_same(verdict: Verdict, part: Verdict | None) -> bool:
+    """Whether it is the journal's of this part; its evidence may say something else of it."""
+    return part is not None and (verdict.epoch, verdict.seq) == (part.epoch, part.seq)
 
 
 def _refuse_run(camera: str, when: str, judged: list[Verdict]) -> None:

@@ -20,13 +20,13 @@ def noise(seed: int) -> np.ndarray:
 
 
 def judge(line: TaughtLine, word: str, apart_seconds: int = 1) -> None:
-    """Parts so far apart: `f` for a reject, `p` for a pass."""
+    """Parts so far apart: `f` for a reject, `p` for a pass, `u` for an undecidable one."""
     line.apart_ns, line.passes_between = apart_seconds * SECOND_NS, 0
     for letter in word:
-        line.keep(noise(line.seq), FAIL if letter == "f" else PASS)
+        line.keep(noise(line.seq), {"f": FAIL, "p": PASS, "u": Evaluation.UNDECIDABLE}[letter])
 
 
-@pytest.mark.parametrize("word", ["f" * (MOST_REJECTS + 1), "pf" * (MOST_REJECTS + 1)])
+@pytest.mark.parametrize("word", [each * (MOST_REJECTS + 1) for each in ("f", "pf", "uuf")])
 def test_nothing_is_called_good_during_a_run_of_rejects(line: TaughtLine, word: str) -> None:
     judge(line, word)
     part = line.keep(noise(999), FAIL)
@@ -58,9 +58,9 @@ def test_the_parts_around_one_are_those_before_and_after_it(line: TaughtLine) ->
 
 
 def test_a_part_of_a_run_is_not_called_good_when_the_run_is_over(line: TaughtLine) -> None:
-    judge(line, "f" * 12)
+    judge(line, "fu" * 12)
     part = line.keep(noise(999), FAIL)
-    judge(line, "p" * 20)
+    judge(line, "up" * 20)
     with pytest.raises(InputError, match="parts around this one were rejected"):
         mark(line.place, part, "good", OPERATOR)
 
