@@ -25,6 +25,7 @@ _STUB: Final = Path(__file__).parents[2] / "tests" / "support" / "stub_daemon.py
 _DEADLINE_MS: Final = 250.0
 _AFTERWARDS: Final = 8
 """Parts after the last strike."""
+_CYCLE_SECONDS: Final = 0.005
 _CALM_SECONDS: Final = (0.3, 4.0)
 _LONGEST_OUTAGE_SECONDS: Final = 1.2
 _GATEWAY: Final = "[handshake]\nanswer_ms = 100\n"
@@ -103,6 +104,7 @@ def run_program(
         plc.run_idle(1.0)
         _measure_calm(outcome, plc, gateway, daemon, count=max(8, context.count // 20))
         calm_parts = len(plc.openings)
+        plc.pause_seconds = _CYCLE_SECONDS  # how much a gateway bears is known now
         striker.start()
         while outcome.injected < context.count:
             plc.inspect()

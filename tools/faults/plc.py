@@ -222,6 +222,8 @@ class Plc:
         self.parts: dict[str, Part] = {}
         self.openings: list[Opening] = []
         self.reads = 0
+        self.pause_seconds = 0.0
+        """After each cycle; 0: as many cycles as the gateway answers."""
         self.results: dict[int, tuple[int, int]] = {}
         """By InspectionID: when its part was triggered (UTC), and its result was read first (monotonic)."""
         self._triggered_utc_ns = 0
@@ -264,5 +266,6 @@ class Plc:
         elif self._status[0] >> 11 & 1:
             number = value_in(self._status, "inspection_id")
             self.results.setdefault(number, (self._triggered_utc_ns, time.monotonic_ns()))
+        time.sleep(self.pause_seconds)
 
     _status: Any = None
