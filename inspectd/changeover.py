@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import msgspec
 
 from inspectd.alarms import EmitEvent
+from inspectd.config import Config
 from inspectd.errors import InspectdError
 from inspectd.meant_asker import MeantAsker
 from inspectd.metrics import Metrics
@@ -183,6 +184,7 @@ class Changeover:
     def _on_read(self, request: RecipeRequest, reply: Reply, recipe: LineRecipe) -> None:
         """Load a recipe that the store has, unless it is loaded."""
         self._is_reading = False
+        recipe = self._as_it_is_now(recipe)
         if request.version is None and not self._book.is_newest_meant(recipe.id):
             # Another one than until now where the store no longer holds that, or where nobody knew it here.
             self._book.mean(recipe)
@@ -296,6 +298,23 @@ class Changeover:
             is_to_judge=new is not old and self._book.in_force.name == old.name,
         )  # fmt: skip
         self._begin_recording(recording, old)
+
+    def use_file(self, config: Config, recipe: LineRecipe) -> None:
+        """The configuration file was read again, and `recipe` is what it makes now.
+
+        What it made before is in nobody's hands from then on: a preparation of that ends, as failed.
+        """
+        self._records.use_file(config, recipe)
+        loading = self._loader.recipe
+        if loading is not None and loading != self._as_it_is_now(loading):
+            what = (
+                "the configuration file was read again meanwhile, and says something else; prepare it again"
+            )
+            self._loader.fail(RecipeRefusalReason.FAILED, what)
+
+    def _as_it_is_now(self, recipe: LineRecipe) -> LineRecipe:
+        """A recipe; of the configuration file what that says now: it may have been read again meanwhile."""
+        return self._records.file if recipe.is_file else recipe
 
     # --- the shadow ----------------------------------------------------------------------------------------
 

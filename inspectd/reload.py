@@ -247,7 +247,7 @@ class Reload:
         self._book.withheld = None
         self._config, self._banks = plan.content.config, plan.content.banks
         self._camera_files = plan.content.camera_files
-        self._records.use_file(plan.content.config, plan.new)
+        self._changeover.use_file(plan.content.config, plan.new)
         self._forget(plan.old, plan.new)
         is_judged_anew = plan.new is not plan.old and self._book.in_force.name == plan.new.name
         self._cameras.begin(plan.change.cameras, self._book.in_force_since_ns if is_judged_anew else None)

@@ -58,7 +58,7 @@ class WentBackError(NotBeforeError):
 
 
 class NotStoredError(InputError):
-    """What is loaded under a name is not what the store holds under it."""
+    """What is loaded under a name is not what the store holds under it, or the line's file says now."""
 
 
 class Change(NamedTuple):
@@ -173,7 +173,8 @@ class RecipeRecords:
 
         Raises:
             NotBeforeError: a rollback to something else.
-            NotStoredError: the store does not hold `new`, or another one under its name.
+            NotStoredError: the store does not hold `new`, or another one under its name; or the configuration
+                file says something else since it was read again.
             InputError: it says something else, or was altered.
             UnavailableError: as `record`.
         """
@@ -204,10 +205,12 @@ class RecipeRecords:
         What was read last is read again only where the file, or its mark, is another one since.
 
         Raises:
-            InputError: it says something else, or was altered.
+            InputError: it says something else, or was altered; or the line judges by what its configuration
+                file said before that was read again.
             UnavailableError: it cannot be read now.
             OSError: it cannot be looked at.
         """
+        self._refuse_file_of_before(judging)
         stamps = tuple(_stamp(path) for path in (self._audit, mark_path(self._audit)))
         if (stamps, judging.name) != self._agreed:
             self._refuse_other(in_force(self._audit), judging)
@@ -221,7 +224,18 @@ class RecipeRecords:
                 "replaced, or is its disk away? Put it back, or restart the line to judge by what it says"
             )
 
+    def _refuse_file_of_before(self, recipe: LineRecipe) -> None:
+        """Refuse what the configuration file made before it was read again: no next start judges by it."""
+        file = self._file
+        if recipe.is_file and (recipe.version, recipe.sha256) != (file.version, file.sha256):
+            raise NotStoredError(
+                f"{recipe.name} with sha256 {recipe.sha256[:12]}... is what the configuration file said "
+                f"before it was read again, expected {file.name} with {file.sha256[:12]}..., as it says now; "
+                "prepare file again, and activate that"
+            )
+
     def _refuse_not_stored(self, wanted: LineRecipe) -> None:
+        self._refuse_file_of_before(wanted)
         if wanted.is_file:
             return
         what = f"{wanted.name} is loaded with sha256 {wanted.sha256[:12]}..., and the store"

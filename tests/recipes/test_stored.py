@@ -22,7 +22,7 @@ from inspectd.meant_asker import MeantAsker
 from inspectd.recipe_watch import RecipeWatch
 from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
 from inspectd.recipes.audit.mark import AuditMark, write_mark
-from inspectd.recipes.book import RecipeBook
+from inspectd.recipes.book import RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import (
     Change,
@@ -31,6 +31,7 @@ from inspectd.recipes.stored import (
     RecipeNotFoundError,
     RecipeRecords,
     recipe_before,
+    sha256_of_file,
 )
 
 
@@ -362,6 +363,25 @@ def test_only_what_the_store_holds_comes_in_force(records: RecipeRecords, tmp_pa
         records.change(ASKED, a, b, lambda: True)
     assert records.in_force().name == "a@1"
     records.change(ASKED, a, records.file, lambda: True)
+
+
+def test_of_the_configuration_file_only_what_it_says_now_comes_in_force_or_judges_untold(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    a, before = records.read("a", 1), records.file
+    records.change(ASKED, before, a, lambda: True)
+    file = tmp_path / "line.toml"
+    file.write_text(file.read_text().replace("[[recipes]]", "[[recipes]]\nthreshold = 0.1"))
+    read_again = config.load(file)
+    assert sha256_of_file(read_again) != before.sha256
+    records.use_file(read_again, of_file(read_again, sha256_of_file(read_again), 1))
+    with pytest.raises(NotStoredError, match=r"^file with .* before it was read again, expected file@1 with"):
+        records.change(ASKED, a, before, lambda: True)
+    assert records.in_force().name == "a@1"
+    records.change(ASKED, a, records.file, lambda: True)
+    records.refuse_contradiction(records.file)
+    with pytest.raises(InputError, match="is what the configuration file said before it was read again"):
+        records.refuse_contradiction(before)
 
 
 def test_where_the_audit_file_is_damaged_no_version_is_guessed(

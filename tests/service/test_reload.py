@@ -328,6 +328,26 @@ def test_a_recipe_of_the_store_stays_in_force(start_daemon, small_good, bank):
     assert ask(daemon, RecipeAction.UNPREPARE, "a").state == "unloaded"
 
 
+def test_what_the_file_said_before_a_reload_is_prepared_by_nobody_after_it(start_daemon, small_good, bank):
+    daemon = start_daemon(text_of(bank, small_good)).ready()
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.9, "steady": 0.9, "top": 0.9})
+    prepare(daemon, "a")
+    assert isinstance(ask(daemon, RecipeAction.ACTIVATE, "a"), RecipeAck)
+    assert ask(daemon, RecipeAction.UNPREPARE, "file").state == "unloaded"
+    daemon.behave(Behaviour(load_seconds=60))
+    assert ask(daemon, RecipeAction.PREPARE, "file").state == "loading"
+    assert reload(daemon, text_of(bank, small_good, recipe="threshold = 0.8"))[0] == "reloaded"
+    daemon.until(lambda: daemon.reader.event("recipe_failed"))
+    said = daemon.reader.event("recipe_failed").detail
+    assert said.startswith("file (prepare-file): failed: the configuration file was read again meanwhile")
+    assert ask(daemon, RecipeAction.ACTIVATE, "file").reason == "not_prepared"
+    daemon.behave(Behaviour())
+    prepare(daemon, "file")
+    answer = ask(daemon, RecipeAction.ACTIVATE, "file")
+    assert (answer.version, answer.before) == (1, "a@1")
+    daemon.until(lambda: daemon.reader.verdicts[-1].threshold == 0.8, 5)
+
+
 def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, small_good, bank):
     daemon = start_daemon(text_of(bank, small_good)).ready()
     daemon.behave(Behaviour(fault="refuse"))
