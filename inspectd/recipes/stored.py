@@ -39,10 +39,13 @@ from inspectd.recipes.meaning import MeantVersions
 from inspectd.recipes.reading import RecipeReader
 from inspectd.recipes.version import RecipeVersion
 from inspectd.records import UNSET, CameraSettings
-from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
+from inspectd.wire.recipes import AT_START, LATE
 
 RECORD_NS: Final = 2_000_000_000
 """A change that is not in the audit file by then is taken back."""
+_TAKEN_BACK_BY: Final = "inspectd"
+_TAKEN_BACK: Final = "the record took longer"
+"""Who takes it back, and how the reason begins: for people, as any client may say so. The door tells it."""
 
 
 class RecipeNotFoundError(InputError):
@@ -67,7 +70,7 @@ class Change(NamedTuple):
     Attributes:
         action: `activate`, `rollback`, `promote`, `shadow` or `reload`.
         who: asked for it.
-        door: `local`, `tcp`, `signal`, or `command` where no line runs.
+        door: `local`, `tcp`, `signal`, or `command` where no line runs; `late` of one that is taken back.
         why: that person's reason.
     """
 
@@ -296,10 +299,10 @@ class RecipeRecords:
         elif was_wanted and not new.is_file:
             self.meant.note(InForce(new.id, new.version, new.sha256))
         if not was_wanted:
-            why = f"{TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
+            why = f"{_TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.
             action = change.action if change.action is AuditAction.RELOAD else AuditAction.ROLLBACK
-            self._append(Change(action, TAKEN_BACK_BY, change.door, why), new, old)
+            self._append(Change(action, _TAKEN_BACK_BY, LATE, why), new, old)
             raise UnavailableError(f"{self._audit}: not written within {RECORD_NS / 1e9:g} s; taken back")
 
     def settle(self) -> None:
@@ -325,8 +328,10 @@ class RecipeRecords:
                 log.note(newest)
                 return
         new = counts.new if counts is not None else _words(self._file)
-        why = f"{TAKEN_BACK} than the line that asked for it ran"
-        entry = AuditEntry(AuditAction.ROLLBACK, TAKEN_BACK_BY, "start", newest.object, newest.new, new, why)
+        why = f"{_TAKEN_BACK} than the line that asked for it ran"
+        entry = AuditEntry(
+            AuditAction.ROLLBACK, _TAKEN_BACK_BY, AT_START, newest.object, newest.new, new, why
+        )
         append_record(self._audit, entry)
 
     def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:

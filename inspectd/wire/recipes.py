@@ -11,9 +11,11 @@ from msgspec import Meta
 from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.verdicts import Int64
 
-TAKEN_BACK_BY: Final = "inspectd"
-TAKEN_BACK: Final = "the record took longer"
-"""By the audit file: who takes a change back whose record came too late, and how the reason begins."""
+LATE: Final = "late"
+AT_START: Final = "start"
+TAKEN_BACK_DOORS: Final = frozenset({LATE, AT_START})
+"""Doors of the rollbacks in the audit file that take back a change whose record came too late: no request
+comes by them, so nobody who asks for something can say that."""
 
 
 class RecipeAction(StrEnum):

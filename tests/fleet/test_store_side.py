@@ -7,9 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.changeovers import add_recipe, line_with_a_recipe
 
+from inspectd import config
 from inspectd.errors import UnavailableError
 from inspectd.fleet.agent.store_side import LineStore
+from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.stored import Change, RecipeRecords
 
 
 @pytest.mark.parametrize(
@@ -32,3 +36,20 @@ def test_a_command_that_was_ended_says_by_what(
         asyncio.run(LineStore(tmp_path / "line1.toml").count())
     assert str(ended.value).startswith(words)
     assert ("MemoryMax" in str(ended.value)) == ("KILL" in how)
+
+
+def test_that_an_ordered_change_was_taken_back_can_be_said_by_nobody_but_the_line(
+    tmp_path: Path, stub_bank: Path, good_folder: Path
+) -> None:
+    file, state = line_with_a_recipe(tmp_path, stub_bank, good_folder)
+    add_recipe(state, "b", 2, {"cam": 5.0})
+    records, store = RecipeRecords(config.load(file), state), LineStore(file)
+    a, b = records.read("a", 1), records.read("b", 1)
+    order = Change(AuditAction.ACTIVATE, "agent", "local", "order 7: new glass")
+    with pytest.raises(UnavailableError, match="taken back"):
+        records.record(order, a, b, lambda: False)
+    assert not asyncio.run(store.was_put_in_force("b@1", "order 7"))
+    records.record(order, a, b)
+    same_words = Change(AuditAction.ROLLBACK, "inspectd", "local", "the record took longer than 2 s")
+    records.record(same_words, b, a)
+    assert asyncio.run(store.was_put_in_force("b@1", "order 7"))

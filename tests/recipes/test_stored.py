@@ -64,6 +64,23 @@ def test_a_change_that_was_given_up_meanwhile_is_taken_back(records: RecipeRecor
     assert said == [("activate", "a@1"), ("activate", "b@1"), ("rollback", "a@1")]
 
 
+def test_no_word_of_who_asks_makes_a_change_one_that_was_taken_back(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    audit, a, b = tmp_path / "state" / "audit.jsonl", records.read("a", 1), records.read("b", 1)
+    records.change(ASKED, records.file, a, lambda: True)
+    with pytest.raises(UnavailableError, match="taken back"):
+        records.record(ASKED, a, b, lambda: False)
+    taken_back = list(history(audit))[-1]
+    assert taken_back.door == "late"
+    for action in (AuditAction.ACTIVATE, AuditAction.ROLLBACK):
+        same_words = Change(action, taken_back.who, "local", taken_back.why or "")
+        records.record(same_words, a, b)
+        assert (oldest_first(audit)[-1].action, oldest_first(audit)[-1].why) == (action, taken_back.why)
+        records.record(ASKED, b, a)
+    assert len(oldest_first(audit)) == 5
+
+
 @pytest.mark.parametrize("is_first", [True, False])
 def test_what_a_killed_line_had_recorded_and_told_nobody_is_taken_back_by_the_next_start(
     records: RecipeRecords, tmp_path: Path, is_first: bool

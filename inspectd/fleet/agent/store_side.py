@@ -17,7 +17,7 @@ import msgspec
 
 from inspectd.errors import ExitCode, UnavailableError
 from inspectd.fleet.agent.order import OrderedRecipe, Refusal, RefusedOrderError
-from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
+from inspectd.wire.recipes import TAKEN_BACK_DOORS
 
 _LIST_SECONDS: Final = 120.0
 _IMPORT_SECONDS: Final = 3600.0
@@ -56,7 +56,8 @@ class StoredVersion(NamedTuple):
 class _Change(msgspec.Struct):
     """A record of the audit file."""
 
-    who: str
+    action: str
+    door: str
     new: str | None
     why: str | None
 
@@ -132,7 +133,7 @@ class LineStore:
             why = change.why or ""
             if why.startswith(mark):  # a line that gave it up says so with old and new swapped
                 was = is_newest = (change.new or "").startswith(f"{name} ")
-            elif is_newest and change.who == TAKEN_BACK_BY and why.startswith(TAKEN_BACK):
+            elif is_newest and change.action == "rollback" and change.door in TAKEN_BACK_DOORS:
                 was = is_newest = False
             else:
                 is_newest = False

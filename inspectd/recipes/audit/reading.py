@@ -31,7 +31,7 @@ from inspectd.recipes.audit.records import (
     puts_in_force,
     refuse_damage,
 )
-from inspectd.wire.recipes import TAKEN_BACK, TAKEN_BACK_BY
+from inspectd.wire.recipes import TAKEN_BACK_DOORS
 
 _BLOCK_BYTES: Final = 65_536
 
@@ -206,8 +206,8 @@ def last_change(path: Path) -> AuditRecord | None:
 
 
 def is_take_back(record: AuditRecord) -> bool:
-    """Whether it says that the record before it never counted."""
-    return record.who == TAKEN_BACK_BY and (record.why or "").startswith(TAKEN_BACK)
+    """Whether it says that the record before it never counted; whoever asks for a change cannot say so."""
+    return record.action is AuditAction.ROLLBACK and record.door in TAKEN_BACK_DOORS
 
 
 def in_force(path: Path) -> InForce | None:
