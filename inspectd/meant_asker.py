@@ -36,7 +36,7 @@ class MeantAsker:
         clock: Callable[[], int],
     ) -> None:
         self._book = book
-        self._meant = records.meant
+        self._records = records
         self._clerk = clerk
         self._emit = emit
         self._clock = clock
@@ -51,7 +51,7 @@ class MeantAsker:
     def ask(self) -> None:
         """Ask the disk; what is asked of the clerk after this finds the book told."""
         self._again_ns = None
-        self._clerk.ask(self._meant.of_those_put_in_force, self._on_found, self._on_unknown)
+        self._clerk.ask(self._records.meant.of_those_put_in_force, self._on_found, self._on_unknown)
 
     def ask_again(self, now_ns: int | None = None) -> None:
         """Ask the disk again where it is to be; `now_ns`: not before the next minute."""
@@ -60,7 +60,8 @@ class MeantAsker:
 
     def _on_found(self, found: tuple[dict[str, int], InspectdError | None]) -> None:
         versions, problem = found
-        self._book.remember(versions, is_all=problem is None)
+        names = self._records.file.names
+        self._book.remember(versions, is_all=problem is None, names_of_file=names)
         if problem is not None:
             self._tell(problem, "")
 

@@ -14,6 +14,7 @@ from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
 from inspectd.recipes.audit import InForce
+from inspectd.recipes.book import FILE
 from inspectd.recipes.reading import ListedVersion
 from inspectd.text import json_line, printable
 
@@ -38,8 +39,8 @@ def main(arguments: argparse.Namespace) -> int:
     if unknown is not None:
         raise unknown
     meant, damage = line.meant.of_those_put_in_force()
-    for name, version in meant.items():
-        if version != line.store.newest(name):
+    for name, version in sorted(meant.items()):
+        if name != FILE and version != line.store.newest(name):
             print(f"{name} alone, or its number, means {name}@{version}, which was in force last")
     if force is None or force.is_file:
         print("in force: the recipes of the configuration file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import msgspec
@@ -71,6 +71,13 @@ class LineRecipe(msgspec.Struct, frozen=True, kw_only=True):
         """Names of the recipes that judge parts whose triggers name none."""
         return {title_of(key)[0] for key in self.places.values()}
 
+    @property
+    def names(self) -> list[str]:
+        """Names by which a trigger may mean it: of the configuration file those of its recipes."""
+        if self.is_file:
+            return list(dict.fromkeys(title_of(key)[0] for key in self.deadlines_ns))
+        return [self.id]
+
     def key_of(self, name: str, place: str) -> str | None:
         """The key that a trigger means by `name` for a place; None where it means another recipe.
 
@@ -134,12 +141,14 @@ class RecipeBook:
         self._before: deque[tuple[int, LineRecipe]] = deque()  # until when each was in force, oldest first
         self._meant: dict[str, int] = {}  # the version that an id alone means, where one was ever in force
         self._knows_all = True  # of an id that is not in `_meant` it is certain that none ever was
+        self._holders: dict[str, str] = {}  # of a name the id of what was in force last of those that have it
         self.in_force_since_ns = 0
         """When the one in force was put in force; 0: the line began with it."""
         self.withheld: str | None = None
         """Name of one that is loaded, and that nobody gets who does not ask for this very version."""
         self._index()
         self.mean(in_force)
+        self._hold_names(in_force)
 
     @property
     def in_force(self) -> LineRecipe:
@@ -173,14 +182,24 @@ class RecipeBook:
         is_meant = self._knows_all or recipe.is_file if meant is None else meant == recipe.version
         return is_meant and recipe.name != self.withheld
 
-    def remember(self, versions: Mapping[str, int], *, is_all: bool = True) -> None:
+    def remember(
+        self, versions: Mapping[str, int], *, is_all: bool = True, names_of_file: Collection[str] = ()
+    ) -> None:
         """What ids alone mean by what was put in force before this start; later changes count more.
 
         Args:
-            versions: by id, of recipes of which a version was ever in force.
+            versions: by id, of recipes of which a version was ever in force, what was in force last first;
+                the configuration file among them where it was put in force again.
             is_all: there are no others; else nobody knows what another id means before it is told by `mean`.
+            names_of_file: which its recipes have now.
         """
-        self._meant = {**versions, **self._meant}
+        is_of_file = False
+        for id in versions:  # noqa: A001 - as of recipes
+            is_of_file = is_of_file or id == FILE
+            if id != FILE:
+                self._holders.setdefault(id, id if not is_of_file or id not in names_of_file else FILE)
+        of_store = {id: version for id, version in versions.items() if id != FILE}  # noqa: A001
+        self._meant = {**of_store, **self._meant}
         self._knows_all = is_all
 
     def mean(self, recipe: LineRecipe) -> None:
@@ -191,6 +210,21 @@ class RecipeBook:
     def is_newest_meant(self, id: str) -> bool:  # noqa: A002 - as of recipes
         """Whether an id alone means the newest version, as none was ever in force."""
         return self._knows_all and id not in self._meant
+
+    def _hold_names(self, recipe: LineRecipe) -> None:
+        """Have its names mean it, and no other recipe that has one of them too."""
+        self._holders |= dict.fromkeys(recipe.names, recipe.id)
+
+    def _holds(self, recipe: LineRecipe, name: str) -> bool:
+        """Whether a trigger may mean it by a name; of two recipes that share one, the one in force last.
+
+        So what a name means changes with what is put in force, and not with what else is loaded or leaves.
+        Where it was never decided between two that are loaded, it means none.
+        """
+        if name not in recipe.names:
+            return False
+        rivals = {each.id for each in self._loaded if name in each.names}
+        return self._holders.get(name, recipe.id if len(rivals) == 1 else None) == recipe.id
 
     # --- what judges ---------------------------------------------------------------------------------------
 
@@ -210,15 +244,18 @@ class RecipeBook:
         return self._in_force.places[place]
 
     def key_named(self, name: str, place: str) -> str | None:
-        """What judges a view whose trigger names a recipe; None where none of that name is loaded.
+        """What judges a view whose trigger names a recipe; None where none of that name is loaded, or meant.
 
         The one in force is meant before another version of the same recipe; else the one that `find` gives.
+        Of a recipe of the store and one of the configuration file with the same name, it is the one that was
+        in force last; None also where that is not loaded, or where it was never decided between the two.
         """
         key = self._in_force.key_of(name, place)
         if key is not None:
             return key
         for recipe in sorted(self._loaded, key=lambda each: -each.version):
-            key = recipe.key_of(name, place) if self._may_be_meant(recipe) else None
+            is_meant = self._holds(recipe, name) and self._may_be_meant(recipe)
+            key = recipe.key_of(name, place) if is_meant else None
             if key is not None:
                 self._used(recipe)
                 return key
@@ -229,8 +266,7 @@ class RecipeBook:
         """Names that a trigger may give."""
         names: dict[str, None] = {}
         for recipe in (self._in_force, *filter(self._may_be_meant, reversed(self._loaded))):
-            of_file = [title_of(key)[0] for key in recipe.deadlines_ns]
-            names |= dict.fromkeys(of_file if recipe.is_file else [recipe.id])
+            names |= dict.fromkeys(name for name in recipe.names if self._holds(recipe, name))
         return list(names)
 
     def deadline_ns(self, key: str) -> int:
@@ -271,6 +307,7 @@ class RecipeBook:
         self.in_force_since_ns = now_ns
         self._in_force = recipe
         self.mean(recipe)
+        self._hold_names(recipe)
         self._used(recipe)
         self._index()
 

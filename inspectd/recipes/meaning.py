@@ -6,6 +6,7 @@ from pathlib import Path
 
 from inspectd.errors import InputError
 from inspectd.recipes.audit import InForce, changes_in_force, parse_in_force
+from inspectd.recipes.book import FILE
 from inspectd.recipes.reading import RecipeReader
 
 
@@ -48,20 +49,21 @@ class MeantVersions:
         """The version that each id means of which one was ever put in force.
 
         Returns:
-            Them, and what is wrong with the audit file, so that there may be more.
+            Them, what was in force last first, the configuration file with version 0 among them; and what is
+            wrong with the audit file, so that there may be more.
 
         Raises:
             UnavailableError: the store or the audit file cannot be read now.
         """
         known, damage = self._read()
-        held = {id: self._held(id, known) for id in self._store.ids()}  # noqa: A001 - as above
+        held = {id: 0 if id == FILE else self._held(id, known) for id in known}  # noqa: A001 - as above
         return {id: version for id, version in held.items() if version is not None}, damage  # noqa: A001
 
     def note(self, in_force: InForce) -> None:
         """It was put in force just now."""
         if self._put_in_force is not None:
-            before = self._put_in_force.get(in_force.id, {})
-            self._put_in_force[in_force.id] = {in_force: None, **before}
+            before = self._put_in_force.pop(in_force.id, {})
+            self._put_in_force = {in_force.id: {in_force: None, **before}, **self._put_in_force}
 
     def _held(self, id: str, known: dict[str, dict[InForce, None]]) -> int | None:  # noqa: A002
         return next((each.version for each in known.get(id, ()) if self._holds(each)), None)

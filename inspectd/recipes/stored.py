@@ -296,8 +296,8 @@ class RecipeRecords:
         self._append(change, old, new, is_in_time)
         if change.action is AuditAction.RELOAD:
             is_in_time()
-        elif was_wanted and not new.is_file:
-            self.meant.note(InForce(new.id, new.version, new.sha256))
+        elif was_wanted:
+            self.meant.note(_as_recorded(new))
         if not was_wanted:
             why = f"{_TAKEN_BACK} than {RECORD_NS / 1e9:g} s"
             # A reload says nothing of what the next start judges by, so its end must not either.
@@ -490,7 +490,9 @@ def sha256_of_file(config: Config) -> str:
 
 
 def _words(recipe: LineRecipe | None) -> str | None:
+    return None if recipe is None else format_in_force(_as_recorded(recipe))
+
+
+def _as_recorded(recipe: LineRecipe) -> InForce:
     """As records have it; the next start reads the file as it is then, so for records it has one version."""
-    if recipe is None:
-        return None
-    return format_in_force(InForce(recipe.id, 0 if recipe.is_file else recipe.version, recipe.sha256))
+    return InForce(recipe.id, 0 if recipe.is_file else recipe.version, recipe.sha256)

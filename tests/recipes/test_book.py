@@ -145,6 +145,52 @@ def test_each_reading_of_the_file_has_keys_and_a_name_of_its_own_and_the_names_o
     assert book.recipe("cells") == book.recipe("cells#3")  # so they have one sha256
 
 
+CELLS, CELLS_2 = recipe("cells", 1), recipe("cells", 2)
+
+
+def test_a_name_that_the_file_and_the_store_share_means_the_one_in_force_last(book):
+    book.put_in_force(B1, 1)
+    book.add(CELLS)
+    assert book.key_named("cells", "top") == "cells"  # of the file, which judged as the line began
+    book.put_in_force(CELLS, 2)
+    book.put_in_force(B1, 3)
+    for version in (1, 2, 3):  # however often the file is read again
+        book.add(file_recipe(version, 0.5))
+        assert (book.key_named("cells", "top"), book.find("file", None).version) == ("cells@1", version)
+    book.remove(CELLS)
+    book.add(CELLS_2)
+    assert (book.key_named("cells", "top"), "cells" in book.names) == (None, False)
+    book.put_in_force(file_recipe(3, 0.5), 4)
+    book.put_in_force(B1, 5)
+    assert (book.key_named("cells", "top"), book.names.count("cells")) == ("cells#3", 1)
+
+
+def test_a_name_that_was_never_decided_between_the_file_and_the_store_means_none():
+    book = RecipeBook(B1)
+    book.remember({"b": 1})
+    book.add(CELLS)
+    assert book.key_named("cells", "top") == "cells@1"
+    book.add(FROM_FILE)
+    assert (book.key_named("cells", "top"), book.key_named("spare", "top")) == (None, "spare")
+    assert book.names == ["b", "spare"]
+    book.put_in_force(CELLS, 0)
+    book.put_in_force(B1, 1)
+    assert book.key_named("cells", "top") == "cells@1"
+
+
+@pytest.mark.parametrize(
+    ("last_first", "key"), [(("b", "file", "cells"), "cells"), (("b", "cells", "file"), "cells@1")]
+)
+def test_which_of_the_two_was_in_force_last_is_known_after_a_restart(last_first, key):
+    versions = {name: {"file": 0}.get(name, 1) for name in last_first}
+    book = RecipeBook(B1)
+    book.remember(versions, names_of_file=FROM_FILE.names)
+    for each in (CELLS, FROM_FILE):
+        book.add(each)
+    assert book.key_named("cells", "top") == key
+    assert book.find("cells", None) is CELLS
+
+
 def test_what_is_withheld_is_got_by_its_version_alone(book):
     book.withheld = "a@2"
     assert book.find("a", None) is A1

@@ -221,6 +221,9 @@ def test_an_id_or_number_means_the_version_that_was_in_force_last_of_those_still
         assert each.meant.of_those_put_in_force() == ({"a": 1, "b": 1}, None)
         with pytest.raises(RecipeNotFoundError, match="no recipe has number 3"):
             each.read(3, None)
+    records.record(ASKED, b, records.file)
+    for each in (records, RecipeRecords(config.load(tmp_path / "line.toml"), state)):
+        assert list(each.meant.of_those_put_in_force()[0].items()) == [("file", 0), ("b", 1), ("a", 1)]
     shutil.rmtree(state / "recipes" / "a" / "1")
     assert (records.read("a", None).name, anew.read("a", None).name) == ("a@2", "a@2")
     records.record(ASKED, b, records.read("a", 3))
