@@ -122,6 +122,8 @@ class Reload:
         self._is_asked = False
         self._go_on: Callable[[int], None] | None = None
         """What to look at in the next turn; None: no reload is under way."""
+        self._replaced: LineRecipe | None = None
+        """What the file's new recipes are loaded beside; where there is no room for both it has to leave."""
 
     def ask(self) -> None:
         """Somebody wants the file read again."""
@@ -212,6 +214,7 @@ class Reload:
     def _prepare(self, plan: _Plan, _: int) -> None:
         """Load the new recipes, once nobody else's are being loaded."""
         if not self._changeover.is_preparing:
+            self._replaced = plan.old
             self._book.withheld = plan.new.name  # until it is recorded nothing may be judged by it
             self._go_on = partial(self._await_prepared, plan)
             self._changeover.prepare_reloaded(plan.new, self._on_prepare_answered)
@@ -276,11 +279,18 @@ class Reload:
         self._go_on = None
         self._book.withheld = None
         self._metrics.reload(ReloadResult.REFUSED)
-        self._emit("alarm", "reload_refused", detail=f"nothing is changed: {detail}")
+        self._emit("alarm", "reload_refused", detail=f"nothing is changed{self._left()}: {detail}")
         self._tell_ready()
 
+    def _left(self) -> str:
+        """What is not as it was, where a reload is refused after all."""
+        old, self._replaced = self._replaced, None
+        if old is None or self._is_loaded(old):
+            return ""
+        return f", but {old.name} had to leave and is no longer prepared (prepare file again)"
+
     def _end(self, result: ReloadResult, detail: str) -> None:
-        self._go_on = None
+        self._go_on = self._replaced = None
         self._metrics.reload(result)
         self._emit("info", "reloaded", detail=detail[:_MAX_DETAIL_CHARACTERS])
         self._tell_ready()

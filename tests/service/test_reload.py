@@ -378,6 +378,26 @@ def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, small_g
     assert_all_accounted_for(daemon)
 
 
+def test_a_refused_reload_says_that_the_recipes_of_the_file_had_to_leave(start_daemon, small_good, bank):
+    two = "[scoring]\nmax_recipes = 2\n"
+    daemon = start_daemon(text_of(bank, small_good, extra=two)).ready()
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.9, "steady": 0.9, "top": 0.9})
+    prepare(daemon, "a")
+    assert isinstance(ask(daemon, RecipeAction.ACTIVATE, "a"), RecipeAck)
+    audit = daemon.folder / "state/audit.jsonl"
+    audit.rename(audit.with_name("moved"))
+    audit.mkdir()
+    left = "nothing is changed, but file had to leave and is no longer prepared (prepare file again): not_rec"
+    name, detail = reload(daemon, text_of(bank, small_good, recipe="threshold = 0.8", extra=two))
+    assert (name, detail[: len(left)]) == ("reload_refused", left)
+    assert ask(daemon, RecipeAction.ACTIVATE, "file").reason == "not_prepared"
+    assert reload(daemon)[1].startswith("nothing is changed: not_recorded")
+    audit.rmdir()
+    audit.with_name("moved").rename(audit)
+    prepare(daemon, "file")
+    assert ask(daemon, RecipeAction.ACTIVATE, "file").version == 0  # of the file as it was
+
+
 def test_a_storm_of_signals_and_one_at_a_bad_moment(start_daemon, small_good, bank):
     starts = Behaviour(load_seconds=1.0)
     daemon = start_daemon(text_of(bank, small_good), behaviour=starts)
