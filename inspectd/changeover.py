@@ -302,7 +302,8 @@ class Changeover:
     def use_file(self, config: Config, recipe: LineRecipe) -> None:
         """The configuration file was read again, and `recipe` is what it makes now.
 
-        What it made before is in nobody's hands from then on: a preparation of that ends, as failed.
+        What it made before is in nobody's hands from then on: a preparation of that ends, as failed, and a
+        shadow of the file goes on by what that says now.
         """
         self._records.use_file(config, recipe)
         loading = self._loader.recipe
@@ -311,6 +312,9 @@ class Changeover:
                 "the configuration file was read again meanwhile, and says something else; prepare it again"
             )
             self._loader.fail(RecipeRefusalReason.FAILED, what)
+        shadow = self._shadow.recipe
+        if shadow is not None and shadow != self._as_it_is_now(shadow):
+            self._go_on_by(shadow, "the file was read again")
 
     def _as_it_is_now(self, recipe: LineRecipe) -> LineRecipe:
         """A recipe; of the configuration file what that says now: it may have been read again meanwhile."""
@@ -334,10 +338,14 @@ class Changeover:
         )
 
     def _on_shadow_found(self, recipe: LineRecipe | None) -> None:
-        if recipe is None or self._shadow.name is not None:
-            return
+        if recipe is not None and self._shadow.name is None:
+            self._go_on_by(recipe, "resumed")
+
+    def _go_on_by(self, shadow: LineRecipe, why: str) -> None:
+        """Score by the shadow that the audit file says."""
+        recipe = self._as_it_is_now(shadow)
         try:
-            self._shadow.begin(recipe, self._book.in_force, "resumed")
+            self._shadow.begin(recipe, self._book.in_force, why)
         except InspectdError as error:
             self._emit("warning", "shadow_failed", detail=f"{recipe.name}: not resumed: {error}")
 
@@ -361,6 +369,7 @@ class Changeover:
             )
 
         def begin(recipe: LineRecipe, _: object) -> None:
+            recipe = self._as_it_is_now(recipe)
             try:
                 self._shadow.begin(recipe, self._book.in_force, request.request)
             except InspectdError as error:  # no process can be had now; the next start tries again
@@ -389,8 +398,7 @@ class Changeover:
 
         def end(_: object) -> None:
             self._is_changing_shadow = False
-            if self._shadow.recipe is shadow:
-                self._shadow.end(f"ended by {who or 'unknown'} ({door})")
+            self._shadow.end(f"ended by {who or 'unknown'} ({door})")  # of the file maybe a newer one by now
             self._answer(request, reply, shadow, RecipeState.UNLOADED)
 
         def refuse(error: InspectdError) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cells import SMALL_PIXELS
-from support.changeovers import add_recipe, ask, prepare
+from support.changeovers import add_recipe, ask, begin_shadow, give_time, prepare
 from support.daemon import Daemon, camera_table, settings
 from support.triggers import Plant
 
 from inspectd.capture.geometry.calibration import LensCalibration, write_calibration
-from inspectd.client import Accepted, RecipeAck, RecipeAction, Refusal, Verdict
-from inspectd.recipes.audit import AuditAction, AuditSummary, read, verify
+from inspectd.client import Accepted, RecipeAck, RecipeAction, Refusal, Verdict, ask_status
+from inspectd.recipes.audit import AuditAction, AuditSummary, read, shadowed, verify
 from inspectd.scoring.stub import Behaviour, bank_sha256
 
 TOLD = {"reloaded", "reload_refused", "reload_ignored"}
@@ -376,6 +376,25 @@ def test_recipes_that_cannot_be_loaded_leave_all_as_it_was(start_daemon, small_g
     assert "it judges now: give the new bank a file name of its own, or restart the line" in detail
     daemon.behave(Behaviour())
     assert_all_accounted_for(daemon)
+
+
+def test_a_shadow_of_the_file_goes_on_by_what_that_says_now(start_daemon, small_good, bank):
+    daemon = start_daemon(text_of(bank, small_good)).ready()
+    add_recipe(daemon.folder / "state", "a", 1, {"free": 0.9, "steady": 0.9, "top": 0.9})
+    prepare(daemon, "a")
+    assert isinstance(ask(daemon, RecipeAction.ACTIVATE, "a"), RecipeAck)
+    begin_shadow(daemon, "file")
+    daemon.reader.events.clear()
+    assert reload(daemon, text_of(bank, small_good, recipe="threshold = 0.8"))[0] == "reloaded"
+    daemon.until(lambda: daemon.reader.event("shadow_ended"))
+    assert daemon.reader.event("shadow_ended").detail.startswith("file: file@1 takes its place; ")
+    assert ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").shadow.recipe == "file@1"
+    give_time(daemon)
+    daemon.until(lambda: daemon.reader.event("shadow_started"))
+    daemon.until(lambda: daemon.reader.shadows and daemon.reader.shadows[-1].threshold == 0.8)
+    prepare(daemon, "file")
+    assert ask(daemon, RecipeAction.PROMOTE, "file").version == 1
+    assert shadowed(daemon.folder / "state/audit.jsonl") is None
 
 
 def test_a_refused_reload_says_that_the_recipes_of_the_file_had_to_leave(start_daemon, small_good, bank):

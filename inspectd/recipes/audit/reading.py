@@ -235,12 +235,13 @@ def shadowed(path: Path) -> InForce | None:
         InputError: a record on the way was altered.
         UnavailableError: the file cannot be read now.
     """
-    in_force_since = set()
+    in_force_since = set()  # by name: the configuration file may have been read again meanwhile
     for record in newest_first(path):
+        name = (record.new or "").partition(" ")[0]
         if puts_in_force(record):
-            in_force_since.add(record.new)
+            in_force_since.add(name)
         if record.action is AuditAction.SHADOW and record.result == DONE:
-            is_over = record.new is None or record.new in in_force_since  # by whichever way, as on the line
+            is_over = record.new is None or name in in_force_since  # by whichever way, as on the line
             return None if is_over else parse_in_force(record.new or "", f"{path}, record {record.seq}: ")
     return None
 
