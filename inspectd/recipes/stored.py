@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +19,6 @@ from inspectd.recipes.audit import (
     AuditAction,
     AuditDamageError,
     AuditEntry,
-    AuditLog,
     InForce,
     append_record,
     format_in_force,
@@ -28,6 +27,7 @@ from inspectd.recipes.audit import (
     last_change,
     mark_path,
     newest_first,
+    open_once_free,
     parse_in_force,
     puts_in_force,
     read_mark,
@@ -313,7 +313,8 @@ class RecipeRecords:
 
         Raises:
             InputError: the audit file was altered.
-            UnavailableError: it cannot be read or written, or is not the file of the line that runs.
+            UnavailableError: it cannot be read or written, or another process has it for longer than 1 s, or
+                it is not the file of the line that runs.
         """
         if not self._audit.exists():
             return
@@ -321,18 +322,17 @@ class RecipeRecords:
             self._settle()
 
     def _settle(self) -> None:
-        with AuditLog(self._audit) as log:
+        with closing(open_once_free(self._audit)) as log:
             newest = next((record for record in newest_first(self._audit) if puts_in_force(record)), None)
             counts = record_in_force(self._audit)
             if newest is None or newest == counts or is_take_back(newest):
                 log.note(newest)
                 return
-        new = counts.new if counts is not None else _words(self._file)
-        why = f"{_TAKEN_BACK} than the line that asked for it ran"
-        entry = AuditEntry(
-            AuditAction.ROLLBACK, _TAKEN_BACK_BY, AT_START, newest.object, newest.new, new, why
-        )
-        append_record(self._audit, entry)
+            log.append(
+                AuditAction.ROLLBACK, who=_TAKEN_BACK_BY, door=AT_START, object=newest.object, old=newest.new,
+                new=counts.new if counts is not None else _words(self._file),
+                why=f"{_TAKEN_BACK} than the line that asked for it ran",
+            )  # fmt: skip
 
     def record_shadow(self, change: Change, old: LineRecipe | None, new: LineRecipe | None) -> None:
         """Record that `new` scores without a vote from now on, instead of `old`; None: none does.

@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,15 @@ from inspectd.errors import InputError, UnavailableError
 from inspectd.files import OwnFile
 from inspectd.meant_asker import MeantAsker
 from inspectd.recipe_watch import RecipeWatch
-from inspectd.recipes.audit import AuditAction, AuditRecord, changes_in_force, history, in_force, log
+from inspectd.recipes.audit import (
+    AuditAction,
+    AuditLog,
+    AuditRecord,
+    changes_in_force,
+    history,
+    in_force,
+    log,
+)
 from inspectd.recipes.audit.mark import AuditMark, write_mark
 from inspectd.recipes.book import RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
@@ -111,6 +120,32 @@ def test_what_a_killed_line_had_recorded_and_told_nobody_is_taken_back_by_the_ne
     assert len(list(history(audit))) == (2 if is_first else 3)
     records.record(ASKED, old, b)
     assert records.in_force().name == "b@1"
+
+
+def test_what_a_killed_line_left_is_taken_back_once_nobody_else_writes_a_record(
+    records: RecipeRecords, tmp_path: Path
+) -> None:
+    audit, a, b = tmp_path / "state" / "audit.jsonl", records.read("a", 1), records.read("b", 1)
+    records.record(ASKED, records.file, a)
+
+    class KilledError(BaseException):
+        """Where the line is killed."""
+
+    def kill() -> bool:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        records.record(ASKED, a, b, kill)
+    with ThreadPoolExecutor(1) as asking:
+        with AuditLog(audit):
+            change = asking.submit(records.record, ASKED, a, b)
+            with pytest.raises(TimeoutError):
+                change.result(0.1)
+        change.result(10)
+    assert [(each.action, (each.new or "")[:3]) for each in history(audit)][2:] == [
+        ("rollback", "a@1"),
+        ("activate", "b@1"),
+    ]
 
 
 def test_what_is_taken_back_never_counts_whenever_that_is_killed(

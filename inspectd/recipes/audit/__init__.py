@@ -3,6 +3,7 @@
 from inspectd.recipes.audit.changes import (
     AuditEntry,
     append_record,
+    open_once_free,
     recorded_change,
     refuse_unwritable_log,
 )
@@ -61,6 +62,7 @@ __all__ = [
     "last_import",
     "mark_path",
     "newest_first",
+    "open_once_free",
     "parse_in_force",
     "puts_in_force",
     "read",

@@ -42,7 +42,7 @@ def append_record(
         InputError: the file's last record was altered.
         UnavailableError: it cannot be written, or another process has the file for longer than 1 s.
     """
-    with contextlib.closing(_once_free(path)) as log:
+    with contextlib.closing(open_once_free(path)) as log:
         return log.append(
             entry.action, who=entry.who or "unknown", door=entry.door, object=entry.object,
             old=entry.old, new=entry.new, why=entry.why or None, result=result, is_wanted=is_wanted,
@@ -56,7 +56,7 @@ def refuse_unwritable_log(path: Path) -> None:
         InputError: its last record was altered.
         UnavailableError: it cannot be written, or another process has it for longer than 1 s.
     """
-    with contextlib.closing(_once_free(path)):
+    with contextlib.closing(open_once_free(path)):
         try:
             with tempfile.TemporaryFile(dir=path.parent) as scrap:
                 scrap.write(bytes(_BLOCK))
@@ -64,8 +64,8 @@ def refuse_unwritable_log(path: Path) -> None:
             raise UnavailableError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _once_free(path: Path) -> AuditLog:
-    """The file, open, once nobody else has it.
+def open_once_free(path: Path) -> AuditLog:
+    """The file, open for whoever closes it, once nobody else has it.
 
     Raises:
         InputError: its last record was altered.
