@@ -33,6 +33,8 @@ class PlayedLine:
         recipe_seconds: until a recipe is in force.
         journal_seconds: until a question to the journal is answered.
         cameras: their phases.
+        in_force: the recipe's id and version; `file`: the file's.
+        next_in_force: somebody puts this one in force just before the next trigger; None: nobody does.
         triggers: ids of the triggers that came.
         questions: to the journal, so many.
     """
@@ -59,7 +61,8 @@ class PlayedLine:
         self.cameras = {"top": "up"}
         self.triggers: list[str] = []
         self.questions = 0
-        self._in_force = "cells@1"
+        self.in_force = "cells@1"
+        self.next_in_force: str | None = None
 
     def stop(self) -> None:
         """It is gone."""
@@ -115,21 +118,23 @@ class PlayedLine:
             state="running", health="good", conditions=[], counts=COUNTS, cameras=[], recipes=[],
             device="cpu", waiting=0, with_scoring=0, journal="recording", journal_bytes=None,
             disk_free_bytes=None, evidence_bytes=None, evidence_quota_bytes=0, connections={},
-            in_force=self._in_force, prepared=["cells@1", "glass@3"],
+            in_force=self.in_force, prepared=["cells@1", "glass@3"],
         )  # fmt: skip
 
     def _ordered(self, who: bytes, order: dict[str, Any]) -> None:
         if "trigger_id" in order:
             self.triggers.append(order["trigger_id"])
-            recipe, _, version = self._in_force.partition("@")
+            self.in_force, self.next_in_force = self.next_in_force or self.in_force, None
+            recipe, _, version = self.in_force.partition("@")
             answer: Any = Accepted(
-                order["trigger_id"], EPOCH, time.time_ns(), 500.0, ["top"], recipe, int(version)
-            )
+                order["trigger_id"], EPOCH, time.time_ns(), 500.0, ["top"], recipe,
+                int(version) if version else None,
+            )  # fmt: skip
             self._after(self.answer_seconds, lambda: self._taken(who, answer))
             return
 
         def in_force() -> None:
-            self._in_force = "glass@3"
+            self.in_force = "glass@3"
             done = RecipeAck(
                 order["request"], RecipeAction.ACTIVATE, RecipeState.ACTIVE, "glass", 3, 7, SHA256
             )

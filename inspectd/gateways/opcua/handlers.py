@@ -113,7 +113,7 @@ class VisionHandlers:
                 self._vision.drop(begun)
                 return error
         answer = await self._line.trigger(msgspec.structs.replace(begun, recipe=explicit))
-        if isinstance(answer, Accepted) and not self._is_of(recipe, answer):
+        if isinstance(answer, Accepted) and not _is_of(recipe, answer):
             answer = "unknown_recipe"  # another one was put in force meanwhile
         if not isinstance(answer, Accepted):
             self._vision.refused(begun, answer)
@@ -203,14 +203,6 @@ class VisionHandlers:
         answer = await self._ask(RecipeAction.ACTIVATE, recipe)
         return (answer if isinstance(answer, MethodError) else MethodError.OK), None
 
-    def _is_of(self, wanted: str, answer: Accepted) -> bool:
-        """Whether the line judges a job by the recipe that was asked for."""
-        name, _, version = wanted.partition("@")
-        status = self._line.status
-        if not wanted or (name == "file" and status is not None and status.in_force.startswith("file")):
-            return True
-        return name == answer.recipe and version in {"", str(answer.recipe_version)}
-
     async def _recipes(
         self, external: str, _product: str, prepared: int, most: int, start: int, _timeout: int
     ) -> Answer:
@@ -229,6 +221,17 @@ class VisionHandlers:
             ua.Variant(shown, ua.VariantType.ExtensionObject, is_array=True),
             _error(error),
         ]
+
+
+def _is_of(wanted: str, answer: Accepted) -> bool:
+    """Whether the line judges a job by the recipe that was asked for.
+
+    Its answer alone says so: what it last said of itself is from before the job.
+    """
+    name, _, version = wanted.partition("@")
+    if name == "file":
+        return answer.recipe_version is None  # each of the store has a version, none of the file has
+    return not wanted or (name == answer.recipe and version in {"", str(answer.recipe_version)})
 
 
 def _error(code: MethodError) -> Any:

@@ -99,6 +99,21 @@ def test_a_recipe_that_is_put_in_force_first_takes_of_the_jobs_own_time(line, li
     live(test)
 
 
+@pytest.mark.parametrize("recipe", ["file", "cells@1", "cells"])
+def test_a_job_that_another_recipe_judges_by_now_is_refused(line, live, recipe) -> None:
+    async def test(client) -> None:
+        if recipe == "file":
+            line.in_force = recipe
+            async with asyncio.timeout(15):
+                while await client.at("Health.RecipeInForce").read_value() != recipe:
+                    await asyncio.sleep(0.02)
+        assert (await client.job("P-1", recipe=recipe))[1] == 0
+        line.next_in_force = "glass@3"
+        assert await client.job("P-2", recipe=recipe) == ("", -2)
+
+    live(test)
+
+
 def test_what_ends_jobs_ends_one_whose_recipe_is_put_in_force(line, live, gateway) -> None:
     reason = (ua.Variant(0, ua.VariantType.Int32), "a test")
 
