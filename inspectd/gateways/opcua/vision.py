@@ -313,7 +313,10 @@ class VisionSystem:
             is_old = line_utc_ns > started_utc_ns + verdict.deadline_ms * 1e6
         named = verdict.views if isinstance(verdict, PartVerdict) else []
         views = [found for view in named if (found := self._views.get((verdict.epoch, view.seq))) is not None]
-        result = result_of_verdict(verdict, views, job_id=self._continuous or None, is_old=is_old)
+        # By its trigger's own name: a part whose job was aborted, or refused, passes under no other.
+        result = self.as_told(result_of_verdict(verdict, views, is_old=is_old))
+        if self._continuous:
+            result = msgspec.structs.replace(result, job_id=self._continuous)
         self._results.append(self._counted(result))
 
     def _state(self) -> tuple[MachineState, str]:

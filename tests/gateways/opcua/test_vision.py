@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -145,14 +146,14 @@ def test_a_part_of_others_is_no_pass_while_the_line_is_silent() -> None:
 
 def test_neither_a_heartbeat_that_waited_nor_a_clock_that_was_set_back_makes_an_old_pass_new() -> None:
     plant = Plant(is_continuous=True).beats()
-    sent = plant.now + 0.1
+    sent, seqs = plant.now + 0.1, itertools.count(2)
 
     def told(utc_s: float, *, beat_utc_s: float) -> Judgement:
         """What is told of a part that was triggered then, behind a heartbeat of then."""
         beat = msgspec.structs.replace(plant.beat, utc_ns=UTC_NS + round(beat_utc_s * 1e9))
         plant.vision.line_seen(beat, plant.now)
         triggered_utc_ns = UTC_NS + round(utc_s * 1e9)
-        plant.vision.saw_part(others(triggered_utc_ns=triggered_utc_ns), plant.now)
+        plant.vision.saw_part(others(triggered_utc_ns=triggered_utc_ns, seq=next(seqs)), plant.now)
         (result,) = plant.results()
         return result.judgement
 
@@ -178,6 +179,18 @@ def test_parts_of_others_are_told_in_a_continuous_job_alone() -> None:
     plant.vision.saw_part(others(), plant.now)
     assert plant.results() == []
     assert not plant.vision.end_continuous()
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+def test_a_job_that_came_to_nothing_is_no_pass_in_a_continuous_job_either(is_begun) -> None:
+    plant = Plant(is_continuous=not is_begun).beats()
+    _, answer = plant.job()
+    plant.vision.abort(plant.now, UTC_NS)
+    name = plant.vision.begin_continuous() if is_begun else answer.trigger_id
+    plant.vision.saw_part(part(answer, deadline_ms=500.0), plant.now)
+    aborted, told = plant.results()
+    assert (told.judgement, told.state, told.reason) == (aborted.judgement, aborted.state, aborted.reason)
+    assert (told.judgement, told.job_id) == (Judgement.UNDECIDABLE, name)
 
 
 def test_a_recorded_pass_that_was_late_is_none() -> None:
