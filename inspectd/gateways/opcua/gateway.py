@@ -24,6 +24,7 @@ from inspectd.gateways.opcua.access import CallerRules, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri
 from inspectd.gateways.opcua.guarded import GuardedServer
+from inspectd.gateways.opcua.halted import HaltMark
 from inspectd.gateways.opcua.handlers import VisionHandlers
 from inspectd.gateways.opcua.journal import RecordedResults
 from inspectd.gateways.opcua.line_side import LineSide
@@ -50,7 +51,8 @@ def run(settings: OpcUaConfig) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        InputError: an endpoint, a key, a certificate or the users' file cannot be used; or another line.
+        InputError: an endpoint, a key, a certificate, the users' file or the mark of Halt cannot be used; or
+            another line.
         UnavailableError: a port is taken or takes more rights.
     """
     logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)  # `guarded` and `audit` say what matters
@@ -63,7 +65,12 @@ def openers(settings: OpcUaConfig) -> list[Callable[[], object]]:
     return [
         CertificateFolder(Path(plant.certificates)).own,
         partial(PlantUsers, Path(plant.users_file), plant.users or {}),
+        _halt_mark(settings, PlantAudit()).is_set,
     ]
+
+
+def _halt_mark(settings: OpcUaConfig, audit: PlantAudit) -> HaltMark:
+    return HaltMark(Path(settings.opcua.certificates) / "halted", audit)
 
 
 class _Gateway:
@@ -79,7 +86,10 @@ class _Gateway:
             self._users, self._certificates, self._audit, max_connections=plant.max_connections,
             max_subscriptions=plant.max_subscriptions,
         )  # fmt: skip
-        self._vision = VisionSystem(secrets.randbits(63), is_continuous=plant.continuous)
+        self._halt_mark = _halt_mark(settings, self._audit)
+        self._vision = VisionSystem(
+            secrets.randbits(63), is_continuous=plant.continuous, is_halted=self._halt_mark.is_set()
+        )
         self._line = LineSide(
             settings.line, plant.answer_ms / 1000, self._vision, self._clock,
             on_event=self._heard, on_turn=self._tell,
@@ -136,7 +146,7 @@ class _Gateway:
         self._types = await self._nodes.build()
         line = self._settings.line
         recorded = RecordedResults(endpoint(line, "sync"), line.keys, self._vision.as_told)
-        self._handlers = VisionHandlers(self._vision, self._line, self._types, self._tell)
+        self._handlers = VisionHandlers(self._vision, self._line, self._types, self._halt_mark, self._tell)
         self._results = ResultHandlers(self._line, recorded, self._types)
         desk = MethodDesk(server, self._nodes, self._users, self._audit)
         for method in (*self._handlers.methods(), *self._results.methods()):

@@ -14,6 +14,7 @@ from asyncua import ua
 from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
 from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.access import CALLER, CAME
+from inspectd.gateways.opcua.halted import HaltMark
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.methods import Answer, PlantMethod
 from inspectd.gateways.opcua.results import VisionJob
@@ -35,16 +36,17 @@ class VisionHandlers:
         vision: what clients see.
         line: where it goes.
         types: structures.
+        halt_mark: remembers that Halt was called.
         on_change: awaited when a state may have changed.
     """
 
     def __init__(
-        self, vision: VisionSystem, line: LineSide, types: PlantTypes,
+        self, vision: VisionSystem, line: LineSide, types: PlantTypes, halt_mark: HaltMark,
         on_change: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         """Nothing was asked yet."""
         self._vision, self._line, self._types = vision, line, types
-        self._on_change = on_change
+        self._halt_mark, self._on_change = halt_mark, on_change
         self._loading: dict[str, str] = {}
         self._requests = 0
 
@@ -147,11 +149,13 @@ class VisionHandlers:
 
     async def _halt(self, _cause: int, _text: str) -> Answer:
         self._vision.halt(clock_seconds(), time.time_ns())
+        self._halt_mark.keep(CALLER.get(), is_halted=True)
         await self._on_change()
         return [_error(MethodError.OK)]
 
     async def _reset(self, _cause: int, _text: str) -> Answer:
         self._vision.reset()
+        self._halt_mark.keep(CALLER.get(), is_halted=False)
         await self._on_change()
         return [_error(MethodError.OK)]
 

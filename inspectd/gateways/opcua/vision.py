@@ -110,13 +110,16 @@ class VisionSystem:
 
     Args:
         is_continuous: every part of the line is told from the start, without a job.
+        is_halted: Halt was called, and Reset was not since.
         first_acquisition: number of the first job.
 
     Attributes:
         counts: what happened, for metrics: results by judgement, triggers by answer, falls to Error by cause.
     """
 
-    def __init__(self, first_acquisition: int, *, is_continuous: bool = False) -> None:
+    def __init__(
+        self, first_acquisition: int, *, is_continuous: bool = False, is_halted: bool = False
+    ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.cause = "not_heard"
         """Why it is in `Preoperational` or `Error`."""
@@ -127,7 +130,7 @@ class VisionSystem:
         self._ahead_ns: int | None = None
         """Of the line's wall clock before the gateway's clock, by the heartbeats that came quickest."""
         self._behind_since: float | None = None
-        self._was_heard = self._is_halted = False
+        self._was_heard, self._is_halted = False, is_halted
         self._has_recipe = False
         self._continuous: str | None = "" if is_continuous else None
         """JobId of the endless job; empty: it is the settings'."""

@@ -131,6 +131,23 @@ def test_what_ends_jobs_ends_one_whose_recipe_is_put_in_force(line, live, gatewa
     live(test)
 
 
+def test_halted_is_left_by_a_reset_and_not_by_a_restart(line, live, gateway) -> None:
+    reason = (ua.Variant(0, ua.VariantType.Int32), "a test")
+
+    async def after_the_restart() -> None:
+        client = await gateway.client()
+        await client.until_state("Halted")
+        assert await client.job("P-1") == ("", -1)
+        assert await client.call("VisionStateMachine.Reset", *reason) == [0]
+        assert (gateway.certificates.certificate.parent / "halted").exists() is False
+        await client.disconnect()
+
+    live(lambda client: client.call("VisionStateMachine.Halt", *reason))
+    gateway.kill()
+    gateway.start()
+    asyncio.run(after_the_restart())
+
+
 def test_a_job_whose_client_goes_before_its_answer_does_not_stay_open(line, live, gateway) -> None:
     async def test(client) -> None:
         line.answer_seconds = 0.4

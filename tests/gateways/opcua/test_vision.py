@@ -11,6 +11,8 @@ import pytest
 from support.messages import EPOCH, heartbeat
 from support.plant_side import part
 
+from inspectd.gateways.opcua.audit import PlantAudit
+from inspectd.gateways.opcua.halted import HaltMark
 from inspectd.gateways.opcua.results import ResultState, VisionJob, VisionResult, result_of_verdict
 from inspectd.gateways.opcua.structures import utc_time
 from inspectd.gateways.opcua.vision import (
@@ -234,6 +236,20 @@ def test_halted_is_left_by_a_reset_alone() -> None:
     assert plant.silent().machine() is plant.beats().machine() is MachineState.HALTED
     plant.vision.reset()
     assert plant.machine() is MachineState.OPERATIONAL
+
+
+def test_a_gateway_that_was_halted_before_its_start_waits_for_a_reset() -> None:
+    plant = Plant(is_halted=True).beats()
+    assert plant.vision.refusal() is MethodError.NOT_READY
+    assert plant.machine() is MachineState.HALTED
+
+
+def test_a_halt_that_cannot_be_kept_is_counted(tmp_path) -> None:
+    audit = PlantAudit()
+    mark = HaltMark(tmp_path, audit)  # a folder is there
+    for is_halted in (True, False):
+        mark.keep("anna", is_halted=is_halted)
+    assert audit.refused["keep_halted", "not_written"] == 2
 
 
 def test_a_line_whose_recipe_is_not_known_takes_no_job() -> None:
