@@ -34,6 +34,8 @@ class PlayedLine:
         journal_seconds: until a question to the journal is answered.
         cameras: their phases.
         in_force: the recipe's id and version; `file`: the file's.
+        epoch: of its start.
+        loads_for_ever: a recipe that is to be prepared never is.
         next_in_force: somebody puts this one in force just before the next trigger; None: nobody does.
         triggers: ids of the triggers that came.
         questions: to the journal, so many.
@@ -41,6 +43,7 @@ class PlayedLine:
 
     def __init__(self, runtime_dir: Path) -> None:
         self.runtime_dir = runtime_dir
+        self.epoch = EPOCH
         self.reset()
         self._recorded: list[PartVerdict] = []
         self._due: list[tuple[float, int, Callable[[], Any]]] = []
@@ -61,6 +64,7 @@ class PlayedLine:
         self.cameras = {"top": "up"}
         self.triggers: list[str] = []
         self.questions = 0
+        self.loads_for_ever = False
         self.in_force = "cells@1"
         self.next_in_force: str | None = None
 
@@ -87,7 +91,7 @@ class PlayedLine:
         self._sockets["verdicts"].send_multipart([b"i1/test/line/-/" + kind + b"/", wire.encode(message)])
 
     def _beat(self) -> None:
-        beat = heartbeat(len(self._recorded) + 1, interval_ms=1000.0)
+        beat = heartbeat(len(self._recorded) + 1, epoch=self.epoch, interval_ms=1000.0)
         self._publish(b"hb", msgspec.structs.replace(
             beat, plant="test", line="line", utc_ns=time.time_ns(), cameras=dict(self.cameras)
         ))  # fmt: skip
@@ -100,11 +104,12 @@ class PlayedLine:
             self._sockets["sync"].send_multipart(answer)
             return
         self.questions += 1
-        first, last = asked["from"]["seq"], asked["to"]["seq"]
-        found = [each for each in self._recorded if first <= each.seq <= last]
+        newest = {"epoch": self.epoch, "seq": len(self._recorded) + 1}
+        first, last = asked.get("from") or {"seq": 0}, asked.get("to") or newest
+        found = [each for each in self._recorded if first["seq"] <= each.seq <= last["seq"]]
         parts = [(b"i1/test/line/-/v/", wire.encode(each)) for each in found]
         verdicts = wire.encode(sync.Verdicts(asked["request"], len(found)))
-        end = wire.encode(sync.End(asked["request"], sync.Position(EPOCH, last), True, 0))
+        end = wire.encode(sync.End(asked["request"], sync.Position(**last), True, 0))
 
         def tell() -> None:
             self._sockets["sync"].send_multipart([who, verdicts, *itertools.chain(*parts)])
@@ -114,8 +119,8 @@ class PlayedLine:
 
     def _status(self, request: str) -> sync.LineStatus:
         return sync.LineStatus(
-            request=request, plant="test", line="line", epoch=EPOCH, software="0", started_utc_ns=0, utc_ns=0,
-            state="running", health="good", conditions=[], counts=COUNTS, cameras=[], recipes=[],
+            request=request, plant="test", line="line", epoch=self.epoch, software="0", started_utc_ns=0,
+            utc_ns=0, state="running", health="good", conditions=[], counts=COUNTS, cameras=[], recipes=[],
             device="cpu", waiting=0, with_scoring=0, journal="recording", journal_bytes=None,
             disk_free_bytes=None, evidence_bytes=None, evidence_quota_bytes=0, connections={},
             in_force=self.in_force, prepared=["cells@1", "glass@3"],
@@ -127,17 +132,17 @@ class PlayedLine:
             self.in_force, self.next_in_force = self.next_in_force or self.in_force, None
             recipe, _, version = self.in_force.partition("@")
             answer: Any = Accepted(
-                order["trigger_id"], EPOCH, time.time_ns(), 500.0, ["top"], recipe,
+                order["trigger_id"], self.epoch, time.time_ns(), 500.0, ["top"], recipe,
                 int(version) if version else None,
             )  # fmt: skip
             self._after(self.answer_seconds, lambda: self._taken(who, answer))
             return
 
         def in_force() -> None:
-            self.in_force = "glass@3"
-            done = RecipeAck(
-                order["request"], RecipeAction.ACTIVATE, RecipeState.ACTIVE, "glass", 3, 7, SHA256
-            )
+            action, state = RecipeAction(order["action"]), RecipeState.LOADING
+            if not self.loads_for_ever:
+                self.in_force, state = "glass@3", RecipeState.ACTIVE
+            done = RecipeAck(order["request"], action, state, "glass", 3, 7, SHA256)
             self._sockets["control"].send_multipart([who, wire.encode(done)])
 
         self._after(self.recipe_seconds, in_force)

@@ -92,10 +92,11 @@ class _Gateway:
         )
         self._line = LineSide(
             settings.line, plant.answer_ms / 1000, self._vision, self._clock,
-            on_event=self._heard, on_turn=self._tell,
+            on_event=self._heard, on_end=self._line_ended, on_turn=self._tell,
         )  # fmt: skip
         self._nodes = PlantNodes(self._server, settings.line.name)
         self._events: list[Event] = []
+        self._not_loaded: list[str] = []
         self._told_error = False
         self._telling = asyncio.Lock()
         self._types: PlantTypes | None = None
@@ -155,6 +156,9 @@ class _Gateway:
     def _heard(self, event: Event) -> None:
         self._events.append(event)
 
+    def _line_ended(self) -> None:
+        self._not_loaded += self._handlers.line_ended()
+
     async def _tell(self) -> None:
         """Bring nodes and clients up to date."""
         assert self._types is not None, "told before it was built"
@@ -170,6 +174,11 @@ class _Gateway:
                     await self._nodes.tell_recipe(self._types, loaded[0])
                 elif loaded is not None:
                     await self._nodes.tell_recipe_failed(event.detail)
+            not_loaded, self._not_loaded = self._not_loaded, []
+            for name in not_loaded:
+                await self._nodes.tell_recipe_failed(
+                    f"{name}: the line ended or started anew while it loaded"
+                )
             machine = self._vision.machine
             await self._nodes.show_states(machine, self._vision.automatic)
             await self._nodes.show_health(

@@ -77,6 +77,12 @@ class VisionHandlers:
                 return recipe, event.event == "recipe_prepared"
         return None
 
+    def line_ended(self) -> list[str]:
+        """Recipes of clients that the line was loading as it ended, of which it says no more."""
+        left = list(self._loading.values())
+        self._loading.clear()
+        return left
+
     async def _start_single_job(
         self, meas: str, part: str, recipe: str, product: str, parameters: list[Any]
     ) -> Answer:

@@ -61,6 +61,7 @@ class LineSide:
         vision: what clients see.
         clock: seconds on a clock that never goes back.
         on_event: called with each event of the line.
+        on_end: called when the line has ended or was started again, maybe more than once.
         on_turn: awaited after each thing that the line said, and 20 times a second.
 
     Attributes:
@@ -71,12 +72,13 @@ class LineSide:
     def __init__(
         self, line: GatewayLine, answer_seconds: float, vision: VisionSystem,
         clock: Callable[[], float], *, on_event: Callable[[Event], None],
-        on_turn: Callable[[], Awaitable[None]],
+        on_end: Callable[[], None], on_turn: Callable[[], Awaitable[None]],
     ) -> None:  # fmt: skip
         self.lost = 0
         self.status: LineStatus | None = None
         self._line, self._answer_seconds = line, answer_seconds
-        self._vision, self._clock, self._on_turn, self._on_event = vision, clock, on_turn, on_event
+        self._vision, self._clock, self._on_turn = vision, clock, on_turn
+        self._on_event, self._on_end = on_event, on_end
         self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
         self._starts: dict[int, int] = {}
         self._sender: AsyncTriggerSender | None = None
@@ -142,7 +144,7 @@ class LineSide:
         self._vision.recipe_known(is_known=self.status is not None)
 
     async def _read(self) -> None:
-        was_alive = False
+        was_alive, epoch = False, None
         async with AsyncVerdictReader(
             self._line.verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
@@ -153,6 +155,9 @@ class LineSide:
                 is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
                 self._vision.line_seen(heartbeat if is_alive else None, now)
                 if heartbeat is not None:
+                    if heartbeat.epoch != epoch or heartbeat.state == "stopped":
+                        self._on_end()
+                        epoch = heartbeat.epoch
                     self._reached(heartbeat.epoch, heartbeat.last_seq)
                 if isinstance(item, PartVerdict | Verdict):
                     self._reached(item.epoch, item.seq)

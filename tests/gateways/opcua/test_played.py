@@ -131,6 +131,19 @@ def test_what_ends_jobs_ends_one_whose_recipe_is_put_in_force(line, live, gatewa
     live(test)
 
 
+def test_a_recipe_that_was_loading_as_the_line_ended_is_told_as_not_loaded(line, live) -> None:
+    async def test(client) -> None:
+        subscription = await client.create_subscription(10, client)
+        await subscription.subscribe_events(client.at(), ua.ObjectIds.BaseEventType, queuesize=1000)
+        line.loads_for_ever = True
+        assert (await client.prepare("glass"))[1:] == [False, 0]
+        line.epoch += 1000  # it was started again
+        (event,) = await client.until_events(1)
+        assert event.Message.Text == "glass@3: the line ended or started anew while it loaded"
+
+    live(test)
+
+
 def test_halted_is_left_by_a_reset_and_not_by_a_restart(line, live, gateway) -> None:
     reason = (ua.Variant(0, ua.VariantType.Int32), "a test")
 
