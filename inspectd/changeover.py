@@ -33,6 +33,7 @@ from inspectd.recipes.stored import (
 )
 from inspectd.shadow import Shadow
 from inspectd.wire import (
+    LineState,
     RecipeAck,
     RecipeAction,
     RecipeRefusal,
@@ -54,7 +55,7 @@ Reply = Callable[[RecipeAck | RecipeRefusal], None]
 class ChangeoverLine(Protocol):
     """The line whose recipes change."""
 
-    state: str
+    state: LineState
     """As heartbeats give it."""
 
     def on_banks_changed(self) -> None:
@@ -141,7 +142,7 @@ class Changeover:
 
     def take(self, request: RecipeRequest, who: str, door: str, reply: Reply) -> None:
         """See `RecipeEvents.on_recipe`."""
-        if self._line.state != "running":
+        if self._line.state != LineState.RUNNING:
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
         elif request.action is RecipeAction.PREPARE:
             self._prepare(request, reply)
@@ -197,7 +198,7 @@ class Changeover:
                 f"under that name, {recipe.sha256[:12]}...; import it as a new version"
             )
             self._refuse(request, reply, RecipeRefusalReason.DAMAGED, detail)
-        elif self._line.state != "running":
+        elif self._line.state != LineState.RUNNING:
             self._refuse(request, reply, RecipeRefusalReason.NOT_READY, f"the line is {self._line.state}")
         else:
             self._load(request, reply, recipe)

@@ -19,7 +19,7 @@ from inspectd.alarms import EmitEvent
 from inspectd.metrics import Metrics
 from inspectd.quality.drift import Drift
 from inspectd.records import CameraPhase
-from inspectd.wire import Evaluation, HealthCondition, HealthStatus, Reason, RefusalReason, Verdict
+from inspectd.wire import Evaluation, HealthCondition, HealthStatus, LineState, Reason, RefusalReason, Verdict
 from inspectd.wire.health import CONDITIONS, SEVERITY
 
 _Kind = tuple[Evaluation, Reason]
@@ -82,7 +82,7 @@ class LineFacts:
         drifts: slow changes to warn of, by place.
     """
 
-    state: str
+    state: LineState
     scoring_ready: bool
     phases: Mapping[str, CameraPhase]
     recent: Mapping[str, Counter[_Kind]] = field(default_factory=dict)
@@ -190,7 +190,7 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
     for camera, phase in facts.phases.items():
         if phase is CameraPhase.DOWN:
             yield _condition("camera_down", "it delivers no frames", camera)
-        elif phase is CameraPhase.OPENING and facts.state == "running":
+        elif phase is CameraPhase.OPENING and facts.state == LineState.RUNNING:
             yield _condition("camera_opening", "it is being opened", camera)
     for camera, problem in facts.not_set.items():
         yield _condition("camera_settings_failed", problem, camera)
@@ -207,8 +207,8 @@ def _find(facts: LineFacts) -> Iterator[HealthCondition]:
 
 
 def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
-    if facts.state != "running":
-        name = "starting" if facts.state == "starting" else "stopping"
+    if facts.state != LineState.RUNNING:
+        name = "starting" if facts.state == LineState.STARTING else "stopping"
         yield _condition(name, f"the line is {facts.state}")
     elif not facts.scoring_ready:
         told = "no score for parts until a process with their recipe is warm"
@@ -219,7 +219,7 @@ def _of_the_line(facts: LineFacts) -> Iterator[HealthCondition]:
         names = ", ".join(facts.scoring_down)
         why = f" ({facts.scoring_refused})" if facts.scoring_refused else ""
         yield _condition("scoring_process_down", f"{names}: not warm{why}; the others score all parts")
-    if facts.state == "running" and facts.doors_down:
+    if facts.state == LineState.RUNNING and facts.doors_down:
         sides = ", ".join(facts.doors_down)
         yield _condition("door_down", f"{sides}: no trigger comes in, no verdict goes out")
     if facts.refused:
@@ -280,7 +280,8 @@ class HealthWatch:
         self.conditions = self.find(facts)
         before, self.status = self.status, status_of(self.conditions)
         self._metrics.health(self.status, Counter(each.condition for each in self.conditions))
-        if self.status is not before and facts.state != "stopped":  # after that event there is no other one
+        # After the event `stopped` there is no other one.
+        if self.status is not before and facts.state != LineState.STOPPED:
             why = "; ".join(_words(each) for each in self.conditions if each.status == self.status)
             severity = "info" if SEVERITY[self.status] < SEVERITY[before] else "warning"
             self._emit(severity, "health", detail=f"{before} -> {self.status}" + (f": {why}" if why else ""))

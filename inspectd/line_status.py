@@ -18,6 +18,7 @@ from inspectd.publish.bus import Bus
 from inspectd.publish.journal.journal import Journal
 from inspectd.recipes.book import RecipeBook
 from inspectd.scoring.pool import ScoringPool
+from inspectd.wire import LineState
 from inspectd.wire.shadow import ShadowStatus
 from inspectd.wire.sync import CameraStatus, GoldenStatus, KeysStatus, LineStatus, RecipeStatus
 
@@ -25,7 +26,7 @@ from inspectd.wire.sync import CameraStatus, GoldenStatus, KeysStatus, LineStatu
 class LineLife(Protocol):
     """Where a line is in its life."""
 
-    state: str
+    state: LineState
     """As heartbeats give it."""
 
     @property

@@ -28,7 +28,7 @@ from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.line_file import FileContent, FileStamp, LineFile, camera_stamps_of, stamps_of
 from inspectd.recipes.stored import RecipeRecords, sha256_of_file
 from inspectd.records import ReloadResult
-from inspectd.wire import RecipeAck, RecipeRefusal, RecipeState
+from inspectd.wire import LineState, RecipeAck, RecipeRefusal, RecipeState
 
 _READ_NS: Final = 10_000_000_000
 """A file that the disk has not given by then is not waited for."""
@@ -46,7 +46,7 @@ class ReloadMetrics(Protocol):
 class ReloadedLine(Protocol):
     """The line whose file is read again."""
 
-    state: str
+    state: LineState
     """As heartbeats give it."""
 
     def on_banks_changed(self) -> None:
@@ -127,7 +127,7 @@ class Reload:
 
     def ask(self) -> None:
         """Somebody wants the file read again."""
-        if self._line.state != "running":
+        if self._line.state != LineState.RUNNING:
             self._metrics.reload(ReloadResult.IGNORED)
             detail = f"the line is {self._line.state}; the next start reads the file"
             self._emit("warning", "reload_ignored", detail=detail)
@@ -136,7 +136,7 @@ class Reload:
 
     def turn(self, now_ns: int) -> None:
         """Begin what was asked for, or go on with it; a line that stops goes on with nothing."""
-        if self._line.state != "running":
+        if self._line.state != LineState.RUNNING:
             return
         if self._go_on is None and self._is_asked:
             self._is_asked = False
@@ -207,7 +207,7 @@ class Reload:
 
     def _is_over(self, reading: int) -> bool:
         """Whether nobody waits for this reading any more."""
-        return reading != self._readings or self._line.state != "running"
+        return reading != self._readings or self._line.state != LineState.RUNNING
 
     # --- the recipes ---------------------------------------------------------------------------------------
 
@@ -296,7 +296,7 @@ class Reload:
         self._tell_ready()
 
     def _tell_ready(self) -> None:
-        if self._line.state == "running":  # a stop may have begun meanwhile
+        if self._line.state == LineState.RUNNING:  # a stop may have begun meanwhile
             self._notifier.ready()
 
 

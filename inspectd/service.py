@@ -87,6 +87,7 @@ from inspectd.shadow import Shadow
 from inspectd.supervisor import Supervisor
 from inspectd.wire import (
     Accepted,
+    LineState,
     PreviewHeader,
     RecipeAck,
     RecipeRefusal,
@@ -172,7 +173,7 @@ class Service:
         host_sleep: HostSleepWatch,
     ) -> None:
         """Make every part and open what the plant connects to; `stack` undoes that, and what `run` starts."""
-        self.state = "starting"
+        self.state: LineState = LineState.STARTING
         self._is_open = False
         self._config = config
         self._notifier = notifier
@@ -288,7 +289,7 @@ class Service:
 
     def _drain(self) -> None:
         """Capture no more, finish what is open within the budget, close the rest as undecidable."""
-        self.state = "draining"
+        self.state = LineState.DRAINING
         self._notifier.stopping()
         self._plant.emit("info", "draining", detail=f"{self._batching.counts().in_flight} inspections open")
         self._changeover.stop()
@@ -302,7 +303,7 @@ class Service:
         self._poller.wait(0)  # frames that were announced while the budget ran out are counted too
         self._batching.shut_down(self._clock())
         self._await_publication()
-        self.state = "stopped"
+        self.state = LineState.STOPPED
         self._plant.emit("info", "stopped", detail="")
         self._plant.heartbeat()
         self._bus.finish(_EXIT_GRACE_SECONDS)
@@ -331,7 +332,7 @@ class Service:
         times = (self._tick_due_ns, self._batching.wake_ns(), asking_ns, self._plant.wake_ns(now_ns))
         self._poller.wait(min(time_ns for time_ns in times if time_ns is not None) - now_ns)
         now_ns = self._clock()
-        self._batching.turn(now_ns, self._bus.known_ns(now_ns), drain=self.state == "draining")
+        self._batching.turn(now_ns, self._bus.known_ns(now_ns), drain=self.state == LineState.DRAINING)
         self._ask_for_triggers(now_ns)
         if self._changeover.is_busy:
             self._changeover.turn(now_ns)
@@ -344,7 +345,7 @@ class Service:
 
     def _tick(self, now_ns: int) -> None:
         gap_ns = self._poller.take_longest_gap_ns()
-        if self.state != "starting":
+        if self.state != LineState.STARTING:
             self._loop_watch.watch(gap_ns, now_ns)
         self._supervisor.tick(now_ns)
         self._plant.watch(now_ns)
@@ -354,7 +355,7 @@ class Service:
         self._shadow.tick(now_ns)
         self._golden.turn(now_ns)
         self._audit.turn(now_ns)
-        if self.state == "running":
+        if self.state == LineState.RUNNING:
             self._recipe_watch.turn(now_ns, is_recording=self._changeover.is_recording)
         if self._bus.uncertain_door is not None:
             self._bus.look()  # whether or not a frame waits
@@ -410,7 +411,7 @@ class Service:
     def on_camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
         """Publish a camera's new phase."""
         self._metrics.camera_up(camera, up=phase in {CameraPhase.UP, CameraPhase.ENDED})
-        severity = "warning" if phase is CameraPhase.DOWN and self.state == "running" else "info"
+        severity = "warning" if phase is CameraPhase.DOWN and self.state == LineState.RUNNING else "info"
         self._plant.emit(severity, f"camera_{phase}", camera=camera, detail=detail)
 
     def on_camera_notice(self, camera: str, event: str, detail: str) -> None:
@@ -542,7 +543,7 @@ class Service:
 
     @property
     def _is_stopping(self) -> bool:
-        return self.state in {"draining", "stopped"}
+        return self.state in {LineState.DRAINING, LineState.STOPPED}
 
     def _is_late(self, delay_ms: float) -> bool:
         return delay_ms > self._config.triggers.max_delay_ms
@@ -584,7 +585,7 @@ class Service:
                 f"{recipe} is {has[:12]}..., was {had[:12]}..." for recipe, (had, has) in changed.items()
             )
             self._scoring.stages[process].refuse(f"another bank: {', '.join(short)}")
-            if self.state == "starting":
+            if self.state == LineState.STARTING:
                 self._fatal = InputError(f"banks are not those that the recipe in force names: {detail}")
             self._plant.emit("alarm", "bank_changed", process=name, detail=detail)
             return
@@ -594,8 +595,8 @@ class Service:
         self._metrics.scoring_up(name, up=True)
         detail = f"{ready.device}, warm after {ready.warmup_seconds:.1f} s"
         self._plant.emit("info", "scoring_ready", process=name, detail=detail)
-        if self.state == "starting" and self._scoring.is_ready:
-            self.state = "running"
+        if self.state == LineState.STARTING and self._scoring.is_ready:
+            self.state = LineState.RUNNING
             self._golden.start(self._journal.newest_utc_ns)
             self._record_judged()
             for camera in self._cameras.values():
@@ -638,7 +639,7 @@ class Service:
         goes_on = all(self._batching.judges(key) for key in self._book.in_force.keys)
         if goes_on:
             self._watchdog.scored(now_ns, process)  # what it had is closed, and nothing more waits for it
-        if self.state == "starting" and exit_code in _FATAL:
+        if self.state == LineState.STARTING and exit_code in _FATAL:
             self._unavailable.add(process)
             # One missing device of several makes a slower line; a bank that is refused is the same for all.
             if exit_code == ExitCode.BAD_INPUT or len(self._unavailable) == len(self._scoring.serving):

@@ -18,7 +18,7 @@ from inspectd.cli.demo_data import CAMERAS
 from inspectd.client import Liveness, LiveReader, Message
 from inspectd.errors import ExitCode, InspectdError
 from inspectd.files import temporary_root, write_text
-from inspectd.wire import Event, Heartbeat
+from inspectd.wire import Event, Heartbeat, LineState
 
 PLANT: Final = "demo"
 LINE: Final = "line1"
@@ -120,7 +120,7 @@ class LineRun:
             InspectdError: the daemon died or takes too long.
         """
         deadline = time.monotonic() + _START_SECONDS
-        while self._heartbeat is None or self._heartbeat.state != "running":
+        while self._heartbeat is None or self._heartbeat.state != LineState.RUNNING:
             if time.monotonic() > deadline:
                 raise self._failure(f"the line does not start: waited {_START_SECONDS:.0f} s")
             self._turn()

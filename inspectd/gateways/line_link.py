@@ -23,7 +23,7 @@ from inspectd.gateways.handshake import Handshake, LineSeen, Order
 from inspectd.gateways.parts import PlantTrigger
 from inspectd.gateways.registers import LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
-from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, PartVerdict
+from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
@@ -112,7 +112,7 @@ class LineLink:
                     if heartbeat.epoch != last_epoch:
                         self._desk.line_lost("line_restarted")
                         last_epoch = heartbeat.epoch
-                    elif heartbeat.state == "stopped":
+                    elif heartbeat.state == LineState.STOPPED:
                         self._desk.line_lost("not_alive")
                 self._handshake.line_seen(seen, now)
                 if isinstance(item, PartVerdict):
@@ -184,7 +184,7 @@ class LineLink:
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:
     """The line as a heartbeat shows it; None: it does not take triggers."""
-    if heartbeat.state != "running":
+    if heartbeat.state != LineState.RUNNING:
         return None
     conditions = {condition.condition for condition in heartbeat.conditions}
     bits = LineBit(0)

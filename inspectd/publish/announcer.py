@@ -32,7 +32,7 @@ class Announcer:
         self._reached = reached
 
     def publish_heartbeat(
-        self, state: str, counts: wire.Counts, cameras: dict[str, str], health: Health
+        self, state: wire.LineState, counts: wire.Counts, cameras: dict[str, str], health: Health
     ) -> None:
         """Publish a sign of life, with the line's state, health, counts and the last verdict published."""
         line = self._line
@@ -53,7 +53,12 @@ class Announcer:
         self._bus.send("-", wire.Kind.HEARTBEAT, heartbeat)
 
     def make_snapshot(
-        self, request: str, oldest: Position | None, state: str, counts: wire.Counts, cameras: dict[str, str]
+        self,
+        request: str,
+        oldest: Position | None,
+        state: wire.LineState,
+        counts: wire.Counts,
+        cameras: dict[str, str],
     ) -> Snapshot:
         """Return the line's state, its counts, and the last and oldest verdicts, for a client that asks."""
         line = self._line

@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from inspectd.wire.golden import GoldenRecord
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.preview import PreviewHeader
 from inspectd.wire.shadow import ShadowScore
 from inspectd.wire.verdicts import Int64, Number, PartVerdict, Rectangle, Verdict
@@ -32,6 +33,18 @@ class Kind(StrEnum):
     GOLDEN = "g"
     SHADOW = "s"
     PREVIEW = "pv"
+
+
+class LineState(OpenStrEnum):
+    """Where a line is in its life."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    """It takes triggers, and judges."""
+    DRAINING = "draining"
+    """It stops, and finishes open inspections."""
+    STOPPED = "stopped"
+    """Of its last heartbeat."""
 
 
 class Counts(msgspec.Struct, frozen=True):
@@ -82,7 +95,7 @@ class Heartbeat(msgspec.Struct, frozen=True, tag_field="schema", tag="heartbeat/
     last_seq: Number
     utc_ns: Int64
     interval_ms: float
-    state: str
+    state: LineState
     counts: Counts
     cameras: dict[CameraName, str]
     journal: str = "recording"

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
-from inspectd.wire.bus import Counts
+from inspectd.wire.bus import Counts, LineState
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.open_enum import OpenStrEnum
 from inspectd.wire.shadow import ShadowStatus
@@ -69,7 +69,7 @@ class Snapshot(msgspec.Struct, frozen=True, tag_field="schema", tag="snapshot/1"
     epoch: Number
     last_seq: Number
     oldest: Position | None
-    state: str
+    state: LineState
     journal: str
     interval_ms: float
     counts: Counts
@@ -163,7 +163,7 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     software: str
     started_utc_ns: Int64
     utc_ns: Int64
-    state: str
+    state: LineState
     health: str
     conditions: list[HealthCondition]
     counts: Counts

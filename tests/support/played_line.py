@@ -16,7 +16,7 @@ from support.messages import COUNTS, EPOCH, heartbeat
 from support.plant_side import part
 
 from inspectd import wire
-from inspectd.wire import Accepted, PartVerdict, RecipeAck, RecipeAction, RecipeState, sync
+from inspectd.wire import Accepted, LineState, PartVerdict, RecipeAck, RecipeAction, RecipeState, sync
 
 SHA256 = "ab" * 32
 
@@ -33,6 +33,7 @@ class PlayedLine:
         recipe_seconds: until a recipe is in force.
         journal_seconds: until a question to the journal is answered.
         cameras: their phases.
+        state: of its life; the heartbeat of its end is the last.
         in_force: the recipe's id and version; `file`: the file's.
         epoch: of its start.
         loads_for_ever: a recipe that is to be prepared never is.
@@ -43,7 +44,7 @@ class PlayedLine:
 
     def __init__(self, runtime_dir: Path) -> None:
         self.runtime_dir = runtime_dir
-        self.epoch = EPOCH
+        self.epoch, self._has_ended = EPOCH, False
         self.reset()
         self._recorded: list[PartVerdict] = []
         self._due: list[tuple[float, int, Callable[[], Any]]] = []
@@ -62,6 +63,7 @@ class PlayedLine:
         """All is quick, and by the first recipe."""
         self.answer_seconds = self.verdict_seconds = self.recipe_seconds = self.journal_seconds = 0.0
         self.cameras = {"top": "up"}
+        self.state = LineState.RUNNING
         self.triggers: list[str] = []
         self.questions = 0
         self.loads_for_ever = False
@@ -91,10 +93,18 @@ class PlayedLine:
         self._sockets["verdicts"].send_multipart([b"i1/test/line/-/" + kind + b"/", wire.encode(message)])
 
     def _beat(self) -> None:
+        if self.state is LineState.STOPPED:
+            if self._has_ended:
+                self._after(0.1, self._beat)
+                return
+            end = wire.Event("test", "line", self.epoch, time.time_ns(), "info", "stopped", None, "", COUNTS)
+            self._publish(b"ev", end)
         beat = heartbeat(len(self._recorded) + 1, epoch=self.epoch, interval_ms=1000.0)
         self._publish(b"hb", msgspec.structs.replace(
-            beat, plant="test", line="line", utc_ns=time.time_ns(), cameras=dict(self.cameras)
+            beat, plant="test", line="line", utc_ns=time.time_ns(), cameras=dict(self.cameras),
+            state=self.state,
         ))  # fmt: skip
+        self._has_ended = self.state is LineState.STOPPED
         self._after(0.1, self._beat)
 
     def _asked(self, who: bytes, asked: dict[str, Any]) -> None:

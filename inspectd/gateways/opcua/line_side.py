@@ -18,6 +18,7 @@ from inspectd.client import (
     AsyncTriggerSender,
     AsyncVerdictReader,
     Event,
+    LineState,
     LineStatus,
     Liveness,
     Lost,
@@ -153,9 +154,13 @@ class LineSide:
                 item = await reader.receive(_TURN_SECONDS)
                 heartbeat, now = reader.heartbeat, self._clock()
                 is_alive = reader.liveness is Liveness.ALIVE and heartbeat is not None
-                self._vision.line_seen(heartbeat if is_alive else None, now)
+                is_last = heartbeat is not None and heartbeat.state == LineState.STOPPED
+                self._vision.line_seen(
+                    heartbeat if is_alive else None, now,
+                    is_stopped=is_last or reader.liveness is Liveness.STOPPED,
+                )  # fmt: skip
                 if heartbeat is not None:
-                    if heartbeat.epoch != epoch or heartbeat.state == "stopped":
+                    if heartbeat.epoch != epoch or is_last:
                         self._on_end()
                         epoch = heartbeat.epoch
                     self._reached(heartbeat.epoch, heartbeat.last_seq)

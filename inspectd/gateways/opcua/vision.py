@@ -17,7 +17,7 @@ from inspectd.gateways.opcua.results import (
     without_verdict,
 )
 from inspectd.gateways.parts import Judgement, PartResult, PartsUnderWay
-from inspectd.wire import Accepted, Heartbeat, PartVerdict, Verdict
+from inspectd.wire import Accepted, Heartbeat, LineState, PartVerdict, Verdict
 from inspectd.wire.numbers import reason_number
 
 _FAILED: Final = {"scoring_down", "golden_failed", "golden_overdue"}
@@ -41,11 +41,10 @@ class MachineState(StrEnum):
     OPERATIONAL = "Operational"
 
 
-_SILENT: Final = {
-    False: (MachineState.PREOPERATIONAL, "not_heard"),
-    True: (MachineState.ERROR, "silent"),
-}
-"""Of a line that is not heard, by whether it ever was."""
+_ENDING: Final = {LineState.DRAINING, LineState.STOPPED}
+_NOT_HEARD: Final = (MachineState.PREOPERATIONAL, "not_heard")
+_STOPPED: Final = (MachineState.PREOPERATIONAL, str(LineState.STOPPED))
+_SILENT: Final = (MachineState.ERROR, "silent")
 
 
 class AutomaticState(StrEnum):
@@ -130,7 +129,9 @@ class VisionSystem:
         self._ahead_ns: int | None = None
         """Of the line's wall clock before the gateway's clock, by the heartbeats that came quickest."""
         self._behind_since: float | None = None
-        self._was_heard, self._is_halted = False, is_halted
+        self._unheard = _NOT_HEARD
+        """State and cause while it is not heard."""
+        self._is_halted = is_halted
         self._has_recipe = False
         self._continuous: str | None = "" if is_continuous else None
         """JobId of the endless job; empty: it is the settings'."""
@@ -165,13 +166,14 @@ class VisionSystem:
         """Jobs without a result."""
         return len(self._parts)
 
-    def line_seen(self, heartbeat: Heartbeat | None, now: float) -> None:
-        """The line lives, as its last heartbeat shows it; None: it does not."""
+    def line_seen(self, heartbeat: Heartbeat | None, now: float, *, is_stopped: bool = False) -> None:
+        """The line lives, as its last heartbeat shows it; None: it does not, maybe as it said."""
         if heartbeat is not None and heartbeat is not self._last:
             self._last = heartbeat
             self._note_ahead(heartbeat.utc_ns - round(now * 1e9), now)
         self._heartbeat = heartbeat
-        self._was_heard |= heartbeat is not None
+        if heartbeat is not None or is_stopped:
+            self._unheard = _STOPPED if is_stopped else _SILENT
 
     def _note_ahead(self, ahead_ns: int, now: float) -> None:
         """Take in what a heartbeat shows, which may have waited here or on its way.
@@ -206,7 +208,7 @@ class VisionSystem:
 
     def refusal(self) -> MethodError:
         """Why no job may be started now; `OK` if one may."""
-        if self._heartbeat is not None and self._heartbeat.state == "stopping":
+        if self._heartbeat is not None and self._heartbeat.state in _ENDING:
             return MethodError.SHUTTING_DOWN
         if self.cause in {"golden_failed", "golden_overdue"}:
             return MethodError.NOT_PERMITTED_NOW
@@ -326,8 +328,8 @@ class VisionSystem:
         if self._is_halted:
             return MachineState.HALTED, "halted"
         if self._heartbeat is None:
-            return _SILENT[self._was_heard]
-        if self._heartbeat.state != "running":
+            return self._unheard
+        if self._heartbeat.state != LineState.RUNNING:
             return MachineState.PREOPERATIONAL, self._heartbeat.state
         failed = [each.condition for each in self._heartbeat.conditions if each.condition in _FAILED]
         if failed:

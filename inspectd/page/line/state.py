@@ -15,6 +15,7 @@ from inspectd.client import (
     HealthCondition,
     HealthStatus,
     Heartbeat,
+    LineState,
     LineStatus,
     PartVerdict,
     Reason,
@@ -51,7 +52,12 @@ _NE107: Final[dict[HealthStatus, Level]] = {
     HealthStatus.FUNCTION_CHECK: "check",
     HealthStatus.FAILURE: "failure",
 }
-_STATES: Final = {"starting": "starting", "running": "running", "draining": "stopping", "stopped": "stopped"}
+_STATES: Final = {
+    LineState.STARTING: "starting",
+    LineState.RUNNING: "running",
+    LineState.DRAINING: "stopping",
+    LineState.STOPPED: "stopped",
+}
 
 
 class CameraNow(msgspec.Struct):
@@ -142,7 +148,7 @@ class LineNow:
             }
         self.heartbeat, self._heard_at = heartbeat, self._clock()
         self.other_clock.heard(self._heard_at, heartbeat.utc_ns / 1e9)
-        self._is_stopped = heartbeat.state == "stopped"  # the last one comes after the event
+        self._is_stopped = heartbeat.state == LineState.STOPPED  # the last one comes after the event
         for name in [name for name in self.cameras if name not in heartbeat.cameras]:
             del self.cameras[name]
             self._frames_at.pop(name, None)

@@ -13,6 +13,7 @@ from support.opcua import AUTOMATIC, OpcUaGateway, close_socket, meta_of
 from support.played_line import PlayedLine
 
 from inspectd.gateways.opcua.nodes import REMOVED
+from inspectd.wire import LineState
 
 pytestmark = pytest.mark.daemon
 
@@ -140,6 +141,25 @@ def test_a_recipe_that_was_loading_as_the_line_ended_is_told_as_not_loaded(line,
         line.epoch += 1000  # it was started again
         (event,) = await client.until_events(1)
         assert event.Message.Text == "glass@3: the line ended or started anew while it loaded"
+
+    live(test)
+
+
+def test_a_line_that_is_stopped_as_planned_is_no_error(line, live) -> None:
+    async def test(client) -> None:
+        subscription = await client.create_subscription(10, client)
+        await subscription.subscribe_events(client.at(), ua.ObjectIds.BaseEventType, queuesize=1000)
+        line.state = LineState.DRAINING
+        await client.until_state("Preoperational")
+        assert await client.job("P-1") == ("", -5)
+        line.state = LineState.STOPPED
+        async with asyncio.timeout(15):
+            while await client.at("Health.Alive").read_value():
+                await asyncio.sleep(0.02)
+        shown = (await client.state(), await client.at("Health.Cause").read_value())
+        line.epoch, line.state = line.epoch + 1000, LineState.RUNNING
+        await client.until_state("Operational")
+        assert (shown, client.events) == (("Preoperational", "stopped"), [])
 
     live(test)
 

@@ -23,7 +23,7 @@ from inspectd.gateways.opcua.vision import (
     method_error,
 )
 from inspectd.gateways.parts import GRACE_SECONDS, Judgement
-from inspectd.wire import Accepted, Evaluation, HealthCondition, Heartbeat, Reason
+from inspectd.wire import Accepted, Evaluation, HealthCondition, Heartbeat, LineState, Reason
 from inspectd.wire.numbers import TRIGGER_REFUSAL_NUMBERS, reason_number
 
 UTC_NS = 1_763_924_431_000_000_000
@@ -204,7 +204,10 @@ def test_a_recorded_pass_that_was_late_is_none() -> None:
     ("changes", "state", "cause"),
     [
         ({}, MachineState.OPERATIONAL, ""),
-        ({"state": "starting"}, MachineState.PREOPERATIONAL, "starting"),
+        *(
+            ({"state": state}, MachineState.PREOPERATIONAL, state)
+            for state in set(LineState) - {LineState.RUNNING}
+        ),
         ({"cameras": {"a": "down", "b": "down"}}, MachineState.ERROR, "camera_down"),
         ({"cameras": {"a": "down", "b": "up"}}, MachineState.OPERATIONAL, ""),
         *(
@@ -228,6 +231,19 @@ def test_from_never_heard_to_silent() -> None:
     assert plant.silent().machine() is MachineState.ERROR
     assert plant.vision.counts["error", "silent"] == 1
     assert plant.beats().machine() is MachineState.OPERATIONAL
+
+
+def test_a_line_that_said_that_it_ends_is_no_error() -> None:
+    plant = Plant().beats()
+    _, answer = plant.job()
+    plant.vision.line_seen(None, plant.now, is_stopped=True)
+    assert [result.judgement for result in plant.results()] == [Judgement.UNDECIDABLE]
+    assert (plant.machine(), plant.vision.cause) == (MachineState.PREOPERATIONAL, "stopped")
+    assert plant.vision.refusal() is MethodError.NOT_READY
+    assert plant.vision.counts["error", "silent"] == 0
+    plant.vision.saw_part(part(answer), plant.now)
+    assert plant.beats().machine() is MachineState.OPERATIONAL
+    assert plant.results() == []
 
 
 def test_halted_is_left_by_a_reset_alone() -> None:
@@ -260,8 +276,9 @@ def test_a_line_whose_recipe_is_not_known_takes_no_job() -> None:
 
 
 def test_why_no_job_is_taken_has_a_number_of_its_own() -> None:
-    plant = Plant().beats(state="stopping")
-    assert plant.vision.refusal() is MethodError.SHUTTING_DOWN
+    plant = Plant()
+    for state in (LineState.DRAINING, LineState.STOPPED):
+        assert plant.beats(state=state).vision.refusal() is MethodError.SHUTTING_DOWN
     plant.beats(conditions=[HealthCondition("failure", "golden_overdue", "")]).machine()
     assert plant.vision.refusal() is MethodError.NOT_PERMITTED_NOW
     assert {method_error(reason) for reason in TRIGGER_REFUSAL_NUMBERS} <= {*MethodError} - {MethodError.OK}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from support.sparkplug_host import HostView, command, decode
 
-from inspectd.client import Counts, Heartbeat, Liveness, LossReason, Lost, Position
+from inspectd.client import Counts, Heartbeat, LineState, Liveness, LossReason, Lost, Position
 from inspectd.gateways.sparkplug.parts import PartRow
 from inspectd.gateways.sparkplug.picture import LinePicture
 from inspectd.gateways.sparkplug.session import EdgeNames, EdgeSession, Heard, Send
@@ -262,7 +262,7 @@ def test_what_changed_is_told_and_counts_not_more_often_than_reports(rule: None)
     node.line(parts=4)
     assert node.send(node.session.tick()) == ["NDATA"]
     assert node.host.values[None]["Counts/Parts"] == 4
-    node.line(state="stopping", parts=4)
+    node.line(state=LineState.DRAINING, parts=4)
     assert node.send(node.session.tick()) == ["NDATA"], "at once"
     assert [metric.alias for metric in decode(node.sent[-1].payload).metrics] != []
     assert len(decode(node.sent[-1].payload).metrics) == 1
