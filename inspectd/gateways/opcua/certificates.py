@@ -19,6 +19,7 @@ from asyncua.crypto.cert_gen import (
 )
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -28,6 +29,8 @@ from inspectd.files import is_there, make_folder, open_regular, read_small, writ
 MOST_REJECTED: Final = 32
 """Files in `rejected/`; any program that reaches the port can have one written."""
 _OWN_DAYS: Final = 20 * 365
+_LEAST_BITS: Final = 2048
+"""Of an RSA key, by the security policy Basic256Sha256; it takes keys of no other kind."""
 _MOST_BYTES: Final = 64 * 1024
 
 
@@ -95,10 +98,16 @@ class CertificateFolder:
         if mode & 0o077:
             raise InputError(f"{self.key}: has mode {mode:o}, expected 600; run `chmod 600 {self.key}`")
         try:
-            public = load_pem_private_key(read_small(self.key), None).public_key()
+            key = load_pem_private_key(read_small(self.key), None)
         except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise InputError(f"{self.key}: is no private key that can be read") from error
-        if public != certificate.public_key():
+        if not isinstance(key, RSAPrivateKey) or key.key_size < _LEAST_BITS:
+            found = f"RSA of {key.key_size} bits" if isinstance(key, RSAPrivateKey) else "not RSA"
+            raise InputError(
+                f"{self.key}: is {found}, expected RSA of {_LEAST_BITS} bits or more, by which clients can "
+                "connect; move it and its certificate away, `inspectd opcua keys new` makes both"
+            )
+        if not _is_of(key, certificate):
             raise InputError(f"{self.key}: is the key of another certificate than {self.certificate}")
         if not application_uri(certificate):
             raise InputError(f"{self.certificate}: has no application URI, expected one")
@@ -158,6 +167,13 @@ class CertificateFolder:
         except OSError as error:
             raise UnavailableError(f"{chosen.file}: cannot be taken away: {error.strerror}") from error
         return chosen
+
+
+def _is_of(key: RSAPrivateKey, certificate: x509.Certificate) -> bool:
+    try:
+        return key.public_key() == certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):  # a kind of key that is not even known
+        return False
 
 
 def thumbprint(der: bytes) -> str:
