@@ -42,7 +42,8 @@ class LineTracker:
         self.duplicates = 0
         self.heartbeat: Heartbeat | None = None
         self._heartbeat_at = 0.0
-        self._stopped = False
+        self._stopped: int | None = None
+        """The epoch that was announced to end, while nothing came of another."""
         self._clock = clock
 
     def see_verdict(self, verdict: Verdict | PartVerdict) -> bool:
@@ -62,12 +63,12 @@ class LineTracker:
 
     def see_event(self, event: Event) -> None:
         """Note a stop, which is not the same as silence."""
-        self._stopped = event.event == "stopped"
+        self._stopped = event.epoch if event.event == "stopped" else None
 
     @property
     def liveness(self) -> Liveness:
         """The line's state now, by its heartbeats and its last event."""
-        if self._stopped:
+        if self._stopped is not None:
             return Liveness.STOPPED
         if self.heartbeat is None:
             return Liveness.WAITING
@@ -86,7 +87,8 @@ class LineTracker:
             self.last_seq = before
         elif epoch != self.epoch:
             self.last_seq = 0
-            self._stopped = False
+        if epoch != self._stopped:
+            self._stopped = None
         self.epoch = epoch
         self.missed += max(0, before - self.last_seq)
         self.last_seq = max(self.last_seq, seq)

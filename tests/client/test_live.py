@@ -217,6 +217,14 @@ def test_a_stop_is_told_from_silence_and_ends_with_the_next_epoch() -> None:
     assert tracker.liveness is Liveness.ALIVE
 
 
+def test_a_stop_that_is_the_first_thing_heard_ends_with_the_next_epoch_too() -> None:
+    tracker = LineTracker(Clock())
+    tracker.see_event(event("stopped"))
+    assert tracker.liveness is Liveness.STOPPED
+    tracker.see_heartbeat(heartbeat(0, epoch=EPOCH + 1))
+    assert tracker.liveness is Liveness.ALIVE
+
+
 def test_what_was_published_before_the_reader_came_is_not_missed() -> None:
     tracker = LineTracker()
     tracker.see_heartbeat(heartbeat(41))
