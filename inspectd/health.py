@@ -55,7 +55,7 @@ _SHARES: Final = 200
 _CLOCK_SET_NS: Final = 1_000_000_000
 """A wall clock that differs by more from what time has passed was set: no slewing of it looks like that."""
 _MOST_CONDITIONS: Final = 50
-"""Said at once; a heartbeat is not to grow with the number of cameras without end."""
+"""Said at once, more than there are names; a heartbeat is not to grow without end with the cameras."""
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,20 @@ class _Standing:
 
 def find_conditions(facts: LineFacts) -> list[HealthCondition]:
     """What is wrong, the most severe first. Pure."""
-    return _find_all(facts)[:_MOST_CONDITIONS]
+    return _bounded(_find_all(facts))
 
 
 def status_of(conditions: Sequence[HealthCondition]) -> HealthStatus:
     """The most severe status signal."""
     statuses = [HealthStatus(each.status) for each in conditions]
     return max(statuses, key=SEVERITY.__getitem__, default=HealthStatus.GOOD)
+
+
+def _bounded(found: list[HealthCondition]) -> list[HealthCondition]:
+    """As many as are said, in their order: the first of each name, as readers act on it; the most severe."""
+    first = set({each.condition: number for number, each in reversed([*enumerate(found)])}.values())
+    others = [number for number in range(len(found)) if number not in first]
+    return [found[number] for number in sorted([*first, *others[: _MOST_CONDITIONS - len(first)]])]
 
 
 def _find_all(facts: LineFacts) -> list[HealthCondition]:
@@ -273,7 +280,7 @@ class HealthWatch:
     def find(self, facts: LineFacts) -> list[HealthCondition]:
         """What is wrong, the most severe first, and since when."""
         found = self._standing.dated(_find_all(facts), self._clock(), self._utc_clock())
-        return found[:_MOST_CONDITIONS]
+        return _bounded(found)
 
     def update(self, facts: LineFacts) -> None:
         """Find the conditions of now."""

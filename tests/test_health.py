@@ -144,6 +144,17 @@ def test_conditions_said_at_once_are_bounded() -> None:
     assert len(found) == 50
 
 
+def test_none_of_the_conditions_that_hold_is_left_out_for_more_severe_ones() -> None:
+    names = ("golden_failed", "golden_due", "golden_none")
+    down = {f"cam{number}": CameraPhase.DOWN for number in range(500)}
+    found = told(phases=down, told=[(name, "a check") for name in names], exposed=["x"])
+    assert (len(found), {name for name, _ in found}) == (50, {*names, "camera_down", "insecure"})
+    watch = HealthWatch(["cam1"], Metrics("line1", ["cam1"], 500), lambda *_, **__: None)
+    watched = watch.find(replace(WELL, phases=down, told=[("golden_due", "a check")]))
+    assert (len(watched), watched[-1].condition) == (50, "golden_due")
+    assert len(CONDITIONS) < 50
+
+
 def test_since_when_a_condition_holds_is_told_until_it_breaks_and_whatever_the_wall_clock_does() -> None:
     at = {"ns": 0, "utc_ns": 1_000 * SECOND_NS}
     metrics, clocks = Metrics("line1", ["cam1"], 500), (lambda: at["ns"], lambda: at["utc_ns"])
