@@ -59,6 +59,24 @@ def test_what_a_person_put_in_its_place_stays_also_where_nothing_can_be_remember
     assert "Traceback" not in agent.log.read_text()
 
 
+def test_an_order_that_was_accepted_is_not_carried_out_after_its_time(start_line, signers, tmp_path) -> None:
+    made = make_recipe(tmp_path)
+    cluster, line, agent = start_line(made)
+    agent.until_report(lambda r: r.state == "idle")
+    until = time.time_ns() + 6 * 10**9
+    tell(cluster, "line", signers.order(made.ordered, 1, "line", until_utc_ns=until))
+    agent.until_report(lambda r: r.wanted_serial == 1 and "is not there yet" in r.why)
+    found = agent.until_report(lambda r: r.state == "refused")
+    assert found.at_utc_ns > until
+    assert "could not be carried out in it" in found.why
+    publish(cluster, made)
+    agent.stop(signal.SIGKILL)
+    agent.start()
+    started_ns = time.time_ns()
+    found = agent.until_report(lambda r: r.at_utc_ns > started_ns and r.state == "refused")
+    assert (found.recipe, agent.refused("too_late"), store_of(line).ids()) == ("file", 1, [])
+
+
 def test_what_another_lines_agent_accepted_is_not_carried_out(start_line, signers, tmp_path) -> None:
     """A host that was made as a copy of another one, with the folder of its agent."""
     made = make_recipe(tmp_path)

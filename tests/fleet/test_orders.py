@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 from support.orders import HOUR_NS, NOW_NS, an_order, people_with_keys
 
-from inspectd.errors import InputError
+from inspectd.errors import InputError, UnavailableError
 from inspectd.fleet.agent.metrics import AgentMetrics
 from inspectd.fleet.agent.order import (
     FleetOrder,
@@ -166,12 +166,42 @@ def test_an_order_that_came_too_late_by_a_wrong_clock_is_accepted_once_it_is_rig
     registry, now_ns = CollectorRegistry(), NOW_NS + 40 * 365 * 24 * HOUR_NS
     book = make_book(lambda: now_ns, registry)
     for _ in range(3):
-        assert not book.take(entry(people, 7))
+        assert not book.take(entry(people, 7), 1)
         assert "came after its time" in book.refusal
     assert registry.get_sample_value("inspectd_fleet_refused_total", {"why": "too_late"}) == 1
     now_ns = NOW_NS + 1
-    assert book.take(entry(people, 7))
+    assert book.take(entry(people, 7), 1)
     assert (book.refusal, book.kept.serial) == ("", 7)
+
+
+def test_an_order_that_was_given_up_stays_so_until_it_is_told_again(people, tmp_path, make_book) -> None:
+    now_ns, order = NOW_NS + 1, entry(people, 7)
+
+    def started() -> OrderBook:
+        return make_book(lambda: now_ns, CollectorRegistry())
+
+    book, damaged = started(), RefusedOrderError(Refusal.WRONG_HASH, "names what is damaged")
+    assert book.take(order, 1)
+    full = tmp_path / "accepted.json.new"
+    full.mkdir()  # so that the file cannot be written
+    with pytest.raises(UnavailableError):
+        book.give_up(book.order, damaged)
+    assert book.order is not None, "after a new start it would be carried out"
+    full.rmdir()
+    book.give_up(book.order, damaged)
+    for started_again in (book, started()):
+        assert not started_again.take(order, 1)
+        assert started_again.order is None
+        assert started_again.refusal.endswith("names what is damaged")
+    assert book.take(order, 2), "what was in the way is mended"
+    assert (book.order, book.refusal) == (an_order(), "")
+    assert started().order == an_order()
+    book.give_up(book.order, damaged)
+    now_ns = NOW_NS + 2 * HOUR_NS
+    assert not started().take(order, 2)
+    late = started()
+    assert not late.take(order, 3)
+    assert (late.order, "came after its time" in late.refusal) == (None, True)
 
 
 def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
@@ -179,17 +209,17 @@ def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
 ) -> None:
     first, second = entry(people, 7), entry(people, 8)
     book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
-    assert book.take(first)
+    assert book.take(first, 1)
     accepted = tmp_path / "accepted.json"
     accepted.unlink()
     accepted.mkdir()  # nothing can be written there, as on a full disk
-    assert not book.take(second)
+    assert not book.take(second, 2)
     assert "cannot be accepted yet: " in book.not_kept
-    assert not book.take(first)
+    assert not book.take(first, 1)
     assert (book.not_kept, book.kept.serial) == ("", 7)
-    assert not book.take(second)
+    assert not book.take(second, 2)
     accepted.rmdir()
-    assert book.take(second)
+    assert book.take(second, 2)
     assert (book.not_kept, book.kept.serial) == ("", 8)
 
 

@@ -136,7 +136,7 @@ class FleetOrder(
         waves: where, in order. No line is in two.
         band: what stops it.
         not_before_utc_ns: no line carries it out earlier.
-        until_utc_ns: no line accepts it later.
+        until_utc_ns: no line accepts it later, nor puts it in force for the first time.
         why: for people.
     """
 
@@ -266,7 +266,22 @@ def refuse_old(order: FleetOrder, *, last_serial: int | None, utc_ns: int) -> No
             f"has the serial number {order.serial}, and this line has accepted {last_serial}; to go back, "
             "sign a new order with a higher number",
         )
+    refuse_late(order, utc_ns)
+
+
+def refuse_late(order: FleetOrder, utc_ns: int) -> None:
+    """Refuse an order that nobody may begin with any more.
+
+    Args:
+        order: the order.
+        utc_ns: now, ns since 1970.
+
+    Raises:
+        RefusedOrderError: its time is over.
+    """
     if utc_ns > order.until_utc_ns:
         raise RefusedOrderError(
-            Refusal.TOO_LATE, f"with the serial number {order.serial} came after its time; sign it anew"
+            Refusal.TOO_LATE,
+            f"with the serial number {order.serial} came after its time, or could not be carried out in it; "
+            "sign it anew",
         )

@@ -164,7 +164,7 @@ class FleetAgent:
             except NotThereError:
                 pass  # nothing was said to this line yet
             else:
-                if self._is_newest(found.seq or 0) and self._book.take(found.data or b""):
+                if self._is_newest(found.seq or 0) and self._book.take(found.data or b"", found.seq or 0):
                     # At once: what runs by the order before must not be taken for what this one wants.
                     self._outlook.now(AgentState.WAITING, f"order {self._book.kept.serial} was accepted")
                     self._new_order.set()

@@ -10,10 +10,22 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import write_bytes
-from inspectd.fleet.agent.order import MOST_BYTES, SignedOrder
+from inspectd.fleet.agent.order import MOST_BYTES, Refusal, SignedOrder
 
 _FILE: Final = "accepted.json"
 _FETCHED: Final = "fetched"
+
+
+class GivenUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why nothing can come of an order.
+
+    Attributes:
+        why: the kind.
+        detail: for people.
+    """
+
+    why: Refusal
+    detail: str
 
 
 class AcceptedOrder(
@@ -26,12 +38,16 @@ class AcceptedOrder(
         order: that order.
         is_done: the line has put its recipe in force, so that whatever runs afterwards is somebody's choice.
         version: of its recipe in the line's store; None: it is not there yet.
+        given_up: it is left, until the line is told it again; None: it is not.
+        told: number, in the servers' stream, of the entry by which it was told; 0: not known.
     """
 
     serial: int | None = None
     order: SignedOrder | None = None
     is_done: bool = False
     version: int | None = None
+    given_up: GivenUp | None = None
+    told: int = 0
 
 
 class StateFolder:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from inspectd import log
 from inspectd.errors import UnavailableError
 from inspectd.fleet.agent import fetch
@@ -25,13 +27,14 @@ from inspectd.fleet.agent.order import (
     RefusedOrderError,
     SignedOrder,
     decode_signed,
+    refuse_late,
     refuse_old,
     refuse_other_line,
 )
 from inspectd.fleet.agent.report import AgentState
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.signing import verified
-from inspectd.fleet.agent.state import AcceptedOrder, StateFolder
+from inspectd.fleet.agent.state import AcceptedOrder, GivenUp, StateFolder
 from inspectd.fleet.agent.store_side import LineStore, StoredVersion, StoreLook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.servers import Servers, ServersError
@@ -39,6 +42,9 @@ from inspectd.wire.sync import LineStatus
 
 _LOOK_AGAIN_SECONDS: Final = 300.0
 """A line that shows no change is believed so long to have the store that it had."""
+
+_MOST_DETAIL: Final = 1000
+"""Characters of why an order was given up, as they are kept."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -105,23 +111,29 @@ class OrderBook:
         self.not_kept = ""
         """Why the newest entry cannot be accepted yet; empty: it was looked at."""
         self._settings, self._folder, self._metrics, self._clock_ns = settings, folder, metrics, clock_ns
-        self._newest: bytes | None = None
-        self._late: bytes | None = None
-        """The newest entry, where it came too late by a clock that may be set: it is looked at again."""
+        self._newest: tuple[int, bytes] | None = None
+        self._told = self.kept.told
+        """Number of the last entry that was the accepted order."""
+        self._late: str | None = None
+        """Names the newest entry, where it is too late by a clock that may be set: it is looked at again."""
         metrics.wanted(self.kept.serial)
         if self.kept.order is not None:
             try:
-                self.order, self.by = self._trusted(self.kept.order)
-                self.newest_sha256 = self.kept.order.sha256
+                self._follow(*self._trusted(self.kept.order), self.kept.order.sha256)
             except RefusedOrderError as error:
                 self._refuse(self.kept.order.sha256, error)
 
-    def take(self, data: bytes) -> bool:
-        """Look at the newest entry for this line; whether it is a new order, which is accepted now.
+    def take(self, data: bytes, number: int) -> bool:
+        """Look at the newest entry for this line; whether an order is to be carried out that was not before.
 
-        One that cannot be kept, as on a full disk, is not accepted yet: `not_kept` says why.
+        It is a new one, which is accepted now, or one that was given up and is told again. One that cannot be
+        kept, as on a full disk, is not accepted yet: `not_kept` says why.
+
+        Args:
+            data: the entry.
+            number: its number in the servers' stream: the same text with a higher one was told again.
         """
-        if data == self._newest:
+        if (number, data) == self._newest:
             self.not_kept = ""  # another one came in between, and is the newest no more
             return False
         sha256 = hashlib.sha256(data).hexdigest()
@@ -132,17 +144,16 @@ class OrderBook:
             if self.kept.order is None or signed.text != self.kept.order.text:
                 refuse_old(order, last_serial=self.kept.serial, utc_ns=self._clock_ns())
                 fetch.refuse_large(order.recipe, self._settings.fleet.max_mb)
-                self._accept(order, by, signed)
+                self._accept(order, by, signed, number)
                 is_new = True
             else:
-                is_new = self.order is None
-                self.order, self.by = order, by
+                is_new = self._is_to_be_tried(order, number)
         except RefusedOrderError as error:
             self.not_kept = ""
             if error.refusal is not Refusal.TOO_LATE:
-                self._newest, self._late = data, None
-            elif data != self._late:
-                self._newest, self._late = None, data
+                self._newest, self._late = (number, data), None
+            elif sha256 != self._late:
+                self._newest, self._late = None, sha256
             else:
                 return False
             self._refuse(sha256, error)
@@ -154,7 +165,8 @@ class OrderBook:
             self.not_kept = not_kept
             return False
         self.not_kept = ""
-        self._newest, self.newest_sha256, self.refusal = data, sha256, ""
+        self._newest = number, data
+        self._follow(order, by, sha256)
         return is_new
 
     @property
@@ -168,14 +180,27 @@ class OrderBook:
         Raises:
             UnavailableError: that cannot be kept; it will be asked again.
         """
-        if self.order is order:
-            self._keep(AcceptedOrder(self.kept.serial, self.kept.order, is_done=True, version=version))
+        if self.order == order:
+            self._keep(msgspec.structs.replace(self.kept, is_done=True, version=version))
 
     def give_up(self, order: FleetOrder, error: RefusedOrderError) -> None:
-        """Nothing can come of this order any more; another one may."""
-        if self.order is order and self.kept.order is not None:
-            self.order = None
-            self._refuse(self.kept.order.sha256, error)
+        """Nothing can come of this order, also after a new start, until it is told again; another one may.
+
+        One whose time is over by a clock that may be set is looked at again once that is right.
+
+        Raises:
+            UnavailableError: that cannot be kept; the order is tried again.
+        """
+        if self.order != order or self.kept.order is None:
+            return
+        sha256 = self.kept.order.sha256
+        if error.refusal is Refusal.TOO_LATE:
+            self._newest, self._late = None, sha256
+        else:
+            given_up = GivenUp(error.refusal, str(error)[:_MOST_DETAIL])
+            self._keep(msgspec.structs.replace(self.kept, given_up=given_up, told=self._told))
+        self.order = None
+        self._refuse(sha256, error)
 
     def _trusted(self, signed: SignedOrder) -> tuple[FleetOrder, list[str]]:
         """The order, and who signed it: good signatures, for this line. What is kept may be another line's.
@@ -187,14 +212,38 @@ class OrderBook:
         refuse_other_line(order, plant=self._settings.line.plant, line=self._settings.line.name)
         return order, by
 
-    def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder) -> None:
-        self._keep(AcceptedOrder(order.serial, signed))
-        self.order, self.by = order, by
+    def _is_to_be_tried(self, order: FleetOrder, number: int) -> bool:
+        """The newest entry is the order that was accepted last: whether it is tried now, and was not before.
+
+        Raises:
+            RefusedOrderError: its time is over.
+            UnavailableError: that it is tried again cannot be kept.
+        """
+        is_told_again = number > self._told
+        if self.kept.given_up is not None and not is_told_again:
+            return False
+        if self.order is None and not self.kept.is_done:
+            refuse_late(order, self._clock_ns())
+        if self.kept.given_up is not None:
+            self._keep(msgspec.structs.replace(self.kept, given_up=None, told=number))
+        self._told = max(self._told, number)
+        return self.order is None
+
+    def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder, number: int) -> None:
+        self._keep(AcceptedOrder(order.serial, signed, told=number))
+        self._told = number
         self._metrics.wanted(order.serial)
         log.event(
             _log, logging.INFO, "accepted", serial=order.serial, recipe=str(order.recipe), by=", ".join(by),
             why=order.why,
         )  # fmt: skip
+
+    def _follow(self, order: FleetOrder, by: list[str], sha256: str) -> None:
+        """The order that was accepted last is the newest entry, as far as is known."""
+        given_up = self.kept.given_up
+        self.order, self.by = order if given_up is None else None, by
+        self.newest_sha256 = sha256
+        self.refusal = "" if given_up is None else _refusal(sha256, given_up.detail)
 
     def _keep(self, kept: AcceptedOrder) -> None:
         self._folder.write(kept)
@@ -202,9 +251,13 @@ class OrderBook:
 
     def _refuse(self, sha256: str, error: RefusedOrderError) -> None:
         self.newest_sha256 = sha256
-        self.refusal = f"the order {sha256[:12]} {error}"
+        self.refusal = _refusal(sha256, str(error))
         self._metrics.refused(error.refusal)
         log.event(_log, logging.ERROR, "refused", why=error.refusal, order=sha256[:12], detail=str(error))
+
+
+def _refusal(sha256: str, detail: str) -> str:
+    return f"the order {sha256[:12]} {detail}"
 
 
 class OrderWork:
@@ -348,26 +401,46 @@ class OrderWork:
         try:
             stored = await self._store.version_of(order.recipe)
             if stored is None:
+                self._refuse_late(order)
                 stored = await self._brought(order)
             name = f"{order.recipe.id}@{stored.version}"
             self._outlook.now(AgentState.ACTIVATING, name)
             # What is kept may lack that it was done: the disk was full, or the agent killed just then.
             mark = f"order {order.serial} ({sha256[:12]}) by "
             if not await self._store.was_put_in_force(name, mark):
+                self._refuse_late(order)
                 why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
                 await self._desk.put_in_force(order.recipe.id, stored, why)
             self._book.done(order, stored.version)
         except RefusedOrderError as error:
-            self._book.give_up(order, error)
-            self._metrics.attempted(Attempt.GIVEN_UP)
-            return True
+            return self._gives_up(order, error)
         except (UnavailableError, ServersError) as error:
-            self._metrics.attempted(Attempt.AGAIN)
-            self._outlook.now(AgentState.WAITING, str(error))
-            return False
+            return self._waits(str(error))
         self._metrics.attempted(Attempt.DONE)
         log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=name)
         return True
+
+    def _gives_up(self, order: FleetOrder, error: RefusedOrderError) -> bool:
+        try:
+            self._book.give_up(order, error)
+        except UnavailableError as not_kept:
+            return self._waits(f"the order {error}; that it is given up cannot be kept: {not_kept}")
+        self._metrics.attempted(Attempt.GIVEN_UP)
+        return True
+
+    def _waits(self, why: str) -> bool:
+        self._metrics.attempted(Attempt.AGAIN)
+        self._outlook.now(AgentState.WAITING, why)
+        return False
+
+    def _refuse_late(self, order: FleetOrder) -> None:
+        """Refuse to begin with an order after its time; what a line ran and lost it is brought at any time.
+
+        Raises:
+            RefusedOrderError: its time is over.
+        """
+        if not self._book.kept.is_done:
+            refuse_late(order, self._clock_ns())
 
     async def _brought(self, order: FleetOrder) -> StoredVersion:
         """Fetch the order's archive, and hand it to the line's store; the version that this made."""
