@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from support.changeovers import add_recipe, line_with_a_recipe
+from support.daemon import camera_table, settings
+from support.orders import an_order
 
 from inspectd import config
 from inspectd.errors import UnavailableError
+from inspectd.fleet.agent.order import RefusedOrderError
 from inspectd.fleet.agent.store_side import LineStore
 from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.stored import Change, RecipeRecords
@@ -53,3 +56,25 @@ def test_that_an_ordered_change_was_taken_back_can_be_said_by_nobody_but_the_lin
     same_words = Change(AuditAction.ROLLBACK, "inspectd", "local", "the record took longer than 2 s")
     records.record(same_words, b, a)
     assert asyncio.run(store.was_put_in_force("b@1", "order 7"))
+
+
+def test_only_what_the_store_says_of_an_archive_gives_an_order_up(tmp_path: Path) -> None:
+    """A line's file that an editor has just begun to write says nothing of an order."""
+    file, archive, recipe = tmp_path / "line1.toml", tmp_path / "cells.zip", an_order().recipe
+    archive.write_bytes(b"PK\3\4 and nothing more")
+    store = LineStore(file)
+    for text in (None, "[line]\nname = "):
+        if text is not None:
+            file.write_text(text)
+        for asked in (
+            store.version_of(recipe),
+            store.look(recipe, 1),
+            store.bring(archive, recipe, "fleet", "order 1"),
+        ):
+            with pytest.raises(UnavailableError, match=r"line1\.toml: 1 problem"):
+                asyncio.run(asked)
+    file.write_text(
+        settings("stub.bank", camera_table("top", tmp_path)).replace("[line]", '[line]\nstate_dir = "state"')
+    )
+    with pytest.raises(RefusedOrderError, match=r"is refused by the line's store: .*cells\.zip"):
+        asyncio.run(store.bring(archive, recipe, "fleet", "order 1"))

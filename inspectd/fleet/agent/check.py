@@ -127,5 +127,5 @@ class AgentCheck:
         try:
             count = await LineStore(Path(self._settings.fleet.line_file)).count()
             self._say(f"the line's recipe store can be read: {count} versions")
-        except (RefusedOrderError, UnavailableError) as error:
+        except UnavailableError as error:
             self._bad(f"the line's recipe store: {error}")

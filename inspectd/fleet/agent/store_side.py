@@ -97,8 +97,8 @@ class LineStore:
         """The version under which the store has a recipe; None: it has not.
 
         Raises:
-            RefusedOrderError: the line's file cannot be used, or the order names other banks than its recipe.
-            UnavailableError: the store cannot be read now.
+            RefusedOrderError: the order names other banks than its recipe.
+            UnavailableError: the store, or the line's file, cannot be read now.
         """
         return _version_in(await self._listing(), recipe)
 
@@ -124,8 +124,7 @@ class LineStore:
             mark: what the reason begins with.
 
         Raises:
-            RefusedOrderError: the audit file was altered.
-            UnavailableError: it cannot be read now.
+            UnavailableError: the audit file, or the line's, cannot be read now, or it was altered.
         """
         was = is_newest = False
         for row in (await self._run("history", "--json", seconds=_LIST_SECONDS)).splitlines():
@@ -140,7 +139,11 @@ class LineStore:
         return was
 
     async def count(self) -> int:
-        """The number of versions in the store; errors are those of `version_of`."""
+        """The number of versions in the store.
+
+        Raises:
+            UnavailableError: as `version_of`.
+        """
         return len(await self._listing())
 
     async def bring(self, archive: Path, recipe: OrderedRecipe, who: str, why: str) -> StoredVersion:
@@ -148,7 +151,8 @@ class LineStore:
 
         Raises:
             RefusedOrderError: the store refuses it, or it is another recipe than the order says.
-            UnavailableError: the store is in use, or cannot be written now.
+            UnavailableError: the store is in use, or cannot be written now, or the line's file cannot be
+                used.
         """
         words = ("import", str(archive), "--json", "--who", who[:100], "--why", why[:300])
         made = _decoded(await self._run(*words, seconds=_IMPORT_SECONDS), _Version)
@@ -187,7 +191,10 @@ class LineStore:
                 process.kill()
                 await process.wait()
         detail = wrong.decode(errors="replace").strip().removeprefix("error: ")
-        if process.returncode == ExitCode.BAD_INPUT:
+        # Only an import looks at what the order names, and a file of the line that is just being written is
+        # no word about that.
+        is_of_line_file = detail.startswith(f"{self._file}: ")
+        if process.returncode == ExitCode.BAD_INPUT and words[0] == "import" and not is_of_line_file:
             raise RefusedOrderError(Refusal.STORE, f"is refused by the line's store: {detail}")
         if process.returncode != ExitCode.OK:
             raise UnavailableError(f"`inspectd recipe {words[0]}` {_ended(process.returncode, detail)}")
