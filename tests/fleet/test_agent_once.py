@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -53,9 +54,18 @@ def test_what_a_person_put_in_its_place_stays_also_where_nothing_can_be_remember
     assert (found.recipe, found.wanted_serial) == ("file", 1)
     agent.stop()
     (agent.state / "accepted.json").unlink()
+    started_ns = time.time_ns()
     agent.start()  # and takes the same order again
-    found = agent.until_report(lambda r: r.state == "held" and r.wanted_serial == 1)
+    found = agent.until_report(
+        lambda r: r.at_utc_ns > started_ns and r.state == "held" and r.wanted_serial == 1
+    )
     assert found.recipe == "file"
+    agent.stop()
+    (agent.state / "accepted.json").unlink()
+    shutil.rmtree(store_of(line).folder("cells", 1))  # and the version is taken away beside that
+    agent.start()
+    found = agent.until_report(lambda r: r.state == "held" and "no longer has that recipe" in r.why)
+    assert (found.recipe, store_of(line).versions("cells")) == ("file", [])
     assert "Traceback" not in agent.log.read_text()
 
 

@@ -51,11 +51,11 @@ def test_that_an_ordered_change_was_taken_back_can_be_said_by_nobody_but_the_lin
     order = Change(AuditAction.ACTIVATE, "agent", "local", "order 7: new glass")
     with pytest.raises(UnavailableError, match="taken back"):
         records.record(order, a, b, lambda: False)
-    assert not asyncio.run(store.was_put_in_force("b@1", "order 7"))
+    assert asyncio.run(store.put_in_force_as("order 7")) is None
     records.record(order, a, b)
     same_words = Change(AuditAction.ROLLBACK, "inspectd", "local", "the record took longer than 2 s")
     records.record(same_words, b, a)
-    assert asyncio.run(store.was_put_in_force("b@1", "order 7"))
+    assert asyncio.run(store.put_in_force_as("order 7")) == 1
 
 
 def test_only_what_the_store_says_of_an_archive_gives_an_order_up(tmp_path: Path) -> None:

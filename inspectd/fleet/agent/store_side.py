@@ -58,6 +58,7 @@ class _Change(msgspec.Struct):
 
     action: str
     door: str
+    old: str | None
     new: str | None
     why: str | None
 
@@ -114,29 +115,39 @@ class LineStore:
             is_line_new=not (await self._run("history", "--json", seconds=_LIST_SECONDS)).strip(),
         )
 
-    async def was_put_in_force(self, name: str, mark: str) -> bool:
-        """Whether the line's audit file says that a version came in force for a reason that begins so.
+    async def put_in_force_as(self, mark: str) -> int | None:
+        """The version that the line's audit file says came in force for a reason that begins so; None: none.
 
-        A change that the line took back, because its record came too late, is none.
+        The store may have taken that version away since. A change that the line took back, because its record
+        came too late, is none.
 
         Args:
-            name: the version, `ID@VERSION` of the line's own store.
             mark: what the reason begins with.
 
         Raises:
             UnavailableError: the audit file, or the line's, cannot be read now, or it was altered.
         """
-        was = is_newest = False
+        put: _Change | None = None
+        is_newest = False
         for row in (await self._run("history", "--json", seconds=_LIST_SECONDS)).splitlines():
             change = _decoded(row, _Change)
             why = change.why or ""
             if why.startswith(mark):  # a line that gave it up says so with old and new swapped
-                was = is_newest = (change.new or "").startswith(f"{name} ")
+                is_given_up = put is not None and (change.old, change.new) == (put.new, put.old)
+                put = None if is_given_up else change
+                is_newest = put is not None
             elif is_newest and change.action == "rollback" and change.door in TAKEN_BACK_DOORS:
-                was = is_newest = False
+                put, is_newest = None, False
             else:
                 is_newest = False
-        return was
+        if put is None:
+            return None
+        version = (put.new or "").partition(" ")[0].rpartition("@")[2]
+        if not (version.isascii() and version.isdigit()):
+            raise UnavailableError(
+                f"the line's audit file: {mark}put {put.new} in force, expected ID@VERSION"
+            )
+        return int(version)
 
     async def count(self) -> int:
         """The number of versions in the store.

@@ -399,26 +399,37 @@ class OrderWork:
 
     async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
-            stored = await self._store.version_of(order.recipe)
-            if stored is None:
-                self._refuse_late(order)
-                stored = await self._brought(order)
-            name = f"{order.recipe.id}@{stored.version}"
-            self._outlook.now(AgentState.ACTIVATING, name)
-            # What is kept may lack that it was done: the disk was full, or the agent killed just then.
+            # What is kept may lack that it was done: the disk was full, or the agent killed just then. It is
+            # asked first: what was taken out of the store since must not come there again.
             mark = f"order {order.serial} ({sha256[:12]}) by "
-            if not await self._store.was_put_in_force(name, mark):
-                self._refuse_late(order)
-                why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
-                await self._desk.put_in_force(order.recipe.id, stored, why)
-            self._book.done(order, stored.version)
+            version = await self._store.put_in_force_as(mark)
+            if version is None:
+                version = await self._put_in_force(order, mark)
+            self._book.done(order, version)
         except RefusedOrderError as error:
             return self._gives_up(order, error)
         except (UnavailableError, ServersError) as error:
             return self._waits(str(error))
         self._metrics.attempted(Attempt.DONE)
-        log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=name)
+        log.event(_log, logging.INFO, "in_force", serial=order.serial, recipe=f"{order.recipe.id}@{version}")
         return True
+
+    async def _put_in_force(self, order: FleetOrder, mark: str) -> int:
+        """Have the line judge by the order's recipe; its version in the line's store.
+
+        Raises:
+            RefusedOrderError: nothing can come of the order.
+            UnavailableError, ServersError: something is in the way that may go.
+        """
+        stored = await self._store.version_of(order.recipe)
+        if stored is None:
+            self._refuse_late(order)
+            stored = await self._brought(order)
+        self._outlook.now(AgentState.ACTIVATING, f"{order.recipe.id}@{stored.version}")
+        self._refuse_late(order)
+        why = f"{mark}{' and '.join(self._book.by)}: {order.why}"
+        await self._desk.put_in_force(order.recipe.id, stored, why)
+        return stored.version
 
     def _gives_up(self, order: FleetOrder, error: RefusedOrderError) -> bool:
         try:
