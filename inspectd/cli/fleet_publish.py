@@ -18,7 +18,7 @@ from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet.agent import publisher
 from inspectd.fleet.agent.archives import archives, remove
 from inspectd.fleet.agent.order import FleetOrder, SignedOrder
-from inspectd.fleet.agent.rollout import Rollout, Step, what_runs_where
+from inspectd.fleet.agent.rollout import Decision, Rollout, Step, what_runs_where
 from inspectd.fleet.agent.settings import load_publisher
 from inspectd.fleet.agent.signing import NEEDED
 from inspectd.fleet.names import PlantNames
@@ -174,19 +174,35 @@ class _Run:
             decision = await self._ask(rollout.look)
             return self._ended(f"was stopped before: {stopped}; --resume goes on", Step.STOP)
         if stopped is not None:
-            await self._ask(partial(rollout.record, is_stopped=False, why="resumed"))
+            await self._ask(partial(self._resume, stopped))
         while True:
-            decision = await self._ask(rollout.look)
-            self._tell_people(f"{decision.step}: {decision.text}")
+            decision = await self._ask(self._step)
             match decision.step:
                 case Step.TELL:
-                    await self._ask(partial(rollout.tell, lines=decision.lines))
+                    continue  # the next line, which what came meanwhile may speak against
                 case Step.STOP:
                     await self._ask(partial(rollout.record, is_stopped=True, why=decision.text))
                     return self._ended(f"STOPPED: {decision.text}", Step.STOP)
                 case Step.DONE:
                     return self._ended(f"done: {decision.text}", Step.DONE)
             await asyncio.sleep(self._every_seconds)
+
+    async def _resume(self, stopped: str, servers: Servers) -> None:
+        """Record that it goes on, unless it was stopped for something else since."""
+        if await self._rollout.stopped(servers) == stopped:
+            await self._rollout.record(servers, is_stopped=False, why="resumed")
+
+    async def _step(self, servers: Servers) -> Decision:
+        """Look, and tell one line where lines are to be told.
+
+        Both over one connection: where it is lost between them, what was seen before is old, and is looked at
+        again.
+        """
+        decision = await self._rollout.look(servers)
+        self._tell_people(f"{decision.step}: {decision.text}")
+        if decision.step is Step.TELL:
+            await self._rollout.tell(servers, decision.lines[:1])
+        return decision
 
     async def _ask(self, work: Callable[[Servers], Awaitable[_T]]) -> _T:
         """Servers that are away are waited for: meanwhile no further line is told."""

@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +31,13 @@ from support.daemon import camera_table, settings
 from support.nats_cluster import NatsCluster
 from support.orders import an_order
 
+from inspectd.cli import fleet_publish
+from inspectd.errors import ExitCode
 from inspectd.fleet.agent.order import Band, SignedOrder, Wave, canonical, decode_signed
 from inspectd.fleet.agent.publisher import desired
 from inspectd.fleet.agent.report import AgentState, FleetReport, encode
 from inspectd.fleet.agent.rollout import Rollout, RolloutRecord, Seen, Step, decide, what_runs_where
-from inspectd.fleet.servers import NotThereError, Servers
+from inspectd.fleet.servers import NotThereError, Servers, ServersError
 
 ORDER = an_order(waves=(Wave(lines=("a", "b"), watch_minutes=10), Wave(lines=("c",), watch_minutes=10)))
 MINUTE_NS = 60 * 10**9
@@ -148,6 +153,51 @@ def test_what_servers_that_lag_still_have_of_a_dead_line_is_no_sign_of_life() ->
         assert {text for text in said if "nothing for" not in text} == {"wave 1 of 1: a was not heard of yet"}
         assert "a: has said nothing for" in said[-1]
     assert looks(7, 8, 9, 10)[-1] == "every line runs it, and was watched"
+
+
+class Plant(Answers):
+    """Servers of which none lags, and what happens there while line b is told."""
+
+    def __init__(self, signed: SignedOrder, *, is_cut: bool) -> None:
+        super().__init__(signed, says(minutes=61, offered_sha256=signed.sha256).report)
+        self.numbers, self.told, self.stopped, self._is_cut = count(1), {"a"}, b"", is_cut
+        self._sha256 = signed.sha256
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Plant]:
+        yield self
+
+    async def get_last_msg(self, stream: str, subject: str, *, direct: bool = False) -> api.RawStreamMsg:
+        line = subject.removesuffix(".run").rpartition(".")[2]
+        if self.stopped and subject.endswith(f".rollout.{self._sha256}"):
+            return api.RawStreamMsg(seq=1, data=self.stopped)
+        if line not in self.told or (line != "a" and stream.startswith("R+")):
+            raise NotThereError(subject)
+        return await super().get_last_msg(stream, subject)
+
+    async def publish(self, subject: str, body: bytes, **_: Any) -> None:
+        if ".rollout." in subject:
+            self.stopped = body
+            return
+        if not self.stopped:  # somebody at another desk sees that line a rejects good parts
+            self.stopped = msgspec.json.encode(RolloutRecord(self._sha256, True, "anna stopped it"))
+            if self._is_cut:
+                raise ServersError("the connection is gone")
+        self.told.add(subject.rpartition(".")[2])
+
+
+@pytest.mark.parametrize(("is_cut", "told"), [(True, {"a"}), (False, {"a", "b"})])
+def test_it_is_looked_again_before_each_line_and_after_each_lost_connection(
+    is_cut: bool, told: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fleet_publish, "_AGAIN_SECONDS", 0.0)
+    waves = tuple(Wave(lines=lines, watch_minutes=10.0) for lines in (("a",), ("b", "c")))
+    signed = SignedOrder(canonical(msgspec.structs.replace(ORDER, waves=waves)))
+    plant = Plant(signed, is_cut=is_cut)
+    run = fleet_publish._Run(plant, signed, every_seconds=0.0)  # type: ignore[arg-type]
+    assert asyncio.run(run.run(is_resumed=False)) == ExitCode.FAILED
+    assert plant.told == told
+    assert "STOPPED: anna stopped it" in capsys.readouterr().out
 
 
 def rollout(cluster: NatsCluster, order: Path, *more: str) -> subprocess.Popen[str]:
