@@ -77,9 +77,9 @@ def in_words(order: FleetOrder, signed: SignedOrder) -> Iterator[str]:
     for number, wave in enumerate(order.waves, 1):
         yield f"  wave {number}       {', '.join(wave.lines)}, watched for {wave.watch_minutes:g} min"
     yield (
-        f"  stops at     rejects outside {band.min_reject_share:.2%} to {band.max_reject_share:.2%} (of "
-        f"{band.min_verdicts} verdicts or more), drift above {band.max_drift:g}, a line silent for "
-        f"{band.silent_minutes:g} min or refusing"
+        f"  stops at     rejects (fail or undecidable) of a camera outside {band.min_reject_share:.2%} to "
+        f"{band.max_reject_share:.2%} (of {band.min_verdicts} verdicts or more), drift above "
+        f"{band.max_drift:g}, a line silent for {band.silent_minutes:g} min or refusing"
     )
     names = [signature.name for signature in signed.signatures]
     yield f"  signed by    {', '.join(names) or 'nobody yet'}; {NEEDED} different people must"

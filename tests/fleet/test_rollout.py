@@ -81,9 +81,12 @@ def test_wave_after_wave() -> None:
     assert decided(says(), before)[2].endswith("b has not taken the order yet"), "it was told since"
     unheard = msgspec.structs.replace(says(), is_heard=False)
     assert decided(says(), unheard)[0] is Step.WAIT, "it may be dead since it said that"
-    none = decided(says(), says(verdicts={"undecidable": 5000}, reject_share=None))
+    none = decided(says(), says(verdicts={"undecidable": 150}, reject_share=None))
     assert none[0] is Step.WAIT, "a line that decides nothing shows nothing"
-    assert none[2].endswith("0 verdicts, 5000 undecidable")
+    assert none[2].endswith("0 verdicts, rejects 100.00%, 150 undecidable, waits for the line 0 of 200")
+    few = decided(says(), says(verdicts_by_place={"top": {"pass": 980}, "side": {"pass": 10}}))
+    assert few[0] is Step.WAIT, "what the camera that saw few parts does with them is not known yet"
+    assert few[2].endswith("waits for side 10 of 200")
     assert decided(says(), says())[:2] == (Step.TELL, ("c",))
     assert decided(says(), says(), says(1))[:2] == (Step.WAIT, ("c",))
     assert decided(says(), says(), says())[0] is Step.DONE
@@ -93,7 +96,19 @@ def test_wave_after_wave() -> None:
     ("line", "words"),
     [
         (says(verdicts={"pass": 940, "fail": 60}), "rejects 6.00% of 1000 verdicts, expected 0.00% to 5.00%"),
+        (
+            says(verdicts={"pass": 980, "fail": 20, "undecidable": 99_000}),
+            "rejects 99.02% of 100000 verdicts",
+        ),
+        (
+            says(
+                verdicts={"pass": 23_000, "fail": 1000},
+                verdicts_by_place={**{f"c{n}": {"pass": 1000} for n in range(23)}, "c23": {"fail": 1000}},
+            ),
+            "rejects 100.00% of 1000 verdicts of c23, expected 0.00% to 5.00%",
+        ),
         (says(verdicts={"fail": 500}, reject_share=None), "rejects 100.00% of 500 verdicts"),
+        (says(verdicts={"undecidable": 5000}, reject_share=None), "rejects 100.00% of 5000 verdicts"),
         (says(drift=1.2), "has drifted to 1.20 of a limit"),
         (says(refusal="it is damaged"), "refuses: it is damaged"),
         (says(state=AgentState.HELD, why="somebody put file in its place"), "somebody"),
@@ -109,6 +124,17 @@ def test_a_line_that_is_not_well_stops_it(line: Seen, words: str) -> None:
         assert words in text
     told = [*what_runs_where(ORDER, {"a": line, "b": UNTOLD, "c": UNTOLD})]
     assert told[1] == "  b: is silent; was not told order 7"
+
+
+def test_what_is_undecidable_is_not_what_fails_at_least() -> None:
+    band = Band(min_reject_share=0.01, max_reject_share=0.05)
+    order = msgspec.structs.replace(ORDER, band=band, waves=(Wave(lines=("a",)),))
+    seen = {"a": says(verdicts={"pass": 970, "fail": 1, "undecidable": 29})}
+    found = decide(order, "f" * 64, seen)
+    assert (found.step, found.text) == (
+        Step.STOP,
+        "a: fails 0.10% of 971 verdicts, expected 1.00% to 5.00%",
+    )
 
 
 def test_a_share_of_few_verdicts_stops_nothing() -> None:

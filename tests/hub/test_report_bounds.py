@@ -47,6 +47,9 @@ def test_a_line_with_the_most_places_of_the_longest_names_can_say_what_it_runs()
     assert len(msgspec.convert(ordered, OrderedRecipe).bank_sha256) == MOST_PLACES
     assert read(bank_sha256=banks) == (True, True)
     longest = REPORT | {"bank_sha256": banks, "why": "\0" * 500, "refusal": "\0" * 500}
+    most = 2**63 - 1
+    counts = {"pass": most, "fail": most, "undecidable": most}
+    longest["verdicts_by_place"] = {f"{name}/{n:063}": counts for n in range(MOST_PLACES)}
     report = of_agent.encode(msgspec.convert(longest, of_agent.FleetReport))
     assert len(report) <= reports_config(LINE).max_msg_size == of_agent.MOST_REPORT_BYTES
 

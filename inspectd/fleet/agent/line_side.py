@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -51,17 +51,22 @@ class Tally(msgspec.Struct, frozen=True):
 
     Attributes:
         began: counted since, in seconds on a clock that never goes back.
-        counts: number by evaluation.
+        by_place: number by evaluation, of each camera or region.
     """
 
     began: float
-    counts: dict[str, int]
+    by_place: dict[str, dict[str, int]]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number by evaluation."""
+        return dict(sum(map(Counter, self.by_place.values()), Counter[str]()))
 
     @property
     def reject_share(self) -> float | None:
-        """Share of fails among passes and fails."""
-        passes, fails = self.counts.get("pass", 0), self.counts.get("fail", 0)
-        return fails / (passes + fails) if passes + fails else None
+        """Share of what is no pass: a part that is undecidable is rejected as one that fails is."""
+        count = sum(self.counts.values())
+        return (count - self.counts.get("pass", 0)) / count if count else None
 
 
 class LineEar:
@@ -108,7 +113,7 @@ class LineEar:
         if self._counted != (recipe, version):
             self.begin(recipe, version)
         with self._lock:
-            return Tally(self._tally.began, dict(self._tally.counts))
+            return Tally(self._tally.began, {name: dict(of) for name, of in self._tally.by_place.items()})
 
     def end_of(self, request: str) -> Event | None:
         """The event that ended the loading which was asked for so; None: it has not come."""
@@ -137,7 +142,7 @@ class LineEar:
     def _heard(self, verdict: Verdict) -> None:
         with self._lock:
             if self._counted == (verdict.recipe, verdict.recipe_version):
-                counts = self._tally.counts
+                counts = self._tally.by_place.setdefault(verdict.place, {})
                 counts[verdict.evaluation] = counts.get(verdict.evaluation, 0) + 1
 
 

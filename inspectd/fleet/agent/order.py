@@ -102,13 +102,13 @@ class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Band(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What lines must stay within while a rollout goes on.
+    """What lines, and each of their cameras and regions, must stay within while a rollout goes on.
 
     Attributes:
         min_reject_share: least share of fails among passes and fails.
-        max_reject_share: largest one.
+        max_reject_share: largest share of rejects, fail or undecidable, among all verdicts.
         max_drift: largest drift of a camera; 1 is its limit.
-        min_verdicts: so many passes and fails a line must have made before its share says anything.
+        min_verdicts: so many verdicts each must have made before a share says anything.
         silent_minutes: a line that says nothing for longer stops the rollout.
     """
 

@@ -38,13 +38,17 @@ class WaveSettings(config.Settings, frozen=True, kw_only=True):
 class BandSettings(config.Settings, frozen=True, kw_only=True):
     """What stops the rollout."""
 
-    min_reject_share: Annotated[float, Meta(ge=0, le=1, description="Least share of fails.")] = 0.0
-    max_reject_share: Annotated[float, Meta(ge=0, le=1, description="Largest share of fails.")] = 0.05
+    min_reject_share: Annotated[
+        float, Meta(ge=0, le=1, description="Least share of fails of a camera, of passes and fails.")
+    ] = 0.0
+    max_reject_share: Annotated[
+        float, Meta(ge=0, le=1, description="Largest share of rejects of a camera: fail or undecidable.")
+    ] = 0.05
     max_drift: Annotated[
         float, Meta(gt=0, le=1000, description="Largest drift of a camera; 1 is its limit.")
     ] = 1.0
     min_verdicts: Annotated[
-        int, Meta(ge=1, le=10_000_000, description="So many passes and fails before a share says anything.")
+        int, Meta(ge=1, le=10_000_000, description="So many of a camera before a share says anything.")
     ] = 200
     silent_minutes: Annotated[
         float, Meta(ge=0.05, le=1440, description="A line that says nothing for longer stops it.")

@@ -11,7 +11,7 @@ from msgspec import Meta
 from inspectd.config import MOST_PLACES
 
 _MOST_CHARACTERS: Final = 500
-MOST_REPORT_BYTES: Final = 100_000
+MOST_REPORT_BYTES: Final = 200_000
 """More than a line says that has the most places, of the longest names."""
 
 # Whoever has the key of a line's agent may send anything, which people are shown.
@@ -20,6 +20,7 @@ Name = Annotated[str, Meta(max_length=256)]
 Digest = Annotated[str, Meta(max_length=64)]
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Counts = Annotated[dict[Name, Number], Meta(max_length=256)]
 Banks = Annotated[dict[Name, Digest], Meta(max_length=MOST_PLACES)]
 
 
@@ -66,9 +67,10 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True, tag_field="schema",
     refusal: Words | None
     progress: Share | None
     counted_since_utc_ns: Number | None
-    verdicts: Annotated[dict[Name, Number], Meta(max_length=256)]
+    verdicts: Counts
     reject_share: Share | None
     drift: float | None
+    verdicts_by_place: Annotated[dict[Name, Counts], Meta(max_length=MOST_PLACES)] = {}
 
 
 def cut(text: str) -> str:

@@ -143,19 +143,28 @@ def _has_taken(order: FleetOrder, sha256: str, report: FleetReport) -> bool:
     return report.wanted_serial == order.serial and report.offered_sha256 == sha256
 
 
-def _judged(report: FleetReport) -> int:
-    """Verdicts that a share of rejects is of: a line that decides nothing shows nothing."""
-    return report.verdicts.get("pass", 0) + report.verdicts.get("fail", 0)
+def _judged(counts: Mapping[str, int]) -> int:
+    """Verdicts that show something: a line that decides nothing shows nothing."""
+    return counts.get("pass", 0) + counts.get("fail", 0)
+
+
+def _reject_share(counts: Mapping[str, int]) -> float | None:
+    """Share of what is no pass: a part that is undecidable is rejected as one that fails is."""
+    count = sum(counts.values())
+    return (count - counts.get("pass", 0)) / count if count else None
 
 
 def _out_of_band(band: Band, report: FleetReport) -> str:
-    if (count := _judged(report)) >= band.min_verdicts:
-        share = report.verdicts.get("fail", 0) / count
-        if not band.min_reject_share <= share <= band.max_reject_share:
-            return (
-                f"rejects {share:.2%} of {count} verdicts, expected {band.min_reject_share:.2%} to "
-                f"{band.max_reject_share:.2%}"
-            )
+    expected = f"expected {band.min_reject_share:.2%} to {band.max_reject_share:.2%}"
+    # Of many cameras one that rejects every part hardly shows in the sum, and each has to stay in the band.
+    for place, counts in (("", report.verdicts), *report.verdicts_by_place.items()):
+        of = f" of {place}" if place else ""
+        count, share = sum(counts.values()), _reject_share(counts)
+        if share is not None and count >= band.min_verdicts and share > band.max_reject_share:
+            return f"rejects {share:.2%} of {count} verdicts{of}, {expected}"
+        judged, fails = _judged(counts), counts.get("fail", 0)
+        if judged >= band.min_verdicts and fails / judged < band.min_reject_share:
+            return f"fails {fails / judged:.2%} of {judged} verdicts{of}, {expected}"
     if report.drift is not None and report.drift > band.max_drift:
         return f"has drifted to {report.drift:.2f} of a limit, expected at most {band.max_drift:.2f}"
     return ""
@@ -170,8 +179,16 @@ def _is_watched(order: FleetOrder, sha256: str, watch_minutes: float, seen: Seen
         and _has_taken(order, sha256, report)
         and report.counted_since_utc_ns is not None
         and report.at_utc_ns - report.counted_since_utc_ns >= watch_minutes * _MINUTE_NS
-        and _judged(report) >= order.band.min_verdicts
+        and not _few(order.band, report)
     )
+
+
+def _few(band: Band, report: FleetReport) -> str:
+    """The first that has made too few verdicts to say anything, with their number; empty: none."""
+    for place, counts in (("the line", report.verdicts), *report.verdicts_by_place.items()):
+        if _judged(counts) < band.min_verdicts:
+            return f"{place} {_judged(counts)} of {band.min_verdicts}"
+    return ""
 
 
 def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
@@ -185,10 +202,11 @@ def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
     if report.state is not AgentState.RUNNING:
         return _is_in(report)
     minutes = (report.at_utc_ns - (report.counted_since_utc_ns or report.at_utc_ns)) / _MINUTE_NS
-    count, undecidable = _judged(report), report.verdicts.get("undecidable", 0)
-    reject = f", rejects {report.verdicts.get('fail', 0) / count:.2%}" if count else ""
+    share, undecidable = _reject_share(report.verdicts), report.verdicts.get("undecidable", 0)
+    reject = f", rejects {share:.2%}" if share is not None else ""
     more = f", {undecidable} undecidable" if undecidable else ""
-    return f"runs it since {minutes:.1f} min, {count} verdicts{reject}{more}"
+    few = f", waits for {few}" if (few := _few(order.band, report)) else ""
+    return f"runs it since {minutes:.1f} min, {_judged(report.verdicts)} verdicts{reject}{more}{few}"
 
 
 def _is_in(report: FleetReport) -> str:

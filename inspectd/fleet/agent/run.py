@@ -237,6 +237,7 @@ class FleetAgent:
             verdicts=tally.counts if tally is not None else {},
             reject_share=tally.reject_share if tally is not None else None,
             drift=max(drifts, default=None),
+            verdicts_by_place=tally.by_place if tally is not None else {},
         )
 
 
