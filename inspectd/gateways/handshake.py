@@ -370,6 +370,10 @@ class Handshake:
             self._has_number = True
             self._answered = (after, 2) if after else (0, 0)
         elif after not in {0, before}:
+            # It may come again, as once the plant's program was started anew: what became of the part that
+            # had it before must not be taken for what becomes of this one.
+            self._parts.drop_number(after)
+            self._results.drop_number(after)
             self._trigger(orders, now, number=after)
 
     def _trigger_fell(self) -> None:
@@ -380,6 +384,7 @@ class Handshake:
 
     def _trigger(self, orders: list[Order], now: float, *, number: int) -> None:
         self.tick(now)
+        self._answered, self._shown_acquisition = (0, 0), 0  # they were of the trigger before
         trigger = self._next_trigger(number)
         if isinstance(trigger, str):
             self._refuse(number, trigger)

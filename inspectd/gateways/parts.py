@@ -180,6 +180,11 @@ class PartsUnderWay:
         """It was not taken, or the plant does not want it any more: it gets no result."""
         self._open.pop(trigger.trigger_id, None)
 
+    def drop_number(self, number: int) -> None:
+        """Drop those that have this number of the fast hand-shake."""
+        for part in [part for part in self._open.values() if part.trigger.number == number]:
+            self.drop(part.trigger)
+
     def clear(self) -> None:
         """Drop all."""
         self._open.clear()

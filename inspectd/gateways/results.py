@@ -76,6 +76,11 @@ class ResultBuffer:
             self._waiting[index] = self._waiting[index].without_pass
         return len(late)
 
+    def drop_number(self, number: int) -> None:
+        """Forget those of parts that had this number of the fast hand-shake."""
+        kept = [result for result in self._waiting if result.trigger.number != number]
+        self._waiting = deque(kept)
+
     def clear(self) -> None:
         """Forget all of them; an acknowledgement that is up still has to fall."""
         self._waiting.clear()

@@ -375,6 +375,23 @@ def test_a_number_that_is_refused_is_answered(side: PlantSide) -> None:
     assert side.value("error") == refusal("no_answer")
 
 
+def test_a_number_that_comes_again_shows_nothing_of_the_part_that_had_it(side: PlantSide) -> None:
+    side.write(32, 0, 0)
+    judged, under_way = (side.accept(*side.write(32, number)) for number in (1, 2))
+    side.judge(judged)
+    side.write(32, 0)  # as a program that begins anew
+    (again,) = side.write(32, 1)
+    names = ("answered_number", "answer", "acquisition_id", "result_number", "evaluation")
+    assert [side.value(name) for name in names] == [0] * 5
+    answer = side.accept(again)
+    assert (side.value("answered_number"), side.value("answer")) == (1, 1)
+    side.accept(*side.write(32, 2))
+    side.judge(under_way)
+    assert not side.has(StatusBit.RESULTS_VALID)
+    side.judge(answer)
+    assert (side.value("inspection_id"), side.says_pass) == (again.acquisition, True)
+
+
 def test_the_next_result_by_numbers_is_shown_at_once(side: PlantSide) -> None:
     side.write(32, 0, 0)
     orders = []
