@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from inspectd.gateways.command_cycle import CommandCycle, RecipeCommand
-from inspectd.gateways.parts import PartsUnderWay, PlantTrigger, trigger_of
+from inspectd.gateways.parts import PartsUnderWay, PlantTrigger, RefusedPart, trigger_of
 from inspectd.gateways.registers import (
     BLOCK_WORDS,
     CONTROL_FIRST,
@@ -65,8 +65,8 @@ class TriggerState(StrEnum):
     """It was refused."""
 
 
-Order = PlantTrigger | RecipeCommand
-"""What the line is to be asked."""
+Order = PlantTrigger | RefusedPart | RecipeCommand
+"""What the line is to be asked, or told."""
 
 
 class LineSeen(msgspec.Struct, frozen=True):
@@ -369,6 +369,8 @@ class Handshake:
         if not self._has_number:  # whether the one before it was another nobody knows
             self._has_number = True
             self._answered = (after, 2) if after else (0, 0)
+            if after not in {0, before} and len(self._parts):
+                orders.append(RefusedPart())
         elif after not in {0, before}:
             # It may come again, as once the plant's program was started anew: what became of the part that
             # had it before must not be taken for what becomes of this one.
@@ -386,8 +388,11 @@ class Handshake:
         self.tick(now)
         self._answered, self._shown_acquisition = (0, 0), 0  # they were of the trigger before
         trigger = self._next_trigger(number)
+        if self._asking is not None:
+            self._overtake(self._asking)
         if isinstance(trigger, str):
             self._refuse(number, trigger)
+            orders.append(RefusedPart())
             return
         self._acquisition = trigger.acquisition
         self._asking = trigger
@@ -397,6 +402,13 @@ class Handshake:
         if not number:
             self.trigger_state = TriggerState.ASKING
         orders.append(trigger)
+
+    def _overtake(self, asked: PlantTrigger) -> None:
+        """Another part is there already: the line may take a picture of it for one of the first."""
+        self._parts.drop(asked)
+        if self.trigger_state is TriggerState.ASKING:
+            self.trigger_state = TriggerState.MISSED
+            self._latched |= StatusBit.MISSED
 
     def _next_trigger(self, number: int) -> PlantTrigger | str:
         """The trigger that the control block describes, or why there is none."""

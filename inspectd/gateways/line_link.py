@@ -20,7 +20,8 @@ from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.handshake import Handshake, LineSeen, Order
-from inspectd.gateways.parts import PlantTrigger
+from inspectd.gateways.parts import PlantTrigger, RefusedPart
+from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.registers import LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
 from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict
@@ -72,11 +73,14 @@ class LineLink:
         self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
         self._recipe_may_differ = asyncio.Event()
         self._desk = RecipeDesk(line, self._control, settings.command_seconds, clock)
+        self._refused = RefusedParts(self._control, line, clock)
 
     def take(self, order: Order) -> None:
         """Have the line asked; its answer goes to the hand-shake."""
         if isinstance(order, RecipeCommand):
             self._commands.put_nowait(order)
+        elif isinstance(order, RefusedPart):
+            self._refused.add()
         else:
             self._triggers.put_nowait(order)
 
@@ -89,6 +93,7 @@ class LineLink:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read())
             tasks.create_task(self._send_triggers())
+            tasks.create_task(self._refused.run())
             tasks.create_task(self._do_commands())
             tasks.create_task(self._learn_recipe())
 
@@ -143,6 +148,8 @@ class LineLink:
                 left = trigger.at + self._answer_seconds - self._clock()
                 asked = msgspec.structs.replace(trigger.request, line=self._line.meant)
                 answer = await sender.send(asked, timeout_seconds=left) if left > 0 else None
+                if answer is None:  # it may not have been sent
+                    self._refused.add()
                 now = self._clock()
                 if isinstance(answer, Accepted):
                     self._handshake.accepted(trigger, answer, now)

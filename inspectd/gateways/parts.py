@@ -78,6 +78,10 @@ class PlantTrigger(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class RefusedPart(msgspec.Struct, frozen=True):
+    """A trigger that the gateway refused by itself: its part may be there, so the line is told."""
+
+
 def trigger_of(
     control: Sequence[int], recipes: Mapping[int, str], acquisition: int, now: float, *, number: int,
     golden: str | None = None,

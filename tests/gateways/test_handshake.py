@@ -8,7 +8,7 @@ from support.messages import verdict
 from support.plant_side import ENABLED, EPOCH, PlantSide, accepted
 
 from inspectd.gateways.handshake import LineSeen, TriggerState
-from inspectd.gateways.parts import Judgement
+from inspectd.gateways.parts import Judgement, RefusedPart
 from inspectd.gateways.registers import (
     ControlBit,
     LineBit,
@@ -333,14 +333,14 @@ def test_a_refusal_of_the_line_is_shown_until_the_bit_falls(side: PlantSide) -> 
 )
 def test_what_the_plant_gives_must_make_sense(side: PlantSide, first: int, words: list, reason: str) -> None:
     side.write(first, *words)
-    assert side.control(TRIGGERED) == []
+    assert side.control(TRIGGERED) == [RefusedPart()]  # its part may be there
     assert side.value("error") == refusal(reason)
 
 
 def test_triggers_must_be_enabled(side: PlantSide) -> None:
     side.control(0)
     assert not side.has(StatusBit.TRIGGER_READY)
-    side.control(ControlBit.TRIGGER)
+    assert side.control(ControlBit.TRIGGER) == [RefusedPart()]
     assert side.value("error") == refusal("not_enabled")
 
 
@@ -368,11 +368,35 @@ def test_a_part_by_numbers(side: PlantSide) -> None:
 def test_a_number_that_is_refused_is_answered(side: PlantSide) -> None:
     side.write(32, 0)
     (order,) = side.write(32, 1)
-    assert side.write(32, 2) == []
-    assert (side.value("answered_number"), side.value("answer")) == (2, 2)
     side.handshake.refused(order, "no_answer", side.now)
     assert (side.value("answered_number"), side.value("answer")) == (1, 2)
     assert side.value("error") == refusal("no_answer")
+
+
+@pytest.mark.parametrize("is_by_bit", [True, False])
+def test_a_trigger_that_another_overtakes_gets_no_acknowledgement_and_no_result(
+    side: PlantSide, is_by_bit: bool
+) -> None:
+    side.write(32, 0)
+    (order,) = side.control(TRIGGERED) if is_by_bit else side.write(32, 1)
+    assert side.write(32, 2) == [RefusedPart()]
+    assert side.has(StatusBit.MISSED) is is_by_bit
+    answer = side.accept(order)
+    assert (side.value("answered_number"), side.value("answer")) == (2, 2)
+    assert side.value("error") == refusal("not_finished")
+    assert not side.has(StatusBit.TRIGGER_ACK)
+    side.judge(answer)
+    side.passes(1)
+    assert not side.has(StatusBit.RESULTS_VALID)
+
+
+def test_the_first_number_after_the_plant_was_lost_may_be_of_a_part_that_is_there(side: PlantSide) -> None:
+    side.write(32, 0)
+    side.accept(*side.write(32, 1))
+    side.handshake.plant_lost(side.now)
+    assert side.write(32, 1) == []
+    side.handshake.plant_lost(side.now)
+    assert side.write(32, 2) == [RefusedPart()]
 
 
 def test_a_number_that_comes_again_shows_nothing_of_the_part_that_had_it(side: PlantSide) -> None:

@@ -20,8 +20,11 @@ from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen
+from inspectd.gateways.parts import PlantTrigger, RefusedPart
+from inspectd.gateways.refused_parts import refused_part
 from inspectd.gateways.registers import CommandCode, LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
+from inspectd.publish.control import parse
 from inspectd.wire import (
     RecipeAck,
     RecipeAction,
@@ -29,6 +32,9 @@ from inspectd.wire import (
     RecipeRefusalReason,
     RecipeRequest,
     RecipeState,
+    Refusal,
+    RefusalReason,
+    TriggerRequest,
 )
 from inspectd.wire.health import HealthCondition
 from inspectd.wire.sync import LineStatus
@@ -165,6 +171,31 @@ def test_what_is_in_force_is_learned_without_an_event_and_never_from_before_one(
             client = await asked(line, running)
             assert side.value("active_recipe") == 13
             await line.send_multipart([client, wire.encode(status("glass@1", 13))])
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
+def test_a_line_is_told_of_parts_whose_triggers_are_not_sent(tmp_path: Path) -> None:
+    side = PlantSide().online()
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+    refused = refused_part("demo/line1")
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/control.sock")
+            running = asyncio.create_task(link.run())
+            for order in (RefusedPart(), PlantTrigger(acquisition=70_001, at=side.now - 1)):  # too late
+                link.take(order)
+                async with asyncio.timeout(10):
+                    client, told = await line.recv_multipart()
+                assert msgspec.json.decode(told, type=TriggerRequest) == refused
+                with pytest.raises(ValueError, match="cameras is empty"):  # so that the line passes it by
+                    parse([told])
+                refusal = Refusal(None, RefusalReason.MALFORMED, "")
+                await line.send_multipart([client, wire.encode(refusal)])
             running.cancel()
             await asyncio.wait([running])
 

@@ -16,7 +16,17 @@ from support.messages import COUNTS, EPOCH, heartbeat
 from support.plant_side import part
 
 from inspectd import wire
-from inspectd.wire import Accepted, LineState, PartVerdict, RecipeAck, RecipeAction, RecipeState, sync
+from inspectd.wire import (
+    Accepted,
+    LineState,
+    PartVerdict,
+    RecipeAck,
+    RecipeAction,
+    RecipeState,
+    Refusal,
+    RefusalReason,
+    sync,
+)
 
 SHA256 = "ab" * 32
 
@@ -39,6 +49,7 @@ class PlayedLine:
         loads_for_ever: a recipe that is to be prepared never is.
         next_in_force: somebody puts this one in force just before the next trigger; None: nobody does.
         triggers: ids of the triggers that came.
+        passed_by: triggers that it had to refuse, as they named no camera: so many.
         questions: to the journal, so many.
     """
 
@@ -65,6 +76,7 @@ class PlayedLine:
         self.cameras = {"top": "up"}
         self.state = LineState.RUNNING
         self.triggers: list[str] = []
+        self.passed_by = 0
         self.questions = 0
         self.loads_for_ever = False
         self.in_force = "cells@1"
@@ -137,6 +149,11 @@ class PlayedLine:
         )  # fmt: skip
 
     def _ordered(self, who: bytes, order: dict[str, Any]) -> None:
+        if order.get("cameras") == []:
+            self.passed_by += 1
+            refusal = Refusal(None, RefusalReason.MALFORMED, "")
+            self._sockets["control"].send_multipart([who, wire.encode(refusal)])
+            return
         if "trigger_id" in order:
             self.triggers.append(order["trigger_id"])
             self.in_force, self.next_in_force = self.next_in_force or self.in_force, None

@@ -88,9 +88,13 @@ class VisionHandlers:
     ) -> Answer:
         job = self._types.named
         error = self._vision.refusal()
+        # In a state without jobs the parts that the line judges are others', and their senders tell of each.
+        is_to_tell = not error or self._vision.open_jobs > 0
         if not error and (parameters or len(part) > 128 or not part.isprintable()):
             error = MethodError.ARGUMENT
         if error:
+            if is_to_tell:
+                self._line.refused_parts.add()
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
             CAME.get(), part_id=part or None, meas_id=meas, product_id=product, user=CALLER.get()
@@ -99,6 +103,7 @@ class VisionHandlers:
             answer = await self._taken(begun, recipe)
         except asyncio.CancelledError:  # the client went: its job would stay open for ever
             self._vision.drop(begun)
+            self._line.refused_parts.add()  # it may not have been sent
             raise
         if isinstance(answer, MethodError):
             return [ua.Variant(job("JobId", "")), _error(answer)]
@@ -119,6 +124,7 @@ class VisionHandlers:
             error, explicit = await self._made_ready(recipe)
             if error:
                 self._vision.drop(begun)
+                self._line.refused_parts.add()
                 return error
         answer = await self._line.trigger(msgspec.structs.replace(begun, recipe=explicit))
         if isinstance(answer, Accepted) and not _is_of(recipe, answer):

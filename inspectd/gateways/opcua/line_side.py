@@ -36,6 +36,7 @@ from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
 from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
+from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.settings import GatewayLine
 
 _TURN_SECONDS: Final = 0.05
@@ -68,6 +69,7 @@ class LineSide:
     Attributes:
         lost: verdicts that could not be had any more.
         status: how the line last said it is; None: it has not yet.
+        refused_parts: takes those whose jobs are not sent to the line.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class LineSide:
         self._vision, self._clock, self._on_turn = vision, clock, on_turn
         self._on_event, self._on_end = on_event, on_end
         self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
+        self.refused_parts = RefusedParts(self._control, line, clock)
         self._starts: dict[int, int] = {}
         self._sender: AsyncTriggerSender | None = None
         self._turn = asyncio.Lock()
@@ -104,17 +107,20 @@ class LineSide:
             self._sender = sender
             tasks.create_task(self._read())
             tasks.create_task(self._ask_status())
+            tasks.create_task(self.refused_parts.run())
 
     async def trigger(self, job: VisionJob) -> Accepted | str:
         """Have a part inspected: the line's answer, or why it was not taken."""
         assert self._sender is not None, "a job before the start"
         async with self._turn:
             if not self._vision.wants(job):
+                self.refused_parts.add()
                 return "not_ready"  # Halt, Abort or a silent line ended it while it waited
             left = job.at + self._answer_seconds - self._clock()
             asked = msgspec.structs.replace(job.request, line=self._line.meant)
             answer = await self._sender.send(asked, timeout_seconds=left) if left > 0 else None
         if answer is None:
+            self.refused_parts.add()  # it may not have been sent
             return "no_answer"
         return answer if isinstance(answer, Accepted) else str(answer.reason)
 

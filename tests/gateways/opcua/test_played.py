@@ -145,6 +145,19 @@ def test_a_recipe_that_was_loading_as_the_line_ended_is_told_as_not_loaded(line,
     live(test)
 
 
+def test_the_line_is_told_of_a_part_whose_job_is_refused_here(line, live) -> None:
+    async def test(client) -> None:
+        refused = (({"part": "a\nb"}, -8), ({"part": "P-1", "recipe": "nothing"}, -2))
+        for told, (asked, error) in enumerate(refused, start=1):
+            assert await client.job(**asked) == ("", error)
+            async with asyncio.timeout(10):
+                while line.passed_by < told:
+                    await asyncio.sleep(0.01)
+        assert line.triggers == []
+
+    live(test)
+
+
 def test_a_line_that_is_stopped_as_planned_is_no_error(line, live) -> None:
     async def test(client) -> None:
         subscription = await client.create_subscription(10, client)
