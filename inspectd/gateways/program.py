@@ -53,9 +53,10 @@ async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
         await working
     except asyncio.CancelledError:
         if failure is not None:
-            raise failure from None
+            raise failure from failure.__cause__
     except BaseExceptionGroup as group:  # what one task raised ends them all
-        raise _first(group) from group
+        first = _first(group)
+        raise first from first.__cause__  # which says with what code the program ends
 
 
 async def keep_time(
