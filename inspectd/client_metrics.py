@@ -18,7 +18,7 @@ class LockedOutCollector(Collector):
         """The metric."""
         yield GaugeMetricFamily(
             "inspectd_client_locked_out",
-            "1: something answers where the line is, and does not let this program in.",
+            "1: a line does not let this program in though something answers, or a key file is gone.",
             int(bool(locked_out.problems())),
         )
 

@@ -37,6 +37,8 @@ class Refused(StrEnum):
     two that has keys where the other has none, mostly: which side of the two notices it first is chance."""
     UNREADABLE = "line_sent_unreadable"
     """It was let in, and ended by a message that ZeroMQ cannot take. The next one mostly comes about."""
+    CANNOT_CONNECT = "line_cannot_be_connected"
+    """The endpoint or a key file cannot be used; nothing was asked of the line."""
     NOT_MADE_AGAIN = "line_not_connected_again"
     """The same, or ZeroMQ waits for a name server: where the line is known by a host's name, nothing tells
     the two apart."""
@@ -70,10 +72,24 @@ class LockedOut:
             server_key: the file with the line's key; None: there are no keys.
             now: seconds on a clock that never goes back.
         """
+        self._note(endpoint, how, words(how, server_key), now)
+
+    def cannot_connect(self, endpoint: str, problem: str, now: float) -> None:
+        """No connection could be made by a program that goes on; said once in the log.
+
+        Args:
+            endpoint: of the line.
+            problem: what cannot be used, and why.
+            now: seconds on a clock that never goes back.
+        """
+        remedy = "the file or folder that it names, and who may read it; what is connected stays connected"
+        self._note(endpoint, Refused.CANNOT_CONNECT, (problem, remedy), now)
+
+    def _note(self, endpoint: str, how: Refused, told: tuple[str, str], now: float) -> None:
         with self._lock:
             refusal = self._refusals.get((endpoint, how))
             if refusal is None or now - refusal.last >= _SAID_AGAIN_SECONDS:
-                refusal = self._refusals[endpoint, how] = _Refusal(now, now, *words(how, server_key))
+                refusal = self._refusals[endpoint, how] = _Refusal(now, now, *told)
             refusal.last = now
             if refusal.is_said or (how is Refused.BROKEN_OFF and now - refusal.since < _STARTING_SECONDS):
                 return

@@ -55,6 +55,10 @@ _monitors: Final = itertools.count()
 """Their numbers; a sender may make one connection after another before ZeroMQ has freed an address."""
 
 
+class CannotConnectError(InputError):
+    """No connection can be made: an endpoint or a key file cannot be used, at least at this moment."""
+
+
 class ClientKeys(msgspec.Struct, frozen=True):
     """Keys that let a client in over TCP; local sockets need none.
 
@@ -83,20 +87,12 @@ def connect(socket: Any, endpoint: str, keys: ClientKeys | None = None) -> None:
     """Connect; a publisher that is not there yet is waited for, in the background.
 
     Raises:
-        InputError: the endpoint cannot be one, or a key file cannot be used.
+        CannotConnectError: the endpoint cannot be one, or a key file cannot be used.
     """
-    scheme, _, address = endpoint.partition("://")
-    if scheme not in {"ipc", "tcp"} or not address:
-        raise InputError(f"endpoint {endpoint!r}: {_EXPECTED}")
     try:
-        # ZeroMQ would wait for ever at a path that can never be one; a socket still to come is fine.
-        if scheme == "ipc" and Path(address).exists() and not Path(address).is_socket():
-            raise InputError(f"endpoint {endpoint!r}: {address} is not a socket, {_EXPECTED}")
-        if scheme == "tcp" and keys is not None:
-            _use_keys(socket, keys)
-        socket.connect(endpoint)
-    except (zmq.ZMQError, OSError) as error:
-        raise InputError(f"endpoint {endpoint!r}: {error.strerror}, {_EXPECTED}") from error
+        _connect(socket, endpoint, keys)
+    except InputError as error:
+        raise CannotConnectError(str(error)) from error
 
 
 class LastingConnection:
@@ -138,7 +134,7 @@ class LastingConnection:
         """As the function of this name; once.
 
         Raises:
-            InputError: the endpoint cannot be one, or a key file cannot be used.
+            CannotConnectError: the endpoint cannot be one, or a key file cannot be used.
         """
         # Whoever asks every few seconds does not knock anew each time.
         self._is_seldom = endpoint in locked_out.problems()
@@ -396,6 +392,21 @@ def _lasting(socket: Any) -> Any:
     ):
         socket.setsockopt(option, value)
     return socket
+
+
+def _connect(socket: Any, endpoint: str, keys: ClientKeys | None) -> None:
+    scheme, _, address = endpoint.partition("://")
+    if scheme not in {"ipc", "tcp"} or not address:
+        raise InputError(f"endpoint {endpoint!r}: {_EXPECTED}")
+    try:
+        # ZeroMQ would wait for ever at a path that can never be one; a socket still to come is fine.
+        if scheme == "ipc" and Path(address).exists() and not Path(address).is_socket():
+            raise InputError(f"endpoint {endpoint!r}: {address} is not a socket, {_EXPECTED}")
+        if scheme == "tcp" and keys is not None:
+            _use_keys(socket, keys)
+        socket.connect(endpoint)
+    except (zmq.ZMQError, OSError) as error:
+        raise InputError(f"endpoint {endpoint!r}: {error.strerror}, {_EXPECTED}") from error
 
 
 def _use_keys(socket: Any, keys: ClientKeys) -> None:

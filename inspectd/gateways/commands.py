@@ -21,6 +21,7 @@ from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.registers import CommandCode
 from inspectd.gateways.settings import GatewayLine
+from inspectd.gateways.trying_again import trying_again
 from inspectd.wire.golden import GoldenAction, GoldenRefusal
 
 _BUSY_SECONDS: Final = 10.0
@@ -117,16 +118,20 @@ class RecipeDesk:
     ) -> RecipeAck | str:
         request = RecipeRequest(name, action, recipe, version, who="plc", line=self._line.meant)
         try:
-            answer = await asyncio.to_thread(
-                ask_recipe, self._control, request, self._line.keys, _ASK_SECONDS
-            )
+            with trying_again(self._control):
+                answer = await asyncio.to_thread(
+                    ask_recipe, self._control, request, self._line.keys, _ASK_SECONDS
+                )
         except UnavailableError:
             return "no_answer"
         return answer.reason if isinstance(answer, RecipeRefusal) else answer
 
     def _end_check(self) -> str | None:
         try:
-            with GoldenAsker(self._control, who="plc", line=self._line.meant, keys=self._line.keys) as asker:
+            with (
+                trying_again(self._control),
+                GoldenAsker(self._control, who="plc", line=self._line.meant, keys=self._line.keys) as asker,
+            ):
                 answer = asker.ask(GoldenAction.END, timeout_seconds=_ASK_SECONDS)
         except UnavailableError:
             return "no_answer"

@@ -24,6 +24,7 @@ from inspectd.gateways.parts import PlantTrigger, RefusedPart
 from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.registers import LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
+from inspectd.gateways.trying_again import answer_to, trying_again
 from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict
 
 _TURN_SECONDS: Final = 0.05
@@ -88,7 +89,7 @@ class LineLink:
         """Work until it is cancelled.
 
         Raises:
-            InputError: an endpoint or a key cannot be used, or is of another line.
+            InputError: an endpoint or a key cannot be used at the start, or is of another line.
         """
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read())
@@ -147,7 +148,7 @@ class LineLink:
                     continue
                 left = trigger.at + self._answer_seconds - self._clock()
                 asked = msgspec.structs.replace(trigger.request, line=self._line.meant)
-                answer = await sender.send(asked, timeout_seconds=left) if left > 0 else None
+                answer = await answer_to(asked, sender, self._control, left) if left > 0 else None
                 if answer is None:  # it may not have been sent
                     self._refused.add()
                 now = self._clock()
@@ -181,7 +182,7 @@ class LineLink:
             self._recipe_may_differ.clear()
             if not self._handshake.is_line_alive(self._clock()):
                 continue
-            with contextlib.suppress(UnavailableError):  # it is asked again
+            with contextlib.suppress(UnavailableError), trying_again(self._sync):  # it is asked again
                 status = await asyncio.to_thread(
                     ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
                 )

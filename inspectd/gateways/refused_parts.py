@@ -15,6 +15,7 @@ from typing import Final
 from inspectd import log
 from inspectd.client import AsyncTriggerSender, TriggerRequest
 from inspectd.gateways.settings import GatewayLine
+from inspectd.gateways.trying_again import answer_to
 
 _LOOK_SECONDS: Final = 2.0
 _TELL_SECONDS: Final = 1.0
@@ -50,7 +51,7 @@ class RefusedParts:
         """Tell the line until it is cancelled.
 
         Raises:
-            InputError: the endpoint or a key file cannot be used.
+            InputError: the endpoint or a key file cannot be used at the start.
         """
         async with AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender:
             while True:
@@ -59,8 +60,9 @@ class RefusedParts:
                         await self._untold.wait()
                 if self._untold.is_set():
                     self._untold.clear()
-                    is_told = await sender.send(refused_part(self._line.meant), _TELL_SECONDS) is not None
-                    self._say(is_told=is_told)
+                    told = refused_part(self._line.meant)
+                    answer = await answer_to(told, sender, self._control, _TELL_SECONDS)
+                    self._say(is_told=answer is not None)
                 sender.keep()
 
     def _say(self, *, is_told: bool) -> None:

@@ -12,15 +12,17 @@ from support.gateway import GatewayProcess, PlcLink
 from support.ports import free_port, free_ports
 
 from inspectd import key_files
+from inspectd.gateways.registers import CommandCode
 from inspectd.publish.access import keys
 from inspectd.publish.access.keys import Client
-from inspectd.wire.numbers import TRIGGER_REFUSAL_NUMBERS
+from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS, TRIGGER_REFUSAL_NUMBERS
 from inspectd.wire.sockets import Role
 
 pytestmark = pytest.mark.daemon
 
-ENABLED, TRIGGER = 1, 2
+ENABLED, TRIGGER, EXECUTE = 1, 2, 16
 TRIGGER_ACK, MISSED, RESULTS_VALID, ONLINE = 1 << 1, 1 << 3, 1 << 11, 1 << 7
+COMMAND_FAILED = 1 << 14
 
 
 def until(link: PlcLink, bits: int, control: int, seconds: float = 10) -> list[int]:
@@ -73,6 +75,30 @@ def test_a_key_with_both_roles_is_enough_and_needed(
     link.close()
     assert gateway.stop() == 0
     assert ("line_refuses_key" in gateway.log.read_text()) == (Role.CONTROL not in roles)
+
+
+def test_a_gateway_whose_key_file_is_away_keeps_what_is_connected(
+    start_daemon, stub_bank, good_folder, tmp_path: Path
+) -> None:
+    roles, port = (Role.READ, Role.CONTROL), free_port()
+    gateway = gateway_over_tcp(start_daemon, stub_bank, good_folder, tmp_path, roles=roles, metrics_port=port)
+    link = PlcLink(gateway.port)
+    until(link, ONLINE | ENABLED, ENABLED)
+    key = (tmp_path / "plc1.key_secret").rename(tmp_path / "away")
+    end = time.monotonic() + 20
+    while "line_cannot_be_connected" not in gateway.log.read_text():
+        until(link, ONLINE, ENABLED)
+        assert time.monotonic() < end, gateway.log.read_text()
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        assert "inspectd_client_locked_out 1.0" in answer.read().decode()
+    link.exchange([CommandCode.PREPARE, 12], first=10)
+    assert until(link, COMMAND_FAILED, ENABLED | EXECUTE)[5] == COMMAND_REFUSAL_NUMBERS["no_answer"]
+    until(link, TRIGGER_ACK, ENABLED | TRIGGER)
+    assert until(link, RESULTS_VALID, ENABLED)[20] == 1
+    key.rename(tmp_path / "plc1.key_secret")
+    link.close()
+    assert gateway.stop() == 0
+    assert gateway.log.read_text().count("line_cannot_be_connected") <= 2  # sync, control
 
 
 def test_a_gateway_that_has_another_key_of_the_line_says_so(

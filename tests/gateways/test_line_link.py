@@ -202,6 +202,34 @@ def test_a_line_is_told_of_parts_whose_triggers_are_not_sent(tmp_path: Path) -> 
     asyncio.run(test())
 
 
+def test_a_trigger_whose_connection_cannot_be_made_anew_is_refused_and_the_next_one_tried(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    side, control = PlantSide(), tmp_path / "control.sock"
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{control}")
+            running = asyncio.create_task(link.run())
+            for number in (1, 2, 3):
+                link.take(PlantTrigger(acquisition=number, at=side.now))
+                if number == 1:  # it is not answered, so that the next one takes another connection
+                    await line.recv_multipart()
+                    control.unlink()
+                    control.touch()
+                while [each.getMessage() for each in caplog.records].count("trigger_refused") < number:
+                    assert not running.done(), running.exception()
+                    side.now += 0.05
+                    await asyncio.sleep(0.01)
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+    assert "line_cannot_be_connected" in [each.getMessage() for each in caplog.records]
+
+
 def status(in_force: str, number: int) -> LineStatus:
     return LineStatus(
         "status", "demo", "line1", EPOCH, "0.1.0", 0, 0, "running", "good", [], COUNTS, [], [], "cpu", 0, 0,

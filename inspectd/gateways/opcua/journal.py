@@ -7,6 +7,7 @@ from typing import Final
 
 from inspectd.client import ClientKeys, PartVerdict, Position, Replayed, Verdict, replay
 from inspectd.gateways.opcua.results import VisionResult, result_of_verdict
+from inspectd.gateways.trying_again import trying_again
 
 MOST_LOOKED_THROUGH: Final = 20_000
 """Verdicts that one question has read."""
@@ -32,8 +33,7 @@ class RecordedResults:
         """The result of this id; None: there is none, or it is kept no more.
 
         Raises:
-            InputError: a key file cannot be used.
-            UnavailableError: the line does not answer.
+            UnavailableError: the line does not answer, or a key file cannot be used.
         """
         at = _position(result_id)
         if at is None:
@@ -59,8 +59,7 @@ class RecordedResults:
             most: so many at most.
 
         Raises:
-            InputError: a key file cannot be used.
-            UnavailableError: the line does not answer.
+            UnavailableError: the line does not answer, or a key file cannot be used.
         """
         found: list[VisionResult] = []
         read = 0
@@ -92,9 +91,10 @@ class RecordedResults:
         return self._as_told(result_of_verdict(row, views))
 
     def _between(self, first: Position, last: Position) -> Iterator[PartVerdict | Verdict]:
-        for item in replay(self._sync, first, last, self._keys):
-            if isinstance(item, Replayed):
-                yield item.verdict
+        with trying_again(self._sync):
+            for item in replay(self._sync, first, last, self._keys):
+                if isinstance(item, Replayed):
+                    yield item.verdict
 
 
 def _is_result(row: PartVerdict | Verdict) -> bool:

@@ -38,6 +38,7 @@ from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
 from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.settings import GatewayLine
+from inspectd.gateways.trying_again import answer_to, trying_again
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
@@ -98,7 +99,7 @@ class LineSide:
         """Work until it is cancelled.
 
         Raises:
-            InputError: an endpoint or a key cannot be used, or another line is there.
+            InputError: an endpoint or a key cannot be used at the start, or another line is there.
         """
         async with (
             AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender,
@@ -118,7 +119,7 @@ class LineSide:
                 return "not_ready"  # Halt, Abort or a silent line ended it while it waited
             left = job.at + self._answer_seconds - self._clock()
             asked = msgspec.structs.replace(job.request, line=self._line.meant)
-            answer = await self._sender.send(asked, timeout_seconds=left) if left > 0 else None
+            answer = await answer_to(asked, self._sender, self._control, left) if left > 0 else None
         if answer is None:
             self.refused_parts.add()  # it may not have been sent
             return "no_answer"
@@ -131,7 +132,10 @@ class LineSide:
         why = f"OPC UA user {who}"
         asked = RecipeRequest(request, action, recipe, version, who=who, why=why, line=self._line.meant)
         try:
-            answer = await asyncio.to_thread(ask_recipe, self._control, asked, self._line.keys, _ASK_SECONDS)
+            with trying_again(self._control):
+                answer = await asyncio.to_thread(
+                    ask_recipe, self._control, asked, self._line.keys, _ASK_SECONDS
+                )
         except UnavailableError:
             return "no_answer"
         if isinstance(answer, RecipeRefusal):
@@ -143,9 +147,10 @@ class LineSide:
     async def refresh(self) -> None:
         """Ask the line how it is."""
         try:
-            self.status = await asyncio.to_thread(
-                ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
-            )
+            with trying_again(self._sync):
+                self.status = await asyncio.to_thread(
+                    ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
+                )
         except UnavailableError:
             self.status = None
         self._vision.recipe_known(is_known=self.status is not None)
