@@ -39,12 +39,15 @@ class RecipeDesk:
         control: its control socket.
         load_seconds: longest time for a recipe to be loaded.
         clock: makes the names of requests differ from those of another start.
+        on_in_force: called with what a command put in force, before it is done.
     """
 
     def __init__(
-        self, line: GatewayLine, control: str, load_seconds: float, clock: Callable[[], float]
-    ) -> None:
+        self, line: GatewayLine, control: str, load_seconds: float, clock: Callable[[], float],
+        on_in_force: Callable[[RecipeAck], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self._line, self._control, self._load_seconds, self._clock = line, control, load_seconds, clock
+        self._on_in_force = on_in_force
         self._awaited: tuple[str, asyncio.Future[str | None]] | None = None
 
     def heard(self, event: Event) -> None:
@@ -111,7 +114,11 @@ class RecipeDesk:
 
     async def _ask(self, action: RecipeAction, recipe: int | str, version: int | None = None) -> str | None:
         answer = await self._answer(action, recipe, self._name(), version)
-        return None if isinstance(answer, RecipeAck) else answer
+        if not isinstance(answer, RecipeAck):
+            return answer
+        if answer.state is RecipeState.ACTIVE:
+            self._on_in_force(answer)
+        return None
 
     async def _answer(
         self, action: RecipeAction, recipe: int | str, name: str, version: int | None = None

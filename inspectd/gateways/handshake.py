@@ -278,6 +278,10 @@ class Handshake:
         """The line was away or began anew: what judges there now has yet to be heard of."""
         self._active, self._in_force = 0, None
 
+    def recipe_not_told(self) -> None:
+        """The line does not say what judges there; what did may not any more."""
+        self._active = 0
+
     # --- time ---------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:

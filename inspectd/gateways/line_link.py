@@ -25,7 +25,7 @@ from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.registers import LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
 from inspectd.gateways.trying_again import answer_to, trying_again
-from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict
+from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict, RecipeAck
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
@@ -73,7 +73,9 @@ class LineLink:
         self._triggers: asyncio.Queue[PlantTrigger] = asyncio.Queue()
         self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
         self._recipe_may_differ = asyncio.Event()
-        self._desk = RecipeDesk(line, self._control, settings.command_seconds, clock)
+        self._desk = RecipeDesk(
+            line, self._control, settings.command_seconds, clock, on_in_force=self._put_in_force
+        )
         self._refused = RefusedParts(self._control, line, clock)
 
     def take(self, order: Order) -> None:
@@ -137,6 +139,11 @@ class LineLink:
         if event.event in _RECIPE_EVENTS:
             self._recipe_may_differ.set()
 
+    def _put_in_force(self, made: RecipeAck) -> None:
+        """A command did: who sees that it is completed sees the new recipe too."""
+        self._handshake.recipe_in_force(f"{made.recipe}@{made.version}", made.number)
+        self._recipe_may_differ.set()  # an answer on its way may be from before
+
     async def _send_triggers(self) -> None:
         async with AsyncTriggerSender(self._control, self._line.keys, self._clock) as sender:
             while True:
@@ -182,12 +189,16 @@ class LineLink:
             self._recipe_may_differ.clear()
             if not self._handshake.is_line_alive(self._clock()):
                 continue
-            with contextlib.suppress(UnavailableError), trying_again(self._sync):  # it is asked again
-                status = await asyncio.to_thread(
-                    ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
-                )
-                if not self._recipe_may_differ.is_set():  # else it may have answered before the change
-                    self._handshake.recipe_in_force(status.in_force, status.in_force_number)
+            try:
+                with trying_again(self._sync):
+                    status = await asyncio.to_thread(
+                        ask_status, self._sync, self._line.keys, _STATUS_SECONDS, line=self._line.own_names
+                    )
+            except UnavailableError:  # it is asked again
+                self._handshake.recipe_not_told()
+                continue
+            if not self._recipe_may_differ.is_set():  # else it may have answered before the change
+                self._handshake.recipe_in_force(status.in_force, status.in_force_number)
 
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:

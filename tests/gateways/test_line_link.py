@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import zmq.asyncio
 from support.messages import COUNTS, EPOCH, event, heartbeat
-from support.plant_side import PlantSide
+from support.plant_side import ENABLED, PlantSide
 
 from inspectd import wire
 from inspectd.gateways import line_link
@@ -22,7 +22,7 @@ from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen
 from inspectd.gateways.parts import PlantTrigger, RefusedPart
 from inspectd.gateways.refused_parts import refused_part
-from inspectd.gateways.registers import CommandCode, LineBit
+from inspectd.gateways.registers import CommandCode, ControlBit, LineBit, StatusBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
 from inspectd.publish.control import parse
 from inspectd.wire import (
@@ -171,6 +171,56 @@ def test_what_is_in_force_is_learned_without_an_event_and_never_from_before_one(
             client = await asked(line, running)
             assert side.value("active_recipe") == 13
             await line.send_multipart([client, wire.encode(status("glass@1", 13))])
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
+def test_a_recipe_that_the_line_does_not_say_any_more_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_link, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(line_link, "_STATUS_SECONDS", 0.5)
+    side = PlantSide()
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/sync.sock")
+            running = asyncio.create_task(link.run())
+            for shown in (12, 0):
+                while side.value("active_recipe") != shown:
+                    side.alive()
+                    if await line.poll(10):
+                        client, request = await line.recv_multipart()
+                        if shown and json.loads(request)["schema"] == "status_request/1":
+                            await line.send_multipart([client, wire.encode(status("cells@1", 12))])
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
+def test_a_command_that_put_a_recipe_in_force_is_not_done_before_that_is_shown(tmp_path: Path) -> None:
+    side = PlantSide().online()
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/control.sock")
+            running = asyncio.create_task(link.run())
+            side.write(10, CommandCode.ACTIVATE, 12)
+            (order,) = side.control(ENABLED | ControlBit.EXECUTE)
+            link.take(order)
+            for state in (RecipeState.PREPARED, RecipeState.ACTIVE):
+                await answer(line, state)
+            while side.has(StatusBit.EXECUTING):
+                await asyncio.sleep(0)
+            assert side.has(StatusBit.COMMAND_COMPLETED)
+            assert side.value("active_recipe") == 12
             running.cancel()
             await asyncio.wait([running])
 
