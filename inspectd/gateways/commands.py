@@ -8,6 +8,7 @@ from typing import Final
 
 from inspectd.client import (
     Event,
+    LineStatus,
     RecipeAck,
     RecipeAction,
     RecipeRefusal,
@@ -49,6 +50,8 @@ class RecipeDesk:
         self._line, self._control, self._load_seconds, self._clock = line, control, load_seconds, clock
         self._on_in_force = on_in_force
         self._awaited: tuple[str, asyncio.Future[str | None]] | None = None
+        self._loading = ""
+        """What the line loads for a command, `ID@VERSION`."""
 
     def heard(self, event: Event) -> None:
         """The line says something; the end of loading is what may be waited for."""
@@ -58,6 +61,13 @@ class RecipeDesk:
         if f"({name})" in event.detail and not loaded.done():
             failed = RecipeRefusalReason.FAILED if event.event == "recipe_failed" else None
             loaded.set_result(failed)
+
+    def status_told(self, status: LineStatus) -> None:
+        """How the line is; the event that ends loading may be lost on its way."""
+        if self._awaited is not None and self._loading in {status.in_force, *status.prepared}:
+            _, loaded = self._awaited
+            if not loaded.done():
+                loaded.set_result(None)
 
     def line_lost(self, problem: str) -> None:
         """The line ended or was started again: nobody loads what was asked for before."""
@@ -105,12 +115,13 @@ class RecipeDesk:
                 return answer
             if answer.state is not RecipeState.LOADING:
                 return answer
+            self._loading = f"{answer.recipe}@{answer.version}"
             async with asyncio.timeout(self._load_seconds):
                 return await loaded or answer
         except TimeoutError:
             return "not_loaded"
         finally:
-            self._awaited = None
+            self._awaited, self._loading = None, ""
 
     async def _ask(self, action: RecipeAction, recipe: int | str, version: int | None = None) -> str | None:
         answer = await self._answer(action, recipe, self._name(), version)

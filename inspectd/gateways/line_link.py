@@ -199,6 +199,7 @@ class LineLink:
                 continue
             if not self._recipe_may_differ.is_set():  # else it may have answered before the change
                 self._handshake.recipe_in_force(status.in_force, status.in_force_number)
+                self._desk.status_told(status)
 
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:

@@ -227,6 +227,49 @@ def test_a_command_that_put_a_recipe_in_force_is_not_done_before_that_is_shown(t
     asyncio.run(test())
 
 
+def test_a_recipe_that_the_line_has_loaded_is_loaded_though_the_event_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_link, "_LOOK_SECONDS", 0.05)
+    side = PlantSide().online()
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+
+    async def told(line: zmq.asyncio.Socket, prepared: list[str]) -> None:
+        said = msgspec.structs.replace(status("glass@1", 13), prepared=prepared)
+        is_told = False
+        while not is_told:
+            side.alive()
+            if await line.poll(10):
+                client, request = await line.recv_multipart()
+                is_told = json.loads(request)["schema"] == "status_request/1"
+                if is_told:
+                    await line.send_multipart([client, wire.encode(said)])
+
+    async def test() -> None:
+        with (
+            zmq.asyncio.Context() as context,
+            context.socket(zmq.ROUTER) as line,
+            context.socket(zmq.ROUTER) as control,
+        ):
+            line.bind(f"ipc://{tmp_path}/sync.sock")
+            control.bind(f"ipc://{tmp_path}/control.sock")
+            running = asyncio.create_task(link.run())
+            side.write(10, CommandCode.PREPARE, 12)
+            link.take(*side.control(ENABLED | ControlBit.EXECUTE))
+            await answer(control, RecipeState.LOADING)
+            for _ in range(2):
+                await told(line, ["glass@1"])
+            assert side.has(StatusBit.EXECUTING)
+            while side.has(StatusBit.EXECUTING):
+                await told(line, ["cells@1"])
+            assert side.has(StatusBit.COMMAND_COMPLETED)
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
 def test_a_line_is_told_of_parts_whose_triggers_are_not_sent(tmp_path: Path) -> None:
     side = PlantSide().online()
     where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
