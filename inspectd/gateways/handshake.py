@@ -390,7 +390,9 @@ class Handshake:
 
     def _trigger(self, orders: list[Order], now: float, *, number: int) -> None:
         self.tick(now)
-        self._answered, self._shown_acquisition = (0, 0), 0  # they were of the trigger before
+        self._answered = (0, 0)  # of the trigger before
+        if not self._is_acknowledging(number):
+            self._shown_acquisition = 0
         trigger = self._next_trigger(number)
         if self._asking is not None:
             self._overtake(self._asking)
@@ -414,13 +416,17 @@ class Handshake:
             self.trigger_state = TriggerState.MISSED
             self._latched |= StatusBit.MISSED
 
+    def _is_acknowledging(self, number: int) -> bool:
+        """Whether AcquisitionID is still that of TriggerAck, so that no number can be answered by another."""
+        return bool(number) and self.trigger_state is TriggerState.TAKEN
+
     def _next_trigger(self, number: int) -> PlantTrigger | str:
         """The trigger that the control block describes, or why there is none."""
         if not self.is_online:
             return "not_online"
         if not self._control[0] & ControlBit.TRIGGER_ENABLE:
             return "not_enabled"
-        if self._asking is not None:
+        if self._asking is not None or self._is_acknowledging(number):
             return "not_finished"
         acquisition = self._acquisition
         while True:

@@ -390,6 +390,25 @@ def test_a_trigger_that_another_overtakes_gets_no_acknowledgement_and_no_result(
     assert not side.has(StatusBit.RESULTS_VALID)
 
 
+def test_an_acquisition_is_of_the_hand_shake_that_shows_it(side: PlantSide) -> None:
+    side.write(32, 0)
+    by_bit = side.trigger()
+    side.accept(by_bit)
+    assert side.write(32, 1) == [RefusedPart()]  # TriggerAck is still up
+    assert (side.value("answered_number"), side.value("answer")) == (1, 2)
+    assert side.has(StatusBit.TRIGGER_ACK)
+    assert (side.value("error"), side.value("acquisition_id")) == (
+        refusal("not_finished"),
+        by_bit.acquisition,
+    )
+    side.control(ENABLED)
+    (by_number,) = side.write(32, 2)
+    side.accept(by_number)
+    assert (side.value("answered_number"), side.value("acquisition_id")) == (2, by_number.acquisition)
+    side.accept(side.trigger())
+    assert (side.value("answered_number"), side.value("acquisition_id")) == (0, by_number.acquisition + 1)
+
+
 def test_the_first_number_after_the_plant_was_lost_may_be_of_a_part_that_is_there(side: PlantSide) -> None:
     side.write(32, 0)
     side.accept(*side.write(32, 1))
