@@ -400,16 +400,22 @@ class Service:
         self._shadow.relieve(frame.camera, free_slots)
 
     def on_drop(self, drop: Drop) -> None:
-        """Count a lost frame, and have its camera's next verdict name it; an empty belt is no loss."""
+        """Count a lost frame, have its camera's next verdict name it, and no trigger get the one after it.
+
+        An empty belt is no loss; only a free-running camera leaves it out.
+        """
         is_empty = drop.cause is DropCause.NO_PART
         self._metrics.frame_captured(drop.camera, time.time_ns() if is_empty else None)
         self._metrics.dropped(drop.camera, drop.stage, drop.cause)
         self._batching.count_drop()
         if not is_empty:
             self._publishing.count_drop(drop.camera)
+            self._batching.lose_frame(drop.camera, self._clock())
 
     def on_camera_phase(self, camera: str, phase: CameraPhase, detail: str) -> None:
-        """Publish a camera's new phase."""
+        """Publish a camera's new phase; what it took while it was away is lost."""
+        if phase is not CameraPhase.UP:
+            self._batching.lose_frame(camera, self._clock())
         self._metrics.camera_up(camera, up=phase in {CameraPhase.UP, CameraPhase.ENDED})
         severity = "warning" if phase is CameraPhase.DOWN and self.state == LineState.RUNNING else "info"
         self._plant.emit(severity, f"camera_{phase}", camera=camera, detail=detail)

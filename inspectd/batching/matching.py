@@ -17,6 +17,9 @@ Neither a frame's exposure nor a trigger's coming is a moment, both are spans. W
 A trigger is given a frame only where that is right for every moment of these spans. In doubt nobody gets it,
 and the trigger goes without: no picture of another part is ever judged for it.
 
+A frame that was lost is some time between the frame before it and the next one, and before the line heard of
+it (`lose_frame`). It may have been the trigger's own, so nobody gets one that comes after it in its place.
+
 The main process may read a frame before a trigger that came earlier. So a frame waits until every trigger is
 known that can have come within its span (`known_ns`). A trigger that was refused still shows that a part is
 there (`pass_by`). Frames of a camera come in the order of their exposure. Triggers of one sender are read in
@@ -79,6 +82,9 @@ class Matcher(Protocol):
     def add_frame(self, frame: FrameRef) -> None:
         """Add a frame, newer than those before it."""
 
+    def lose_frame(self, now_ns: int) -> None:
+        """Add a frame that was lost until now, newer than those before it; its picture never comes."""
+
     def settle(self, now_ns: int, known_ns: int) -> Settled:
         """Return what is certain at `now_ns`; call it after every frame and at `wake_ns`.
 
@@ -140,6 +146,14 @@ def _is_before(earlier: Trigger, later: Trigger) -> bool:
     return earlier.received_ns <= later.came_ns or (earlier.source == later.source != "")
 
 
+class _Held(NamedTuple):
+    """A frame that waits to be decided."""
+
+    frame: FrameRef
+    lost_ns: int
+    """The last moment at which a frame that was lost before it can have been exposed."""
+
+
 class FirstAfter:
     """The first frame exposed after the trigger, and before the next one.
 
@@ -158,7 +172,8 @@ class FirstAfter:
         self.triggers = TriggersSeen()
         self._window_ns = window_ns
         self._latency_ns = latency_ns
-        self._frames: list[FrameRef] = []
+        self._frames: list[_Held] = []
+        self._lost_ns = -1
         self._lag_ns = 0
 
     @property
@@ -177,43 +192,54 @@ class FirstAfter:
 
     def add_frame(self, frame: FrameRef) -> None:
         """See `Matcher.add_frame`."""
-        self._frames.append(frame)
+        self._lost_ns = min(self._lost_ns, Exposure.of(frame, self._latency_ns).last_ns)
+        self._frames.append(_Held(frame, self._lost_ns))
+
+    def lose_frame(self, now_ns: int) -> None:
+        """See `Matcher.lose_frame`."""
+        self._lost_ns = now_ns - self._latency_ns[0]
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
         """Give each frame to its trigger; what no trigger wants now, none will want."""
         settled = Settled([], [], [])
         self._lag_ns = now_ns - known_ns
         self._miss(settled, [view for view in self.waiting if _end_ns(view, self._window_ns) <= now_ns])
-        while self._frames and Exposure.of(self._frames[0], self._latency_ns).last_ns <= known_ns:
-            frame = self._frames.pop(0)
+        while self._frames and Exposure.of(self._frames[0].frame, self._latency_ns).last_ns <= known_ns:
+            frame, lost_ns = self._frames.pop(0)
             view = self._owner(Exposure.of(frame, self._latency_ns))
             if view is None:
                 settled.unclaimed.append(frame)
                 continue
-            settled.matched.append((view, frame))
             # Nor can a later frame be theirs.
             self._miss(settled, self.waiting[: self.waiting.index(view)])
+            if lost_ns > view.trigger.came_ns:  # perhaps it was the first one, and this is another part's
+                self._miss(settled, [view])
+                settled.unclaimed.append(frame)
+                continue
+            settled.matched.append((view, frame))
             self.waiting.remove(view)
         self._forget(known_ns)
         return settled
 
     def give_up(self) -> Settled:
         """See `Matcher.give_up`."""
-        settled = Settled([], self.waiting, self._frames)
+        settled = Settled([], self.waiting, [held.frame for held in self._frames])
         self.waiting, self._frames = [], []
         self.triggers.clear()
         return settled
 
     def needs_known_ns(self, known_ns: int) -> int | None:
         """The end of the first frame's span; without frames, where triggers can be forgotten."""
-        times = [Exposure.of(frame, self._latency_ns).last_ns for frame in self._frames[:1]]
+        times = [Exposure.of(held.frame, self._latency_ns).last_ns for held in self._frames[:1]]
         if self.triggers.forget_ns is not None:
             times.append(self.triggers.forget_ns)
         return min((time_ns for time_ns in times if time_ns > known_ns), default=None)
 
     def wake_ns(self) -> int | None:
         """The end of the first window, or when every trigger within the first frame's span is known."""
-        known = [Exposure.of(frame, self._latency_ns).last_ns + self._lag_ns for frame in self._frames[:1]]
+        known = [
+            Exposure.of(held.frame, self._latency_ns).last_ns + self._lag_ns for held in self._frames[:1]
+        ]
         return min([*(_end_ns(view, self._window_ns) for view in self.waiting), *known], default=None)
 
     def _owner(self, exposed: Exposure) -> PendingView | None:
@@ -244,11 +270,14 @@ class FirstAfter:
 
 
 class _Place:
-    """A frame's place in time; it stays when the frame is claimed, so that nobody takes the next one."""
+    """A frame's place in time; it stays when the frame is claimed, so that nobody takes the next one.
 
-    def __init__(self, exposed: Exposure, frame: FrameRef) -> None:
+    One that was lost has a place too, which nobody can claim.
+    """
+
+    def __init__(self, exposed: Exposure, frame: FrameRef | None) -> None:
         self.exposed = exposed
-        self.frame: FrameRef | None = frame
+        self.frame = frame
 
 
 class Nearest:
@@ -276,6 +305,8 @@ class Nearest:
         self._latency_ns = latency_ns
         self._history = history
         self._places: list[_Place] = []
+        self._lost: _Place | None = None  # of those that were lost since the newest frame
+        self._newest_first_ns = -1
         self._wake_ns: int | None = None
 
     @property
@@ -294,7 +325,20 @@ class Nearest:
 
     def add_frame(self, frame: FrameRef) -> None:
         """See `Matcher.add_frame`."""
-        self._places.append(_Place(Exposure.of(frame, self._latency_ns), frame))
+        exposed = Exposure.of(frame, self._latency_ns)
+        if self._lost is not None:
+            first_ns, last_ns = self._lost.exposed
+            self._lost.exposed = Exposure(first_ns, min(last_ns, exposed.last_ns))
+            self._lost = None
+        self._newest_first_ns = exposed.first_ns
+        self._places.append(_Place(exposed, frame))
+
+    def lose_frame(self, now_ns: int) -> None:
+        """See `Matcher.lose_frame`."""
+        if self._places and self._places[-1] is self._lost:
+            self._places.pop()  # the next one takes in both
+        self._lost = _Place(Exposure(self._newest_first_ns, now_ns - self._latency_ns[0]), None)
+        self._places.append(self._lost)
 
     def settle(self, now_ns: int, known_ns: int) -> Settled:
         """Decide every view that can be decided, then let go of frames that no trigger can want any more."""

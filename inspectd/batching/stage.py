@@ -264,8 +264,12 @@ class BatchingStage:
         return opened
 
     def count_drop(self) -> None:
-        """Count a frame that its camera lost."""
+        """Count a frame that its camera lost, or left out."""
         self.ledger.drop()
+
+    def lose_frame(self, camera: str, now_ns: int) -> None:
+        """See `Triggering.lose_frame`."""
+        self.triggering.lose_frame(camera, now_ns)
 
     def take_score(self, process: int, score: Score, now_ns: int) -> None:
         """Judge an inspection by its score. An answer that this process does not owe changes nothing."""

@@ -167,6 +167,11 @@ class Triggering:
         """Hand a frame to its camera's matcher; `settle` gives it back, with its view or without."""
         self._matchers[frame.camera].add_frame(frame)
 
+    def lose_frame(self, camera: str, now_ns: int) -> None:
+        """A camera lost a frame until now: no trigger it may have belonged to gets a later one."""
+        if camera in self._matchers:
+            self._matchers[camera].lose_frame(now_ns)
+
     def settle(self, now_ns: int, known_ns: int) -> SettledViews:
         """Return what is certain on any camera, given every trigger that came until `known_ns`."""
         return self._with_all_views(matcher.settle(now_ns, known_ns) for matcher in self._matchers.values())

@@ -142,6 +142,56 @@ def test_history_is_bounded_and_what_leaves_it_is_not_replaced_by_another_frame(
     assert [f.seq for f in matcher.settle(2000, 2000).unclaimed] == [2]  # the third one was taken at last
 
 
+@pytest.mark.parametrize("make", [first_after, nearest])
+@pytest.mark.parametrize(
+    ("lost_ns", "seq"),
+    [
+        (1020, None),
+        (1006, None),
+        (990, 3),
+        (None, 3),
+    ],  # the second one was lost perhaps just after the trigger
+)
+def test_a_frame_is_never_given_to_a_trigger_in_place_of_one_that_was_lost(make, lost_ns, seq):
+    matcher = make()
+    matcher.add_frame(frame(1, 940))
+    if lost_ns == 990:
+        matcher.lose_frame(lost_ns)
+    matcher.expect(view(1, 1000))
+    if lost_ns not in {990, None}:
+        matcher.lose_frame(lost_ns)
+    matcher.add_frame(frame(3, 1011))
+    settled = [matcher.settle(now_ns, now_ns) for now_ns in (1011, 1030, 1200)]
+    matcher.expect(view(2, 1500))  # one lost frame costs one part
+    matcher.add_frame(frame(4, 1520))
+    settled += [matcher.settle(now_ns, now_ns) for now_ns in (1520, 1560, 1700)]
+    matched = {v.inspection_id: f.seq for each in settled for v, f in each.matched}
+    assert matched == ({2: 4} if seq is None else {1: seq, 2: 4})
+    assert [v.inspection_id for each in settled for v in each.missed] == ([1] if seq is None else [])
+    assert sorted([*matched.values(), *(f.seq for each in settled for f in each.unclaimed)]) == [1, 3, 4]
+
+
+def test_a_lost_frame_that_is_older_than_one_from_before_the_trigger_costs_nothing():
+    """The line reads of both only after the trigger came."""
+    matcher = first_after()
+    matcher.expect(view(1, 1000))
+    matcher.lose_frame(1010)
+    matcher.add_frame(frame(2, 990))
+    matcher.add_frame(frame(3, 1020))
+    assert [f.seq for _, f in matcher.settle(1020, 1020).matched] == [3]
+
+
+@pytest.mark.parametrize(("stamp_ns", "count"), [(1005, 1), (1003, 0)])
+def test_a_frame_that_was_lost_after_it_may_be_nearer_than_one_from_before_the_trigger(stamp_ns, count):
+    matcher = nearest()
+    matcher.add_frame(frame(1, stamp_ns))
+    matcher.expect(view(1, 999))
+    for now_ns in (1010, 1020):
+        matcher.lose_frame(now_ns)
+    matcher.add_frame(frame(4, 1060))
+    assert len(matcher.settle(1060, 1060).matched) == count
+
+
 def test_given_up_is_everything_once():
     for matcher in (first_after(), nearest()):
         matcher.add_frame(frame(1, 1000))

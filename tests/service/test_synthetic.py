@@ -18,7 +18,7 @@ LEFT_TO_THE_BANK = ("colours", "turned")
 """A picture of its own, whole and on time; the stub that scores here knows no bank."""
 
 
-def line(cameras: str, bank) -> str:
+def line(cameras: str, bank, window_ms: int = 250) -> str:
     return f"""
 [line]
 deadline_ms = 3000
@@ -26,7 +26,7 @@ deadline_ms = 3000
 name = "plate"
 bank = "{bank}"
 [triggers]
-window_ms = 250
+window_ms = {window_ms}
 {cameras}
 [metrics]
 port = 0
@@ -127,3 +127,17 @@ def test_a_part_whose_frame_did_not_come_is_never_passed_with_another(
     daemon.until(lambda: daemon.phases() == ["up"])
     sender.trigger("plugged in")
     assert sender.part("plugged in").evaluation is Evaluation.PASS
+
+
+def test_a_part_whose_frame_was_lost_does_not_get_the_one_after_it(start_daemon, stub_bank, plant, tmp_path):
+    """The next one comes within the window, and shows whatever is in front of the camera by then."""
+    file = tmp_path / "faults.toml"
+    text = camera(fps=20, mode='"triggered"', fault_file=f'"{file}"')
+    daemon = start_daemon(line(text, stub_bank, window_ms=1500)).ready()
+    sender = plant(daemon)
+    command(file, '[[faults]]\nkind = "lost"\nframes = 12\n')
+    daemon.until(lambda: "faults_commanded" in daemon.log.read_text())
+    sender.trigger("lost")
+    assert sender.part("lost").reason == "missed_trigger"
+    sender.trigger("after")
+    assert sender.part("after").evaluation is Evaluation.PASS
