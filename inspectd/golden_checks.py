@@ -279,7 +279,7 @@ class GoldenChecks:
         showing = self._showing
         if showing is None or frame.camera not in showing.awaited:
             return
-        if frame.captured_ns > showing.awaited[frame.camera]:
+        if frame.exposed.is_after(showing.awaited[frame.camera]):
             del showing.awaited[frame.camera]
             of_it = {(place, frame.generation, frame.seq) for place in self._places[frame.camera]}
             showing.claimed |= of_it

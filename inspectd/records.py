@@ -8,7 +8,7 @@ only added at the end.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -94,6 +94,30 @@ class FrameRegion(msgspec.Struct, frozen=True, array_like=True):
     height: int
 
 
+class Exposure(NamedTuple):
+    """Span in which a frame can have been exposed, by the monotonic clock.
+
+    Whatever a frame's time is compared with, it is this span: where the moment lies within it, nobody knows.
+    """
+
+    first_ns: int
+    last_ns: int
+
+    @staticmethod
+    def of(frame: FrameRef, latency_ns: tuple[int, int]) -> Exposure:
+        """The span of a frame whose camera takes `latency_ns`, shortest and longest, from light to stamp."""
+        shortest_ns, longest_ns = latency_ns
+        return Exposure(frame.captured_ns - longest_ns, frame.captured_ns + frame.doubt_ns - shortest_ns)
+
+    def is_after(self, moment_ns: int) -> bool:
+        """Whether it was certainly exposed after that moment."""
+        return self.first_ns > moment_ns
+
+    def is_up_to(self, moment_ns: int) -> bool:
+        """Whether it was certainly exposed until then."""
+        return self.last_ns <= moment_ns
+
+
 class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """One captured frame: where it lies in its camera's ring and when it was taken.
 
@@ -130,6 +154,13 @@ class FrameRef(msgspec.Struct, frozen=True, array_like=True, tag="frame"):
     """What the camera itself says of it; None: it says nothing."""
     region: FrameRegion | None = None
     """The part of it that is looked at; None: all of it. All else is said of the whole frame."""
+    latency_ns: tuple[int, int] = (0, 0)
+    """Shortest and longest time that its camera takes from light to stamp."""
+
+    @property
+    def exposed(self) -> Exposure:
+        """When it can have been exposed."""
+        return Exposure.of(self, self.latency_ns)
 
     @property
     def place(self) -> str:

@@ -34,7 +34,7 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from inspectd.records import FrameRef, PendingView, Trigger
+from inspectd.records import Exposure, FrameRef, PendingView, Trigger
 
 _MANY: Final = 64
 """So many triggers are remembered before somebody asks whether the oldest can go, where no frame comes."""
@@ -46,19 +46,6 @@ class Settled(NamedTuple):
     matched: list[tuple[PendingView, FrameRef]]
     missed: list[PendingView]
     unclaimed: list[FrameRef]
-
-
-class Exposure(NamedTuple):
-    """Span in which a frame can have been exposed, by the monotonic clock."""
-
-    first_ns: int
-    last_ns: int
-
-    @staticmethod
-    def of(frame: FrameRef, latency_ns: tuple[int, int]) -> Exposure:
-        """The span of a frame whose camera takes `latency_ns`, shortest and longest, from light to stamp."""
-        shortest_ns, longest_ns = latency_ns
-        return Exposure(frame.captured_ns - longest_ns, frame.captured_ns + frame.doubt_ns - shortest_ns)
 
 
 class Matcher(Protocol):

@@ -252,7 +252,9 @@ class BatchingStage:
         self._slots.share(frame, len(regions))
         for region in regions:
             seen = msgspec.structs.replace(frame, region=region)
-            recipe = self._book.key_of_frame(seen.place, frame.captured_ns)
+            recipe, is_certain = self._book.key_of_frame(seen.place, frame.exposed)
+            if not is_certain:
+                seen = msgspec.structs.replace(seen, camera_settings=None)
             deadline_ns = frame.captured_ns + self._book.deadline_ns(recipe)
             settings = self._book.camera_settings(recipe, frame.camera)
             opened.append(

@@ -84,7 +84,7 @@ class CameraStage:
         self._stopping = False
         self._is_changing = False
         self._outdated_from_ns: int | None = None
-        """What is captured later is judged as pictures by the next settings are."""
+        """What is exposed later is judged as pictures by the next settings are."""
         self._events = events
         self._clock = clock
         self._channel: Channel[Any] | None = None
@@ -165,7 +165,7 @@ class CameraStage:
         A free-running camera's frames go on until then.
 
         Args:
-            judged_anew_from_ns: a recipe for the new settings judges what is captured later; None: the one
+            judged_anew_from_ns: a recipe for the new settings judges what is exposed later; None: the one
                 of before does.
         """
         self._is_changing = True
@@ -231,9 +231,12 @@ class CameraStage:
         doubt_ns = max(0, min(frame.doubt_ns, clock_ns - captured_ns))
         self._in_use[frame.generation].add(frame.slot)
         # Nor does it set the trigger: which frame belongs to one is decided by the matcher.
-        dated = msgspec.structs.replace(frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None)
+        dated = msgspec.structs.replace(
+            frame, captured_ns=captured_ns, doubt_ns=doubt_ns, trigger=None,
+            latency_ns=self.camera.latency_span_ns,
+        )  # fmt: skip
         from_ns = self._outdated_from_ns
-        if self.camera.mode == "free" and from_ns is not None and captured_ns > from_ns:
+        if self.camera.mode == "free" and from_ns is not None and not dated.exposed.is_up_to(from_ns):
             dated = msgspec.structs.replace(dated, camera_settings=None)
         self._events.on_frame(dated, now_ns)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from inspectd.config import Config, KeyedRecipe, Recipe, settings_for
-from inspectd.records import UNSET, CameraSettings
+from inspectd.records import UNSET, CameraSettings, Exposure
 
 FILE: Final = "file"
 """The id of the line recipe that the configuration file's recipes and cameras make.
@@ -127,6 +127,14 @@ def title_of(key: str) -> tuple[str, int | None]:
     return name, int(rest.partition("/")[0]) if rest else None
 
 
+class FrameKey(NamedTuple):
+    """What judges a free-running camera's frame, or region."""
+
+    key: str
+    is_certain: bool
+    """False: the recipe was changed while it may have been exposed."""
+
+
 class RecipeBook:
     """The line recipes that scoring has loaded, and which of them is in force.
 
@@ -228,16 +236,16 @@ class RecipeBook:
 
     # --- what judges ---------------------------------------------------------------------------------------
 
-    def key_of_frame(self, place: str, captured_ns: int) -> str:
-        """What judges a free-running camera's frame, or region: what was in force when it was captured.
+    def key_of_frame(self, place: str, exposed: Exposure) -> FrameKey:
+        """What judges a free-running camera's frame, or region: what was in force when it was exposed.
 
-        Of a frame whose time is a span its earliest moment counts: it is judged by the new recipe only where
-        it was certainly captured after the switch.
+        By the new recipe only where that was certainly after the switch. Where it may have been before or
+        after, it is opened under the one of before, and nobody knows which part's it is.
         """
         for until_ns, recipe in self._before:
-            if captured_ns <= until_ns and place in recipe.places:
-                return recipe.places[place]
-        return self._in_force.places[place]
+            if place in recipe.places and not exposed.is_after(until_ns):
+                return FrameKey(recipe.places[place], exposed.is_up_to(until_ns))
+        return FrameKey(self._in_force.places[place], is_certain=True)
 
     def key_of_part(self, place: str) -> str:
         """What judges a view of a part that comes now."""

@@ -136,3 +136,27 @@ def test_an_answer_that_overtakes_says_nothing_of_how_long_scoring_takes():
     line.stage.take_score_error(0, ScoreError(2, 2, Reason.FRAME_LOST, ""), 19)
     line.score(1, 0.5, "sha", now_ns=20)
     assert line.stage.images_per_second() == {"r": pytest.approx(1e9 / 20)}
+
+
+@pytest.mark.parametrize(
+    ("stamp_ns", "recipe", "reason"),
+    [
+        (40, "r", Reason.WITHIN_THRESHOLD),
+        (50, "r", Reason.CAMERA_SETTINGS),  # exposed between 20 and 50: perhaps after the switch at 40
+        (70, "r", Reason.CAMERA_SETTINGS),
+        (71, "new", Reason.ABOVE_THRESHOLD),
+    ],
+)
+def test_a_free_frame_is_judged_by_what_was_in_force_when_it_was_certainly_exposed(stamp_ns, recipe, reason):
+    line, seen = Line(), []
+    new = LineRecipe(id="new", version=1, places={"cam": "new"}, deadlines_ns={"new": 100})
+    line.book.add(new)
+    banks = [BankInForce("r", "r", "d", "n", 1, 1, 1.0), BankInForce("new", "new", "d", "n", 1, 1, 0.1)]
+    line.stage.use_banks(0, banks, ())
+    line.book.put_in_force(new, 40)
+    line.send_batch = lambda _, batch: seen.append(batch) or True
+    line.stage.take_frame(FrameRef("cam", 1, 1, 1, stamp_ns, 0, 2, 2, latency_ns=(0, 30)), stamp_ns)
+    if seen:
+        assert seen[0].recipe == recipe
+        line.score(1, 0.5, recipe, now_ns=stamp_ns)
+    assert line.outcomes[1].reason is reason

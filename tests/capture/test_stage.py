@@ -116,6 +116,19 @@ def test_a_reference_to_what_is_not_there_is_a_counted_drop(stage, line, change)
     assert [drop.cause for drop in line.drops] == [DropCause.INVALID_REFERENCE]
 
 
+def test_a_frame_that_may_be_exposed_after_its_recipe_changed_with_its_camera_is_not_judged(line):
+    camera = ImagesCamera(name="cam", recipe="r", folder="/nowhere", latency_ms=0.3, latency_min_ms=0.1)
+    stage, ring = CameraStage(camera, line, lambda: 10**9), FrameRing.create(0, 4, PIXELS.nbytes)
+    stage.received(RingReady("cam", 0, 4, PIXELS.nbytes), [os.dup(ring.fd)], 0)
+    stage.begin_change(1_000_000)
+    for number, at_ns in enumerate((1_100_000, 1_100_001), 1):
+        stage.received(captured(ring, number, captured_ns=at_ns), [], 0)
+    stage.close()
+    ring.close()
+    assert [frame.exposed for frame in line.frames] == [(800_000, 1_000_000), (800_001, 1_000_001)]
+    assert [frame.camera_settings for frame in line.frames] == [UNSET, None]
+
+
 def test_a_frame_cannot_bring_its_own_trigger(stage, line):
     stage.received(captured(stage.launch(), 1, trigger=Trigger("forged")), [], 0)
     assert line.frames[0].trigger is None

@@ -33,7 +33,7 @@ from inspectd.recipes.audit import AuditAction
 from inspectd.recipes.book import LineRecipe, RecipeBook
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import Change, RecipeRecords
-from inspectd.records import BankInForce, Outcome, PendingView, Score, Trigger
+from inspectd.records import BankInForce, FrameRef, Inspection, Outcome, PendingView, Score, Trigger
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import GoldenAck, GoldenAction, GoldenOutcome, GoldenRequest
 
@@ -62,7 +62,11 @@ class CheckedLine:
         config = self.config = Config(
             line=LineSettings(state_dir=str(state)),
             recipes=(Recipe(name="cell", bank="x"), Recipe(name="other", bank="y")),
-            cameras=(ImagesCamera(name="top", recipe=judges, folder="x", mode="triggered", **camera),),
+            cameras=(
+                ImagesCamera(
+                    **{"name": "top", "recipe": judges, "folder": "x", "mode": "triggered"} | camera
+                ),
+            ),
             golden=GoldenSettings(
                 parts=(GoldenPart(name="good", recipe=proves, expect="pass", cameras=("top",)),),
                 grace_minutes=grace_minutes,
@@ -103,9 +107,9 @@ class CheckedLine:
         self.clerk.ask(bool, written.append, written.append)
         self.until(lambda: written)
 
-    def asks(self, action: GoldenAction) -> object:
+    def asks(self, action: GoldenAction, **more: Any) -> object:
         answers = []
-        self.checks.take(GoldenRequest("kim", action), "kim", "local", answers.append)
+        self.checks.take(GoldenRequest("kim", action, **more), "kim", "local", answers.append)
         return answers[0]
 
     @property
@@ -581,3 +585,19 @@ def test_a_golden_trigger_that_is_refused_begins_no_check(line):
     assert line.checks.announce("good", "T1", "", "local") is None
     line.checks.drop()
     assert line.asks(GoldenAction.BEGIN).outcome is None
+
+
+def test_a_golden_part_is_in_no_frame_that_may_have_been_exposed_before_it_was_announced(tmp_path):
+    line = CheckedLine(tmp_path / "state", mode="free")
+    line.settle()
+    line.asks(GoldenAction.BEGIN)
+    line.asks(GoldenAction.SHOW, part="good")
+    reasons = []
+    for seq, at_ns in enumerate((line.now_ns + 30, line.now_ns + 31), 1):
+        frame = FrameRef("top", 1, seq, seq, at_ns, 0, 2, 2, latency_ns=(0, 30))
+        line.checks.claim(frame)
+        outcome = Outcome(Evaluation.PASS, Reason.WITHIN_THRESHOLD, at_ns, 0.6)
+        reasons.append(line.checks.final(Inspection(seq, frame, "cell", at_ns, at_ns), outcome).reason)
+    line.clerk.close()
+    assert reasons[0] != "golden"
+    assert reasons[1] == "golden"

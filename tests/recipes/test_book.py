@@ -7,6 +7,7 @@ import pytest
 
 from inspectd.config import Config, ImagesCamera, Recipe
 from inspectd.recipes.book import LineRecipe, RecipeBook, of_file, title_of
+from inspectd.records import Exposure
 
 
 def recipe(name: str, version: int, *, cameras: dict[str, str] | None = None) -> LineRecipe:
@@ -36,9 +37,28 @@ def book() -> RecipeBook:
 def test_a_frame_is_judged_by_what_was_in_force_when_it_was_captured(book):
     book.put_in_force(A1, 100)
     book.put_in_force(B1, 200)
-    seen = [book.key_of_frame("side", at) for at in (0, 100, 101, 200, 201)]
+    seen = [book.key_of_frame("side", Exposure(at, at)).key for at in (0, 100, 101, 200, 201)]
     assert seen == ["cells", "cells", "a@1/side", "a@1/side", "b@1/side"]
     assert [book.key_of_part(place) for place in ("top", "side")] == ["b@1", "b@1/side"]
+
+
+@pytest.mark.parametrize(
+    ("exposed", "key", "is_certain"),
+    [
+        ((90, 100), "cells", True),
+        ((90, 101), "cells", False),
+        ((101, 200), "a@1/side", True),
+        ((101, 201), "a@1/side", False),
+        ((90, 300), "cells", False),
+        ((201, 300), "b@1/side", True),
+    ],
+)
+def test_what_judges_a_frame_is_certain_only_where_none_was_put_in_force_meanwhile(
+    book, exposed, key, is_certain
+):
+    book.put_in_force(A1, 100)
+    book.put_in_force(B1, 200)
+    assert book.key_of_frame("side", Exposure(*exposed)) == (key, is_certain)
 
 
 def test_a_recipe_from_before_the_last_seconds_is_forgotten(book):
@@ -81,7 +101,7 @@ def test_a_frame_that_may_still_be_in_time_is_judged_by_the_recipe_of_its_captur
     book.add(B1)
     book.put_in_force(A1, 10**9)
     book.put_in_force(B1, 20 * 10**9)
-    assert book.key_of_frame("top", 0) == "slow"
+    assert book.key_of_frame("top", Exposure(0, 0)).key == "slow"
 
 
 def test_what_was_used_last_is_kept_longest(book):
