@@ -89,4 +89,4 @@ class BatchesOut:
         for batch in self._batches.values():
             free_ns = max(now_ns, free_ns + self._times.expected_ns(batch.recipe, batch.size))
             variance += self._times.deviation_ns(batch.recipe, batch.size) ** 2
-        return Free(max(now_ns, free_ns), variance, now_ns - self._busy_since_ns, not self._batches)
+        return Free(max(now_ns, free_ns), variance, now_ns - self._busy_since_ns)

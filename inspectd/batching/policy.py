@@ -73,9 +73,16 @@ class BatchPolicy:
         self._new: list[Inspection] = []  # those that no `shed` has seen
         self._free: dict[str, Counter[tuple[int, int]]] = {}
         """Of free-running cameras, how many wait of each frame: those with regions have several."""
-        self.waiting = 0
+        self._queued = 0
+        self._trial: Inspection | None = None
+        """It may be late, and goes next all the same. No plan holds it, so nothing gives way to it."""
         self.latest_start_ns = NEVER_NS
         """Until then scoring has to be free for all that waits to be in time, as of the last `shed`."""
+
+    @property
+    def waiting(self) -> int:
+        """Inspections that wait."""
+        return self._queued + (self._trial is not None)
 
     def add(self, inspection: Inspection) -> None:
         """Queue an inspection; `shed` says whether it can stay."""
@@ -84,6 +91,9 @@ class BatchPolicy:
 
     def discard(self, inspection: Inspection) -> bool:
         """Take an inspection out of its queue; False when it is not waiting (any more)."""
+        if inspection is self._trial:
+            self._trial = None
+            return True
         queue = self._queues.get(inspection.recipe, [])
         place = find_place(queue, inspection)
         if place is None:
@@ -98,13 +108,16 @@ class BatchPolicy:
         waiting = [inspection for queue in self._queues.values() for inspection in queue]
         for inspection in waiting:
             self._count(inspection, -1)
+        if self._trial is not None:
+            waiting.append(self._trial)
+            self._trial = None
         self._queues.clear()
         self._schedule.clear()
         self._new.clear()
         return waiting
 
     def take_views(self, parts: Container[PartName | None]) -> list[Inspection]:
-        """Take out, and return, every waiting view of these parts."""
+        """Take out, and return, every waiting view of these parts, but for one that is tried."""
         gone = [each for queue in self._queues.values() for each in queue if part_of(each) in parts]
         for inspection in gone:
             self.discard(inspection)
@@ -129,8 +142,8 @@ class BatchPolicy:
         batches would be in time and a waste. Where the schedule first breaks, one of those up to there has to
         go. The loss is least if it is a free-running frame, and fair if it is the newest of the camera that
         has most of them waiting. Of triggered parts one that scoring has not begun goes first, the newest,
-        and all its views with it, as the regions of a frame go together. Now and then an idle scoring process
-        gets one of them for a trial: how fast it is now is only known by trying.
+        and all its views with it, as the regions of a frame go together. Now and then one of them stays for a
+        trial: see `try_one`.
         """
         gone: list[Inspection] = []
         if not self._new and free.at_ns <= self.latest_start_ns and self._planned_with == self._times.changes:
@@ -138,7 +151,7 @@ class BatchPolicy:
         if self._planned_with != self._times.changes:
             self._planned_with = self._times.changes
             self._schedule.clear()
-        while self.waiting > self._max_queue:
+        while self._queued > self._max_queue:
             gone += self._take_out(
                 self._least_loss({name: len(queue) for name, queue in self._queues.items()})
             )
@@ -159,13 +172,19 @@ class BatchPolicy:
             late_before = late
         self._new.clear()
         self.latest_start_ns = self._schedule.latest_start_ns
-        gone += given_up
-        trial = max(gone, key=urgency_of) if gone and free.is_idle and not self.waiting else None
-        if trial is None or trial.deadline_ns <= now_ns or not self._times.may_try(trial.recipe, now_ns):
-            return gone
-        self._put_back(trial)
-        self.latest_start_ns = free.at_ns  # it waits for no company: late it is anyway
-        return [inspection for inspection in gone if inspection is not trial]
+        return self.try_one(gone + given_up, now_ns)
+
+    def try_one(self, gone: list[Inspection], now_ns: int) -> list[Inspection]:
+        """Have one of those that go scored all the same, if nothing was of its recipe for long; the others.
+
+        How fast scoring is now is only known by trying. Without it a wrong time, as of a warm-up beside other
+        work, would refuse parts for ever. A trial costs nothing that was in time when it was chosen.
+        """
+        for trial in sorted(gone, key=urgency_of, reverse=True) if self._trial is None else ():
+            if trial.deadline_ns > now_ns and self._times.may_try(trial.recipe, now_ns):
+                self._trial = trial
+                return [inspection for inspection in gone if inspection is not trial]
+        return gone
 
     def next_batch(
         self, now_ns: int, free_ns: int, *, drain: bool = False, only_full: bool = False
@@ -178,6 +197,9 @@ class BatchPolicy:
             drain: nothing waits for company any more.
             only_full: give a batch that cannot grow, or none.
         """
+        if self._trial is not None:
+            trial, self._trial = self._trial, None
+            return Batch(self._sent.add([trial], now_ns), trial.recipe, [trial], ClosedBy.DEADLINE)
         due = [
             (urgency_of(queue[0]), recipe, size, closed_by)
             for recipe, queue in self._queues.items()
@@ -204,7 +226,7 @@ class BatchPolicy:
         return Batch(batch_id, recipe, taken, closed_by)
 
     def wake_ns(self) -> int | None:
-        """When the next batch becomes due at the latest, if scoring is free; None while nothing waits."""
+        """When the next batch becomes due at the latest, if scoring is free; None while nothing is queued."""
         due = [self._due_ns(recipe, queue) for recipe, queue in self._queues.items() if queue]
         return min(due, default=None)
 
@@ -253,7 +275,7 @@ class BatchPolicy:
         self._count(inspection, 1)
 
     def _count(self, inspection: Inspection, change: int) -> None:
-        self.waiting += change
+        self._queued += change
         if inspection.trigger is None:
             frames, frame = self._free.setdefault(inspection.camera, Counter()), inspection.frame
             frames[frame.generation, frame.seq] += change

@@ -30,8 +30,6 @@ class Free(NamedTuple):
     """Of that, in square nanoseconds."""
     busy_ns: int
     """For how long it has had something to do without a pause."""
-    is_idle: bool
-    """It has nothing to do now."""
 
 
 class Break(NamedTuple):

@@ -46,16 +46,19 @@ class ServiceTimes:
     def follow(self, other: ServiceTimes) -> None:
         """Expect what another process of the same kind has learned, which knows the machine at work.
 
-        Of recipes that both know its times are taken. What only this one has was measured while the other
-        scored beside it: it is taken to be as much faster as those that both know are.
+        Of recipes that both know its times are taken where they are shorter: what this one measured while the
+        other scored beside it is rather too long, and what the other expects may be of a slow start that
+        nothing has put right since. What only this one has is taken to be as much faster as those that both
+        know are.
         """
         self.changes += 1
         shares = []
         for recipe, times in self._recipes.items():
             if (known := other._recipes.get(recipe)) is not None and times.shape[0] and known.shape[0]:
                 shares.append(known.shape[0] * known.mean / times.shape[0])
-                times.shape, times.limit, times.mean = list(known.shape), known.limit, known.mean
-                times.deviation = known.deviation
+                if shares[-1] < 1:
+                    times.shape, times.limit, times.mean = list(known.shape), known.limit, known.mean
+                    times.deviation = known.deviation
         share = min(1.0, *shares) if shares else 1.0
         for recipe, times in self._recipes.items():
             if recipe not in other._recipes:
@@ -77,9 +80,9 @@ class ServiceTimes:
                 times.begin_anew()
 
     def may_try(self, recipe: str, now_ns: int) -> bool:
-        """Whether one that should be late is scored all the same, to see how long it takes; now and then."""
-        times = self._of(recipe)
-        if now_ns - times.learned_ns <= _STALE_NS:
+        """Whether nothing of it was scored or tried for so long that one is now; then it counts as tried."""
+        times = self._recipes.get(recipe)
+        if times is None or now_ns - times.learned_ns <= _STALE_NS:
             return False
         times.learned_ns = now_ns
         return True

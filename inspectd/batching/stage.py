@@ -388,6 +388,10 @@ class BatchingStage:
         parts = {part_of(inspection) for inspection in gone} - {None} if len(self._lanes) > 1 else set()
         if parts:
             gone += [view for other in self._lanes for view in other.policy.take_views(parts)]
+        for other in self._lanes:
+            if other is not lane:  # it may be faster than is known of it, and get nothing for that
+                kept = [each for each in gone if not other.holds(each)]
+                gone = kept + other.policy.try_one([each for each in gone if other.holds(each)], now_ns)
         self._abandon(gone, Reason.OVERLOAD, now_ns)
 
     def _apply(self, settled: SettledViews, now_ns: int) -> None:

@@ -328,6 +328,28 @@ def test_a_machine_that_was_slow_is_found_fast_again(slower):
     assert line.decided(since_ms=5500, by_ms=7500) >= 0.9 * 50 * 2
 
 
+@pytest.mark.parametrize(("is_other_warm", "regions"), [(False, 3), (True, 6)])
+def test_scoring_that_was_slow_when_it_was_warmed_up_is_found_fast_where_regions_go_together(
+    is_other_warm, regions
+):
+    line = Line(Scoring(170, 170), 500, processes=2, regions=regions)
+    if not is_other_warm:
+        line.goes(1)
+    line.scoring = ONE_BY_ONE
+    line.cameras(1, 30)
+    line.run()
+    assert line.decided(since_ms=25_000) >= 5 * regions
+
+
+def test_one_of_two_that_was_too_slow_when_it_was_warmed_up_is_found_fast():
+    line = Line(Scoring(40, 40), 100, processes=2)
+    line.stage.use_banks(0, [BankInForce("r", "sha", "patchcore", "net", 1, 1, 1.0)], [Pace("r", 110, 110)])
+    for number in range(30 * 12):
+        line.at(number * 1000 / 30, line.frame, "fast")
+    line.run()
+    assert line.decided(since_ms=7000) >= 0.99 * 30 * 5
+
+
 @pytest.mark.parametrize(
     ("deadline_ms", "jitter"), [(100, 0.1), (100, 0.2), (90, 0.05), (90, 0.1), (85, 0.0)]
 )

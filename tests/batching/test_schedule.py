@@ -62,7 +62,7 @@ def test_a_plan_that_is_kept_breaks_where_one_made_anew_does(changes):
             free_ns += times.expected_ns(recipe, size)
             del queue[:size]
             kept.take(recipe, size)
-        free = Free(free_ns, 0.0, 0, is_idle=False)
+        free = Free(free_ns, 0.0, 0)
         broken = kept.first_break(free, new)
         anew = Schedule(queues, times)
         assert broken == anew.first_break(free, new)
@@ -84,7 +84,7 @@ def test_a_change_at_the_end_plans_nothing_before_it_again(monkeypatch):
         queues["b"].append(one)
         schedule.changed(one, number)
         planned.clear()
-        assert schedule.first_break(Free(0, 0.0, 0, is_idle=False), [one]) is None
+        assert schedule.first_break(Free(0, 0.0, 0), [one]) is None
         assert len(planned) <= 2
 
 
@@ -92,8 +92,8 @@ def test_what_follows_a_batch_that_is_sent_is_not_planned_again(monkeypatch):
     waiting = [inspection(number, "b", 0, 10_000 + number) for number in range(100)]
     queues = {"b": waiting}
     schedule = Schedule(queues, known_times())
-    assert schedule.first_break(Free(0, 0.0, 0, is_idle=False), []) is None
+    assert schedule.first_break(Free(0, 0.0, 0), []) is None
     monkeypatch.setattr(Schedule, "size", None)
     del waiting[:1]
     schedule.take("b", 1)
-    assert schedule.first_break(Free(7, 0.0, 0, is_idle=False), []) is None
+    assert schedule.first_break(Free(7, 0.0, 0), []) is None

@@ -84,6 +84,15 @@ def test_a_trial_is_had_now_and_then():
     ]
 
 
+@pytest.mark.parametrize(("own_ns", "expected_ns"), [(30_000, 20_000), (15_000, 15_000)])
+def test_a_process_that_takes_over_expects_the_shorter_of_what_both_know(own_ns, expected_ns):
+    times, before = known(own_ns, own_ns), known(20_000, 20_000)
+    times.use("new", 9_000, 9_000)
+    times.follow(before)
+    assert times.expected_ns("r", 1) == expected_ns
+    assert times.expected_ns("new", 1) == (6_000 if own_ns == 30_000 else 9_000)
+
+
 def test_a_slow_first_batch_is_soon_forgotten():
     times = known()
     times.learn("r", 1, 100_000, 0)
