@@ -30,6 +30,7 @@ from inspectd.publish.journal.sqlite import (
     BELIEVED,
     SEQ_BITS,
     CorruptError,
+    NotOursError,
     check_structure,
     checksum_of,
     connect,
@@ -178,7 +179,8 @@ class JournalFile:
         self._ordinal = 0
         self._scrubbed = 0
         self._trimmed = 0
-        self._inode = 0
+        self._file_id: tuple[int, int] | None = None
+        """Device and number of the file that was entered last; None: it was set aside, or there was none."""
         self._is_disbelieved = False
         """The file says which time is believed instead of the wall clock's."""
 
@@ -193,8 +195,10 @@ class JournalFile:
 
         Raises:
             CorruptError: the file is damaged, cut, not a journal, or another line's.
+            NotOursError: it holds epochs after this one, or is in place of the one this daemon had.
             BlockingIOError: another daemon has it.
         """
+        self._refuse_replaced()
         self.close()
         self.mark.close()  # it may have been moved away, or deleted, with the journal
         try:
@@ -311,9 +315,11 @@ class JournalFile:
         """Check a few rows more against their checksums, round and round.
 
         Raises:
-            CorruptError: a row is not what was written, or the file was replaced.
+            CorruptError: a row is not what was written, or the file was removed.
+            NotOursError: it was replaced.
         """
-        if not self.path.exists() or self.path.stat().st_ino != self._inode:
+        self._refuse_replaced()
+        if not self.path.exists():
             raise CorruptError("the file was removed or replaced")
         found = self._rows("WHERE id > ? ORDER BY id LIMIT ?", (self._scrubbed, _SCRUB_ROWS))
         if found:
@@ -337,9 +343,15 @@ class JournalFile:
         return Levels(self._used_bytes(), free_bytes, oldest_utc_ns, self._clock.ahead_ns)
 
     def set_aside(self) -> Path:
-        """Close the file and rename it, for a person to look at. Of earlier ones the oldest are deleted."""
+        """Close the file and rename it, for a person to look at. Of earlier ones the oldest are deleted.
+
+        Raises:
+            NotOursError: another one is in its place, of which nobody knows that it is damaged.
+        """
+        self._refuse_replaced()
         self.close()
         aside = set_aside(self.path)
+        self._file_id = None
         self.mark.forget()
         forget_oldest(self.path)
         return aside
@@ -349,6 +361,18 @@ class JournalFile:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+    def _refuse_replaced(self) -> None:
+        """Leave a file alone that came in place of the one that was entered: it may be a sound journal.
+
+        Raises:
+            NotOursError: there is one.
+        """
+        if self._file_id is not None and self.path.exists() and _id_of(self.path) != self._file_id:
+            raise NotOursError(
+                "was replaced while the line ran, as by a disk that was mounted late or a copy that was put "
+                "back; it is left as it is: restart the line, which then goes on with it"
+            )
 
     def _open_connection(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -397,16 +421,18 @@ class JournalFile:
         """Enter an epoch; when the last commit was, by the wall clock of then."""
         connection = self._open_connection()
         self._read_epochs()
+        trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
+        self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
         if epoch not in self._epochs:
             if epoch < max(self._epochs, default=0):
-                raise CorruptError(f"holds epochs after {epoch}, the current one")
+                raise NotOursError(
+                    f"holds epochs after {epoch}, the current one; it is used from the next start on"
+                )
             ordinal = max(self._epochs.values(), default=0) + 1
             connection.execute("INSERT INTO epoch VALUES (?, ?)", (ordinal, epoch))
             self._epochs[epoch] = ordinal
         self._ordinal = self._epochs[epoch]
-        trimmed = connection.execute("SELECT id FROM trimmed").fetchone()
-        self._trimmed = integer(trimmed[0] if trimmed else None, "how far it was trimmed")
-        self._inode = self.path.stat().st_ino
+        self._file_id = _id_of(self.path)
         connection.execute(BELIEVED)
         newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
         if not newest:
@@ -475,3 +501,8 @@ class JournalFile:
 
 def _capped(seq: int) -> int:
     return min(seq, (1 << SEQ_BITS) - 1)
+
+
+def _id_of(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino

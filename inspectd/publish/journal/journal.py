@@ -30,6 +30,7 @@ from inspectd.publish.journal.thread import (
     DiskFailed,
     InUse,
     JournalThread,
+    LeftAlone,
     ReadDone,
     ReadJob,
     Result,
@@ -213,6 +214,11 @@ class Journal:
                 self._say("alarm", "journal_set_aside", result.detail)
                 self._reminders["journal_set_aside"] = (result.detail, self._clock() + _REMIND_FOR_NS)
                 self._on(JournalEvent.GROUP_SET_ASIDE if result.of_group else JournalEvent.SET_ASIDE)
+            case LeftAlone():
+                self._on(
+                    JournalEvent.GROUP_FAILED if result.of_group else JournalEvent.DISK_FAILED, result.detail
+                )
+                self._on(JournalEvent.NOT_OURS, result.detail)
             case Opened():
                 self._file_opened(result)
             case InUse():
@@ -229,7 +235,7 @@ class Journal:
 
     def _file_opened(self, opened: Opened) -> None:
         if not self._is_opening and opened.epoch != self.epoch:
-            self._on(JournalEvent.EPOCH_PASSED, EPOCH_PASSED)
+            self._on(JournalEvent.NOT_OURS, EPOCH_PASSED)
             return
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch

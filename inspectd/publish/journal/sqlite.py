@@ -53,6 +53,10 @@ class CorruptError(Exception):
     """The file is not what was written to it."""
 
 
+class NotOursError(Exception):
+    """The file is not this run's to write to: nothing is written, and it keeps its name."""
+
+
 class LaterVersionError(sqlite3.DatabaseError):
     """The file is of a format that only a later version knows: nothing is recorded, and nothing is lost."""
 

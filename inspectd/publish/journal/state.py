@@ -22,7 +22,7 @@ class JournalState(StrEnum):
     FAILED = "failed"
     """As `CATCHING_UP`, with an alarm: the disk failed, and is tried again every second."""
     UNUSABLE = "unusable"
-    """As `FAILED`, until the next start: the file holds later epochs than this one, so none can be added."""
+    """As `FAILED`, until the next start: the file is not this run's, so nothing can be added."""
 
     @property
     def is_late(self) -> bool:
@@ -40,8 +40,9 @@ class JournalEvent(StrEnum):
 
     OPENED = "opened"
     """The file is open, under the line's epoch."""
-    EPOCH_PASSED = "epoch_passed"
-    """The file was opened too late to raise the line's epoch above those it holds."""
+    NOT_OURS = "not_ours"
+    """The file was opened too late to raise the line's epoch above those it holds, or is in place of the one
+    that the line wrote to."""
     COMMITTED = "committed"
     """The group is on the disk."""
     CAUGHT_UP = "caught_up"
@@ -93,7 +94,7 @@ TRANSITIONS: Final = {
     },
     JournalState.FAILED: {
         JournalEvent.OPENED: JournalState.FAILED,
-        JournalEvent.EPOCH_PASSED: JournalState.UNUSABLE,
+        JournalEvent.NOT_OURS: JournalState.UNUSABLE,
         JournalEvent.COMMITTED: JournalState.FAILED,
         JournalEvent.CAUGHT_UP: JournalState.RECORDING,
         JournalEvent.SILENT: JournalState.FAILED,
@@ -107,6 +108,7 @@ TRANSITIONS: Final = {
         JournalEvent.DISK_FAILED: JournalState.UNUSABLE,
         JournalEvent.GROUP_FAILED: JournalState.UNUSABLE,
         JournalEvent.SET_ASIDE: JournalState.UNUSABLE,
+        JournalEvent.NOT_OURS: JournalState.UNUSABLE,
     },
 }
 """The state after each event. A pair that is not here cannot occur."""

@@ -18,7 +18,7 @@ import msgspec
 
 from inspectd.publish.journal.file import JournalFile
 from inspectd.publish.journal.records import Group, Levels, Opened, ReplayChunk
-from inspectd.publish.journal.sqlite import CorruptError, named
+from inspectd.publish.journal.sqlite import CorruptError, NotOursError, named
 from inspectd.text import printable, why
 from inspectd.wire.sync import Position
 
@@ -53,6 +53,14 @@ class SetAside(msgspec.Struct, frozen=True):
     """It was found when the group was written: that is not on the disk."""
 
 
+class LeftAlone(msgspec.Struct, frozen=True):
+    """The file is not this run's to write to, which lasts until the next start."""
+
+    detail: str
+    of_group: bool
+    """It was found when the group was written: that is not on the disk."""
+
+
 class ReadJob(msgspec.Struct, frozen=True):
     """Verdicts to read back, and who takes them."""
 
@@ -75,7 +83,7 @@ EPOCH_PASSED: Final = "it holds epochs after the one under way"
 """In words: the file was opened under a later epoch than the line's."""
 
 
-Result = Opened | Committed | DiskFailed | InUse | SetAside | ReadDone | Levels
+Result = Opened | Committed | DiskFailed | InUse | SetAside | LeftAlone | ReadDone | Levels
 
 
 class JournalThread:
@@ -99,6 +107,7 @@ class JournalThread:
         self._is_open = False
         self._was_open = False
         self._was_answered = False
+        self._left_alone = ""
         self._upkeep_at = 0.0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -153,6 +162,8 @@ class JournalThread:
                 self._fail(str(error), of_group=of_group)
             else:
                 self._answer(InUse(str(error)))
+        except NotOursError as error:
+            self._leave_alone(_in_words(self._file.path, error), of_group=of_group)
         except (CorruptError, sqlite3.Error, OSError) as error:
             fail = self._set_aside if isinstance(named(error), CorruptError) else self._fail
             fail(_in_words(self._file.path, error), of_group=of_group)
@@ -166,6 +177,9 @@ class JournalThread:
             self._answer(opened)
 
     def _commit(self, epoch: int, group: Group) -> None:
+        if self._left_alone:  # whatever is in its place by now: the line has said that it takes a restart
+            self._answer(LeftAlone(self._left_alone, of_group=True))
+            return
         if epoch != self._epoch:  # the line went on under its own before the file was open
             self._answer(DiskFailed(EPOCH_PASSED, of_group=True))
             return
@@ -187,15 +201,28 @@ class JournalThread:
 
     def _set_aside(self, detail: str, *, of_group: bool) -> None:
         """Give the damaged file another name. The next group, or for a start the open, makes a new one."""
+        if self._left_alone:
+            self._fail(detail, of_group=of_group)
+            return
         self._is_open = False
         try:
             aside = self._file.set_aside()
+        except NotOursError as error:
+            self._leave_alone(_in_words(self._file.path, error), of_group=of_group)
+            return
         except OSError as error:
             self._fail(f"{detail}; cannot be set aside: {why(error)}", of_group=of_group)
             return
         self._answer(SetAside(f"{detail}; set aside as {aside.name}", of_group))
         if not self._was_open:
             self._guarded(self._open)
+
+    def _leave_alone(self, detail: str, *, of_group: bool) -> None:
+        """Write no more; what this run has of a file can still be read."""
+        self._is_open = False
+        self._was_answered = True
+        self._left_alone = detail
+        self._answer(LeftAlone(detail, of_group))
 
     def _fail(self, detail: str, *, of_group: bool) -> None:
         self._is_open = False

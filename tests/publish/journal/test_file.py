@@ -22,6 +22,7 @@ from inspectd.publish.journal.sqlite import (
     SEQ_BITS,
     CorruptError,
     LaterVersionError,
+    NotOursError,
     forget_oldest,
     refuse_later_version,
 )
@@ -361,7 +362,7 @@ def test_a_second_daemon_cannot_have_it(journal: JournalFile, tmp_path: Path) ->
 
 def test_an_epoch_the_file_knows_later_ones_of_is_refused(tmp_path: Path) -> None:
     opened(tmp_path).close()
-    with pytest.raises(CorruptError, match="holds epochs after"):
+    with pytest.raises(NotOursError, match="holds epochs after"):
         JournalFile(tmp_path, Settings(), "p", "l").open(EPOCH - 1, is_first=True, may_raise=False)
 
 
@@ -557,3 +558,20 @@ def test_a_file_that_was_taken_away_while_it_runs_is_noticed(journal: JournalFil
     (tmp_path / NAME).rename(tmp_path / "elsewhere")
     with pytest.raises(CorruptError, match="removed or replaced"):
         journal.scrub()
+
+
+def test_a_file_that_came_in_its_place_while_it_runs_keeps_its_name(
+    journal: JournalFile, tmp_path: Path
+) -> None:
+    journal.commit(EPOCH, Group([row(1)]))
+    found = written(tmp_path / "disk")
+    (tmp_path / "disk" / NAME).replace(tmp_path / NAME)
+    for work in (
+        journal.scrub,
+        journal.set_aside,
+        lambda: journal.open(EPOCH, is_first=False, may_raise=False),
+    ):
+        with pytest.raises(NotOursError, match="restart the line"):
+            work()
+    assert (tmp_path / NAME).read_bytes() == found
+    assert [stored.position.seq for stored in journal.read(None, Position(EPOCH, 9), 9).verdicts] == [1]

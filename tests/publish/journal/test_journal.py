@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from support.journal_line import Line
 from inspectd.config import JournalSettings
 from inspectd.errors import UnavailableError
 from inspectd.publish.journal.file import MARK_NAME, JournalFile, Mark
+from inspectd.publish.journal.records import Group
 from inspectd.wire.sync import Position
 
 
@@ -171,6 +173,62 @@ def test_a_journal_removed_under_a_running_line_is_noticed_and_begun_anew(start,
     line.verdict()
     line.until(lambda: mark.read() is not None)
     assert mark.read().seq == 4
+
+
+def past(folder, epoch: int) -> bytes:
+    """A sound journal of another run, in which a part is open."""
+    file = JournalFile(folder, JournalSettings(), "demo", "line1")
+    file.open(epoch, is_first=True, may_raise=True)
+    file.commit(epoch, Group([], [("t1", b"a part")]))
+    for part in list(folder.iterdir()):  # as a kill leaves it: what was recorded last is in its log alone
+        shutil.copy(part, folder / f"{part.name}.copy")
+    file.close()
+    for part in folder.glob("*.copy"):
+        part.rename(part.with_suffix(""))
+    return (folder / "journal.sqlite").read_bytes()
+
+
+def is_left_alone(line, file: Path, found: bytes) -> bool:
+    """The line goes on unrecorded, with an alarm, and nothing of the file was touched."""
+    line.verdict()
+    line.until(lambda: line.published and not line.published[-1][0].journaled)
+    assert line.told.names() == ["journal_failed"]
+    return file.read_bytes() == found and [each.name for each in file.parent.glob("*corrupt*")] == []
+
+
+def test_a_journal_that_comes_in_place_of_the_lines_is_left_alone_and_had_at_the_next_start(
+    start, tmp_path
+) -> None:
+    found = past(tmp_path / "disk", 1000)
+    line = start()
+    line.verdict()
+    line.until(lambda: line.published)
+    (tmp_path / "state").rename(tmp_path / "below")
+    (tmp_path / "disk").rename(tmp_path / "state")  # as a disk that is mounted late
+    line.until(lambda: line.journal.failure)
+    assert "restart the line" in line.journal.failure
+    assert is_left_alone(line, tmp_path / "state" / "journal.sqlite", found)
+    line.journal.close()
+    again = start()
+    assert [record for _, record in again.journal.unfinished] == [b"a part"]
+    assert again.told.names() == []
+
+
+def test_a_journal_of_later_epochs_that_is_there_late_is_left_alone(start, tmp_path) -> None:
+    file = tmp_path / "state" / "journal.sqlite"
+    file.mkdir(parents=True)
+    found = past(tmp_path / "disk", 2**45)
+    line = start()
+    assert line.journal.failure
+    file.rmdir()
+    for part in (tmp_path / "disk").glob("journal.sqlite*"):
+        part.rename(file.with_name(part.name))
+    line.verdict()
+    line.until(lambda: "holds epochs after" in line.journal.failure)
+    assert is_left_alone(line, file, found)
+    line.journal.close()
+    again = start()
+    assert [record for _, record in again.journal.unfinished] == [b"a part"]
 
 
 @needs_root
