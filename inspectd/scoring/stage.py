@@ -8,11 +8,11 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from inspectd.ipc.channel import Channel, ContradictionError
+from inspectd.ipc.channel import Channel, ChannelMessageError, ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.ring_client import RingClient
-from inspectd.records import Batch, Score, ScoreError
+from inspectd.records import Batch, Inspection, Score, ScoreError
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 
 SCORING: Final = ("inspectd.scoring.worker",)
@@ -139,5 +139,22 @@ class ScoringStage(RingClient):
         self._events.on_scoring_lost(self._process, cause, exit_code, now_ns)
 
     def send(self, batch: Batch) -> bool:
-        """Hand a batch over; False when the process does not take it."""
-        return self.ready is not None and self._post(batch)
+        """Hand a batch over; False when the process does not take it.
+
+        One that is larger than the kernel lets a message be ends like that too, and the process is replaced:
+        its event says which setting of the kernel to raise.
+        """
+        if self.ready is None:
+            return False
+        told = [_for_scoring(inspection) for inspection in batch.inspections]
+        try:
+            return self._post(msgspec.structs.replace(batch, inspections=told))
+        except ChannelMessageError as error:
+            self.stuck = str(error)
+            return False
+
+
+def _for_scoring(inspection: Inspection) -> Inspection:
+    """It without what scoring does not read and the plant gives: names of parts and of files may be long."""
+    frame = msgspec.structs.replace(inspection.frame, trigger=None, source=None, sha256=None, device=None)
+    return msgspec.structs.replace(inspection, frame=frame)

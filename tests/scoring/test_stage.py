@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import socket
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ import pytest
 from inspectd.config import Config, ImagesCamera, Recipe, ScoringSettings
 from inspectd.errors import InputError
 from inspectd.ipc.channel import Channel, ContradictionError
-from inspectd.records import BankInForce, Pace
+from inspectd.records import BankInForce, Batch, ClosedBy, FrameRef, Inspection, Pace, Trigger
 from inspectd.scoring.messages import FromScoring, ScoringReady, StartScoring
 from inspectd.scoring.pool import ScoringPool, process_names, process_starts
 
@@ -53,6 +54,41 @@ def test_a_process_that_loaded_other_recipes_than_the_lines_is_not_believed(tmp_
     assert stage.ready is None
     stage.received(ready("b", "a"), [], 0)
     assert len(events.ready) == 1
+
+
+@pytest.fixture
+def narrow(tmp_path: Path):
+    """A warm process's stage, and the child's end of a channel that carries some 200 KB, as on many hosts."""
+    (stage,) = pool(tmp_path, "a")[0].serving
+    mine, theirs = Channel.pair()
+    ours, child = Channel(mine, FromScoring), Channel(theirs, StartScoring | Batch)
+    mine.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 100_000)
+    stage.started(ours)
+    child.receive()
+    stage.received(ready("a"), [], 0)
+    yield stage, child
+    ours.close()
+    child.close()
+
+
+def batch_of(frame: FrameRef) -> Batch:
+    return Batch(1, "a", [Inspection(number, frame, "a", 0, 1) for number in range(256)], ClosedBy.FULL)
+
+
+def test_a_full_batch_fits_however_long_the_names_of_parts_and_files_are(narrow) -> None:
+    stage, child = narrow
+    trigger = Trigger("t" * 64, "p" * 128)
+    frame = FrameRef("c", 1, 0, 1, 0, 0, 2, 2, trigger=trigger, source="x" * 4000, sha256="0" * 64)
+    assert stage.send(batch_of(frame))
+    sent = child.receive()[0]
+    assert [inspection.inspection_id for inspection in sent.inspections] == list(range(256))
+    assert (sent.inspections[0].frame.camera, stage.stuck) == ("c", None)
+
+
+def test_a_batch_that_does_not_fit_costs_the_process_and_not_the_line(narrow) -> None:
+    stage, _ = narrow
+    assert not stage.send(batch_of(FrameRef("c", 1, 0, 1, 0, 0, 2, 2, label="x" * 4000)))
+    assert "net.core.wmem_max" in stage.stuck
 
 
 @pytest.mark.parametrize("wrong_ms", [0.0, -1.0, math.inf, math.nan])
