@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.camera_settings import refuse_another_value
-from inspectd.capture.driver import CameraError, CameraSettingsError, Facts, Frame
+from inspectd.capture.driver import CameraDriver, CameraError, CameraSettingsError, Facts, Frame
 from inspectd.pictures.depth import PictureError, to_eight_bits
 from inspectd.records import CameraSettings, Quality
 from inspectd.video import decode_jpeg
@@ -30,7 +30,7 @@ _NO_CONTROL: Final = -1
 _SYSTEM: Final = Path("/sys")
 
 
-class DeviceDriver:
+class DeviceDriver(CameraDriver):
     """Reads a device, whose driver stamps each frame with the kernel's clock when it was taken.
 
     A JPEG is taken from the device as it is, for OpenCV completes one that was cut. Of other formats OpenCV
@@ -92,17 +92,6 @@ class DeviceDriver:
             raise CameraSettingsError("it is not open")
         set_exposure(self._capture, settings.exposure_us)
 
-    def due_seconds(self) -> float:
-        """0: frames are read as they come, and `read` blocks."""
-        return 0.0
-
-    def shape_ahead(self) -> None:
-        """None: frames come by themselves."""
-
-    def poll(self) -> bool:
-        """True: `read` blocks."""
-        return True
-
     def read(self) -> Frame | None:
         """The next frame.
 
@@ -148,10 +137,6 @@ class DeviceDriver:
                 return None
             pixels, size = decoded, decoded.shape[:2]
         return picture_of(pixels, size, self._settings.bit_depth)
-
-    def slot_bytes(self, first: Frame) -> int:
-        """Bytes of its frames, which are all of one size."""
-        return first.pixels.nbytes
 
     def facts(self) -> Facts:
         """The format and rate that it was found to have, whatever was asked for."""

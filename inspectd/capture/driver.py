@@ -105,18 +105,12 @@ def unadjusted_ahead_ns(
     return min(found)[1]
 
 
-def refuse_settings(settings: CameraSettings) -> None:
-    """The `apply` of a kind of camera that has nothing to set.
-
-    Raises:
-        CameraSettingsError: there is something to set.
-    """
-    if settings != UNSET:
-        raise CameraSettingsError(f"nothing can be set of this kind of camera, got {settings}")
-
-
 class CameraDriver(Protocol):
-    """One kind of camera: opened, read frame by frame, closed, and opened again after a fault."""
+    """One kind of camera: opened, read frame by frame, closed, and opened again after a fault.
+
+    A kind whose frames come by themselves, whose `read` blocks, and that has one frame size and nothing to
+    set says no more than `open`, `read`, `facts` and `close`; the others have a body here.
+    """
 
     def open(self, beat: Callable[[], None]) -> None:
         """Make the camera ready to read; calls `beat` now and then while that takes long.
@@ -130,6 +124,7 @@ class CameraDriver(Protocol):
 
         Such a camera is up before its first frame: else the line would refuse the first part's trigger.
         """
+        return None
 
     def apply(self, settings: CameraSettings) -> None:
         """Set the camera, and have it say what it has now; what is None is left alone.
@@ -139,6 +134,8 @@ class CameraDriver(Protocol):
         Raises:
             CameraSettingsError: it cannot be set, or says something else than what it was set to.
         """
+        if settings != UNSET:
+            raise CameraSettingsError(f"nothing can be set of this kind of camera, got {settings}")
 
     def due_seconds(self) -> float:
         """Time until `read` has something to give; 0 for a camera that blocks in `read`.
@@ -146,6 +143,7 @@ class CameraDriver(Protocol):
         A driver that knows when its next frame is due gives that time and does not block, so that the
         process's heartbeat goes on.
         """
+        return 0.0
 
     def poll(self) -> bool:
         """True once `read` is to be called: it has a frame, or waits for one that is bound to come.
@@ -156,6 +154,7 @@ class CameraDriver(Protocol):
         Raises:
             CameraError: there will be no frame; close the camera and open it again.
         """
+        return True
 
     def read(self) -> Frame | None:
         """The next frame, or None when a file or folder has been replayed to its end.
@@ -167,6 +166,7 @@ class CameraDriver(Protocol):
 
     def slot_bytes(self, first: Frame) -> int:
         """Bytes of the largest frame this camera will give, known after it gave its `first`."""
+        return first.pixels.nbytes
 
     def facts(self) -> Facts:
         """What is known of the open camera and the way to it, for a person; nothing where it is closed."""

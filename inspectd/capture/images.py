@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Facts, Frame, UnreadableImageError
+from inspectd.capture.driver import CameraDriver, CameraError, Facts, Frame, UnreadableImageError
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.errors import InputError
@@ -30,7 +30,7 @@ _Written = tuple[int, int, int] | None
 """Inode, size and time of the last change of a file; None: it cannot be seen."""
 
 
-class ImagesDriver:
+class ImagesDriver(CameraDriver):
     """Replays the images of a folder; the folder a file lies in is its ground-truth label."""
 
     def __init__(self, settings: config.ImagesCamera, clock: Callable[[], float] = time.monotonic) -> None:
@@ -76,13 +76,6 @@ class ImagesDriver:
     def due_seconds(self) -> float:
         """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds()
-
-    def shape_ahead(self) -> None:
-        """None: frames come by themselves."""
-
-    def poll(self) -> bool:
-        """True: a frame that is due is there."""
-        return True
 
     def read(self) -> Frame | None:
         """The next image that was not reported as unreadable since it was written, or None at the end.

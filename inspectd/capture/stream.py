@@ -13,14 +13,14 @@ from typing import Any, Final
 import av
 
 from inspectd import config, log
-from inspectd.capture.driver import CameraError, Facts, Frame, refuse_settings, unadjusted_ahead_ns
+from inspectd.capture.driver import CameraDriver, CameraError, Facts, Frame, unadjusted_ahead_ns
 from inspectd.capture.http_stream import HttpStream
 from inspectd.capture.running_watch import RunningWatch
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.stream_clock import StreamClock
 from inspectd.errors import InputError
 from inspectd.files import is_file
-from inspectd.records import CameraSettings, Quality
+from inspectd.records import Quality
 from inspectd.video import Picture, PictureDecoder, VideoError, ffmpeg_says, open_video
 
 _OPEN_SHARE: Final = 0.8
@@ -49,7 +49,7 @@ _UNDATED_FORMATS: Final = frozenset({"mpjpeg", "mjpeg", "jpeg_pipe", "image2pipe
 logger = logging.getLogger("inspectd.capture")
 
 
-class FileDriver:
+class FileDriver(CameraDriver):
     """Replays a video file at a rate; its frames are as old as the moment they are read."""
 
     def __init__(self, settings: config.OpenCvCamera, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,20 +81,9 @@ class FileDriver:
         fps = self._settings.fps or (float(rate) if rate else 0.0)
         self._schedule = ReplaySchedule(fps if 0 < fps < 10_000 else _FALLBACK_FPS, self._clock)
 
-    def apply(self, settings: CameraSettings) -> None:
-        """See `refuse_settings`."""
-        refuse_settings(settings)
-
     def due_seconds(self) -> float:
         """See `CameraDriver.due_seconds`."""
         return self._schedule.due_seconds() if self._schedule else 0.0
-
-    def shape_ahead(self) -> None:
-        """None: frames come by themselves."""
-
-    def poll(self) -> bool:
-        """True: a frame that is due is there."""
-        return True
 
     def read(self) -> Frame | None:
         """The next frame; None at the end of a file that is not looped.
@@ -124,10 +113,6 @@ class FileDriver:
             flaw=Quality.OK if picture.whole else Quality.PARTIAL,
         )
 
-    def slot_bytes(self, first: Frame) -> int:
-        """Bytes of its frames, which are all of one size."""
-        return first.pixels.nbytes
-
     def facts(self) -> Facts:
         """Container and codec."""
         if self._container is None:
@@ -152,7 +137,7 @@ class FileDriver:
             raise CameraError(str(error)) from error
 
 
-class StreamDriver:
+class StreamDriver(CameraDriver):
     """Reads a live stream as it comes, and dates its frames.
 
     By the stream's own timestamps where it has some (`StreamClock`), and where it has none, which is motion
@@ -217,17 +202,6 @@ class StreamDriver:
         self._packets = self._decoder.packets(self._container, video[0])
         self._pictured_ns = time.monotonic_ns()
 
-    def apply(self, settings: CameraSettings) -> None:
-        """See `refuse_settings`."""
-        refuse_settings(settings)
-
-    def due_seconds(self) -> float:
-        """0: frames are read as they come, and `read` blocks."""
-        return 0.0
-
-    def shape_ahead(self) -> None:
-        """None: frames come by themselves."""
-
     def poll(self) -> bool:
         """Read on until a picture is complete; False: none was for a moment, as before the first key frame.
 
@@ -263,10 +237,6 @@ class StreamDriver:
                 return replace(frame, passed_over=passed_over)
             # What a connection begins with waited for it, or was predicted from what came before it.
             self._passed_over += 1
-
-    def slot_bytes(self, first: Frame) -> int:
-        """Bytes of its frames, which are all of one size."""
-        return first.pixels.nbytes
 
     def facts(self) -> Facts:
         """Container and codec, how the encoder cuts its pictures, and whether they are dated."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inspectd import config
 from inspectd.capture.driver import (
+    CameraDriver,
     CameraError,
     CameraSettingsError,
     Facts,
@@ -35,7 +36,7 @@ _LATE_FREE_NS: Final = 500_000_000
 """Or so much, where no trigger takes it."""
 
 
-class GenicamDriver:
+class GenicamDriver(CameraDriver):
     """Reads one camera, which it alone controls, and says of every frame what is known of it.
 
     Args:
@@ -146,10 +147,6 @@ class GenicamDriver:
         """Shape of its frames, where a signal at one of its inputs starts them."""
         is_waiting = self._open is not None and self._settings.trigger_source is not None
         return self._shape if is_waiting else None
-
-    def due_seconds(self) -> float:
-        """0: frames are read as they come."""
-        return 0.0
 
     def poll(self) -> bool:
         """Wait 20 ms at most for a frame; True once there is one.
@@ -265,10 +262,6 @@ class GenicamDriver:
             return FrameSpan(self._earliest_ns, max(0, raw.arrival_ns - self._earliest_ns))
         captured_ns = max(placed.captured_ns, self._earliest_ns)
         return FrameSpan(captured_ns, placed.captured_ns + placed.doubt_ns - captured_ns)
-
-    def slot_bytes(self, first: Frame) -> int:
-        """Bytes of its frames, which are all of one size."""
-        return first.pixels.nbytes
 
     def facts(self) -> Facts:
         """What it is, its pixel formats, and what is known of the way to it."""

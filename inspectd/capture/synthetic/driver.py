@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd import config
-from inspectd.capture.driver import CameraError, Facts, Frame
+from inspectd.capture.driver import CameraDriver, CameraError, Facts, Frame
 from inspectd.capture.schedule import ReplaySchedule
 from inspectd.capture.simulated_exposure import SimulatedExposure
 from inspectd.capture.synthetic.faults import FaultPlan, spoilt
@@ -24,7 +24,7 @@ _BUFFERS: Final = 4
 _ARRIVES_LATER: Final = ("stall", "lost")
 
 
-class SyntheticDriver:
+class SyntheticDriver(CameraDriver):
     """Shows one part after the other. While nothing comes of the camera, the line goes on without it."""
 
     def __init__(
@@ -79,13 +79,6 @@ class SyntheticDriver:
             self._pass(fault)
         return self._schedule.due_seconds()
 
-    def shape_ahead(self) -> None:
-        """None: frames come by themselves."""
-
-    def poll(self) -> bool:
-        """True: a frame that is due is there."""
-        return True
-
     def read(self) -> Frame | None:
         """The next frame, or None after as many as the settings say.
 
@@ -107,10 +100,6 @@ class SyntheticDriver:
         self._number += 1
         self._schedule.taken()
         return frame if fault is None else spoilt(frame, fault.kind, self._kept)
-
-    def slot_bytes(self, first: Frame) -> int:
-        """Bytes of every frame."""
-        return first.pixels.nbytes
 
     def facts(self) -> Facts:
         """Which parts it computes."""
