@@ -43,7 +43,9 @@ class Connections:
         watched: zmq.Socket[bytes],
         name: str,
         bound: int,
+        *,
         on_failed: Callable[[], None],
+        on_changed: Callable[[int], None],
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Watch a socket that has no connections yet.
@@ -53,6 +55,7 @@ class Connections:
             name: the socket's, among those of its context.
             bound: how many connections there may be.
             on_failed: called for each hand-shake that failed.
+            on_changed: called with the descriptor of each connection that begins or ends: it changes hands.
             clock: monotonic, in nanoseconds.
         """
         self.is_shut = False
@@ -62,7 +65,7 @@ class Connections:
         self._shut_ns = 0
         self._fds: set[int] = set()
         self._listeners: list[socket.socket] = []
-        self._ended: Callable[[int], None] = lambda _fd: None
+        self._on_changed = on_changed
         endpoint = f"inproc://monitor-{name}"
         watched.monitor(endpoint, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | _FAILED)
         self.monitor: zmq.Socket[bytes] = watched.context.socket(zmq.PAIR)
@@ -85,10 +88,6 @@ class Connections:
         """Shut this listener, too, when there are too many connections."""
         self._listeners.append(listener)
 
-    def when_ended(self, ended: Callable[[int], None]) -> None:
-        """Call `ended` with the descriptor of each connection that begins or ends: it changes hands."""
-        self._ended = ended
-
     def forget(self) -> None:
         """Count anew: all TCP connections were ended at once, of which the monitor does not report each."""
         self._fds.clear()
@@ -101,10 +100,10 @@ class Connections:
             event, value = _EVENT.unpack(self.monitor.recv_multipart(flags=zmq.NOBLOCK)[0])
             if event == zmq.EVENT_ACCEPTED:
                 self._fds.add(value)
-                self._ended(value)
+                self._on_changed(value)
             elif event == zmq.EVENT_DISCONNECTED:
                 self._fds.discard(value)
-                self._ended(value)
+                self._on_changed(value)
             else:
                 self._on_failed()
         self.keep()

@@ -199,9 +199,10 @@ class Sockets:
         socket = self.socket(name)
         socket.setsockopt(zmq.LINGER, _LINGER_MS)
         socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-        connections = Connections(socket, name, bound, partial(self._failed, name), self._clock)
-        self.connections[name] = connections
-        connections.when_ended(partial(self._forget, name))
+        connections = self.connections[name] = Connections(
+            socket, name, bound,
+            on_failed=partial(self._failed, name), on_changed=partial(self._forget, name), clock=self._clock,
+        )  # fmt: skip
         if local is not None:
             _bind(socket, local)
             connections.guard(local)
