@@ -88,10 +88,9 @@ class PlantTriggers:
     def _take(self) -> None:
         known_ns = self.known_ns
         for incoming in self._sockets.requests("control"):
-            now_ns, parts = time.monotonic_ns(), incoming.parts
-            envelope = parts[:1] if len(parts) > 1 and not parts[0] else []
+            now_ns, (envelope, parts) = time.monotonic_ns(), incoming.unwrapped()
             try:
-                request = parse(parts[len(envelope) :])
+                request = parse(parts)
             except ValueError as error:
                 answer = Refusal(None, RefusalReason.MALFORMED, str(error)[:300])
             else:

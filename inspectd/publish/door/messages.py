@@ -61,7 +61,7 @@ class Request(msgspec.Struct, frozen=True, array_like=True, tag="request"):
     Attributes:
         socket: `sync` or `control`.
         client: who sent it, by its name at the door.
-        parts: the first of its parts.
+        parts: the first of its parts, one more than a request may have at most.
         came_ns: when it came at the earliest, by the monotonic clock of the host.
         key: name of the client's key; empty: it has none.
     """

@@ -30,6 +30,7 @@ from inspectd.publish.door.connections import HANDSHAKE_MS, Connections, open_li
 from inspectd.publish.door.fair_waits import FairWaits
 from inspectd.publish.door.half_sent import HalfSent
 from inspectd.publish.door.listeners import hang_up
+from inspectd.publish.door.messages import Request
 from inspectd.wire.sockets import PUBLISHED, SOCKETS, AuthCause, CutCause
 
 MAX_CONNECTIONS: Final = 512
@@ -69,22 +70,6 @@ class Delivery(StrEnum):
     FULL = "full"
     """The client has as many answers waiting as it may have."""
     GONE = "gone"
-
-
-class Incoming(msgspec.Struct, frozen=True):
-    """A message of a client of `sync` or `control`.
-
-    Attributes:
-        client: who sent it, for the answer.
-        parts: the first of its parts, one more than a request may have at most.
-        came_ns: when it came at the earliest, by the monotonic clock.
-        key: name of the client's key; empty: it has none.
-    """
-
-    client: bytes
-    parts: list[bytes]
-    came_ns: int
-    key: str = ""
 
 
 class _Bound(msgspec.Struct):
@@ -303,7 +288,7 @@ class Sockets:
             hang_up(fd)
         self.cut_off[name, cause] += 1
 
-    def requests(self, name: str, known_ns: int = 0) -> Iterator[Incoming]:
+    def requests(self, name: str, known_ns: int = 0) -> Iterator[Request]:
         """Take what clients of `sync` or `control` sent, a bounded number in a turn.
 
         Args:
@@ -340,7 +325,7 @@ class Sockets:
                 message = self._messages[name] = _Message([])
                 taken += 1
                 came_ns = waits.taken(client, self._clock(), self.connections[name].count, known_ns)
-                yield Incoming(client, parts, came_ns, key)
+                yield Request(name, client, parts, came_ns, key)
 
     def reply(self, name: str, client: bytes, parts: list[bytes]) -> Delivery:
         """Answer a client of `sync` or `control`."""

@@ -16,6 +16,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from inspectd.errors import ExitCode
 from inspectd.ipc import child
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelFullError, ChannelMessageError
@@ -181,9 +183,9 @@ class Door:
 
     def _request(self, name: str) -> None:
         known_ns = self._poller.known_ns(self._sockets.socket(name))
-        for incoming in self._sockets.requests(name, known_ns):
-            came_ns = min(incoming.came_ns, self._late_since_ns())
-            self._held.append(Request(name, incoming.client, incoming.parts, came_ns, incoming.key))
+        for request in self._sockets.requests(name, known_ns):
+            came_ns = min(request.came_ns, self._late_since_ns())
+            self._held.append(msgspec.structs.replace(request, came_ns=came_ns))
         self._say_held()
 
     def _say_held(self) -> None:
