@@ -14,7 +14,7 @@ def raise_descriptor_limit() -> int:
 
 
 def memory_bytes(kind: str) -> int:
-    """Memory of this process: `VmData`, what is private and writable, or `VmHWM`, the most it has held.
+    """Memory of this process: `VmData`, private and writable; `VmRSS`, held now; `VmHWM`, most ever held.
 
     getrusage would count what the program held that started this one.
     """

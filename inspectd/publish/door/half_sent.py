@@ -9,13 +9,14 @@ Honest clients connect again.
 from __future__ import annotations
 
 import fcntl
-import os
 import struct
 import termios
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
+from functools import partial
 from typing import Final
+
+from inspectd import limits
 
 MAX_MEMORY_BYTES: Final = 512 << 20
 """The kernel gives a door no more: it ends instead, and is replaced."""
@@ -47,7 +48,7 @@ class HalfSent:
             waiting_bytes: what came by a descriptor and the kernel still holds; 0 if it is closed.
             clock: monotonic, in nanoseconds.
         """
-        self._memory_bytes = memory_bytes or _resident_bytes
+        self._memory_bytes = memory_bytes or partial(limits.memory_bytes, "VmRSS")
         self._waiting_bytes = waiting_bytes or _waiting_bytes
         self._rest_bytes = self._memory_bytes()
         self._most: dict[int, int] = {}
@@ -86,11 +87,6 @@ class HalfSent:
                 self._whole.clear()
                 self._spared_until_ns = self._clock() + _SPARED_NS
         return found
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _waiting_bytes(fd: int) -> int:
