@@ -107,7 +107,7 @@ class PublishStage:
 
         def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
             assert isinstance(recorded, Verdict)
-            self._publish(recorded.seq, wire.Kind.VERDICT, topic, header)
+            self._publish(recorded, topic, header)
             self._metrics.verdict(recorded)
             if outcome.score is not None and recorded.threshold is not None:
                 self._heatmap(recorded.seq, inspection, outcome.score, recorded.threshold)
@@ -128,7 +128,7 @@ class PublishStage:
             begun = record.inspection or record.view
             if begun is not None:
                 verdict = self._make_verdict(begun, outcome)
-                self._record_earlier(key, verdict, verdict.camera)
+                self._record(_late(verdict), verdict.camera, self._publish, closes_earlier=key)
                 if begun.trigger is not None:
                     view = ViewVerdict(
                         verdict.camera, verdict.seq, verdict.evaluation, verdict.reason, region=verdict.region
@@ -137,19 +137,13 @@ class PublishStage:
             elif record.part is not None:
                 trigger, deadline_ns = record.part.trigger, record.part.deadline_ns
                 seen = views.get((_start_of(key), trigger.trigger_id), [])
-                self._record_earlier(key, self._make_part(trigger, deadline_ns, outcome, seen), "-")
+                part = self._make_part(trigger, deadline_ns, outcome, seen)
+                self._record(_late(part), "-", self._publish, closes_earlier=key)
         return len(left)
 
-    def _record_earlier(self, key: str, verdict: Numbered, camera: str) -> None:
-        def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
-            kind = wire.Kind.VERDICT if isinstance(recorded, Verdict) else wire.Kind.PART
-            self._publish(recorded.seq, kind, topic, header)
-
-        self._record(_late(verdict), camera, publish, closes_earlier=key)
-
-    def _publish(self, seq: int, kind: wire.Kind, topic: bytes, header: bytes) -> None:
-        self.last_seq = seq
-        self._bus.send_encoded(kind, topic, header)
+    def _publish(self, recorded: Numbered, topic: bytes, header: bytes) -> None:
+        self.last_seq = recorded.seq
+        self._bus.send_encoded(_kind_of(recorded), topic, header)
 
     def _record(
         self,
@@ -160,8 +154,7 @@ class PublishStage:
         closes: str | None = None,
         closes_earlier: str | None = None,
     ) -> None:
-        kind = wire.Kind.VERDICT if isinstance(verdict, Verdict) else wire.Kind.PART
-        topic = wire.topic(verdict.plant, verdict.line, camera, kind)
+        topic = wire.topic(verdict.plant, verdict.line, camera, _kind_of(verdict))
         self._journal.record(Entry(verdict, topic, wire.encode(verdict), publish, closes, closes_earlier))
 
     def record_part(
@@ -172,7 +165,7 @@ class PublishStage:
 
         def publish(recorded: Numbered, topic: bytes, header: bytes) -> None:
             assert isinstance(recorded, PartVerdict)
-            self._publish(recorded.seq, wire.Kind.PART, topic, header)
+            self._publish(recorded, topic, header)
             self._metrics.part(recorded)
 
         self._record(part, "-", publish, closes=open_records.part_key(trigger.trigger_id))
@@ -317,6 +310,10 @@ class PublishStage:
 def _rectangle(region: FrameRegion | None) -> wire.Rectangle | None:
     """A region's place in its frame, as readers get it."""
     return None if region is None else wire.Rectangle(region.left, region.top, region.width, region.height)
+
+
+def _kind_of(verdict: Numbered) -> wire.Kind:
+    return wire.Kind.VERDICT if isinstance(verdict, Verdict) else wire.Kind.PART
 
 
 def _ms(duration_ns: int) -> float:
