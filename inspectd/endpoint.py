@@ -26,6 +26,7 @@ from inspectd import log
 from inspectd.config import MetricsSettings
 from inspectd.errors import InputError, InspectdError
 from inspectd.files import changing, read_small, write_text
+from inspectd.key_files import refuse_mode
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -381,12 +382,10 @@ def _comments(file: Path) -> list[str]:
 def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
     try:
         text = read_small(file).decode("utf-8-sig")
-        mode = file.stat().st_mode & 0o777
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
         raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys password` makes it") from error
-    if mode & 0o077:
-        raise InputError(f"{file}: has mode {mode:o}, expected 600; run `chmod 600 {file}`")
+    refuse_mode(file, 0o077, "600")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
