@@ -444,7 +444,9 @@ class Metrics:
         for metric, *labels in [key for key in self._series if key[0] in of_banks and key[1] not in loaded]:
             self._drop(metric, *labels)
         for bank in banks:
-            self.bank(bank)
+            self._of(_BANK, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
+            self._of(_BANK_ROWS, bank.recipe).set(bank.rows)
+            self._of(_THRESHOLD, bank.recipe).set(bank.threshold)
 
     def answered(self, process: str) -> None:
         """A scoring process answered an inspection."""
@@ -456,12 +458,6 @@ class Metrics:
             self._of(_HEALTH, each).set(each is status)
         for name in CONDITIONS:
             self._of(_CONDITIONS, name).set(conditions.get(name, 0))
-
-    def bank(self, bank: BankInForce) -> None:
-        """A recipe's bank and threshold are in force."""
-        self._of(_BANK, bank.recipe, bank.bank_sha256, bank.detector, bank.backbone).set(1)
-        self._of(_BANK_ROWS, bank.recipe).set(bank.rows)
-        self._of(_THRESHOLD, bank.recipe).set(bank.threshold)
 
     def auth_failed(self, socket: str, cause: str, count: int = 1) -> None:
         """Count refused clients of `socket`."""
