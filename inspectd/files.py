@@ -11,8 +11,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from inspectd.errors import InputError, UnavailableError
 
@@ -208,7 +209,7 @@ def refuse_unwritable(path: Path) -> None:
         ) from error
 
 
-def open_regular(path: Path, *, follow_links: bool = True) -> BinaryIO:
+def open_regular(path: Path, *, follow_links: bool = True) -> BufferedReader:
     """Open a regular file for reading and nothing else: a pipe would never end, and a device may act on it.
 
     Raises:

@@ -10,7 +10,6 @@ import json
 import math
 import mmap
 import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.settings_choice import SettingsChoice
 from inspectd.errors import BankError, InputError
-from inspectd.files import write_bytes
+from inspectd.files import open_regular, write_bytes
 from inspectd.model.options import IMPORTED, BackbonePrecision, HeadOptions, PatchOptions, converted
 from inspectd.quality.learnt import LEAST_SIDE, NEAREST, REFERENCES, TINT, LearntQuality
 
@@ -334,19 +333,18 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _open(path: Path) -> BufferedReader:
-    """Open a regular file and nothing else: a pipe would never end, and a device may act on being opened.
+    """See `open_regular`.
 
     Raises:
-        BankError: it is something else.
+        BankError: it is no regular file.
         OSError: it cannot be opened.
     """
-    if stat.S_ISREG(path.stat().st_mode):
-        # Whatever was put there since does not block either.
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb")
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return file
-        file.close()
-    raise BankError(f"bank {path}: is not a regular file, expected one made by `inspectd bank build`")
+    try:
+        return open_regular(path)
+    except InputError as error:
+        raise BankError(
+            f"bank {path}: is not a regular file, expected one made by `inspectd bank build`"
+        ) from error
 
 
 def _header(path: Path, file: BufferedReader) -> dict[str, Any]:
