@@ -229,8 +229,9 @@ def _fit_patchcore(
     start = time.perf_counter()
     if choose is None:
         images = features.flatten(1, 2) if spec.mask is None else features[:, spec.mask]
-        choose = partial(_choose_here, images.flatten(0, 1), spec.seed)
-    coreset = choose(count, lambda done: step(done, count))
+        coreset = coreset_of(images.flatten(0, 1), count, spec.seed, lambda done: step(done, count))
+    else:
+        coreset = choose(count, lambda done: step(done, count))
     seconds = time.perf_counter() - start
     # A defect taught by mistake would widen its place's Gaussian, and all of its kind would pass there.
     positions = PaDiM.fit(features, PaDiMOptions(), spec.seed, drawn) if options.position_weight else None
@@ -243,10 +244,6 @@ def patchcore_of(
     """A PatchCore of patches that were chosen, of so many places of each image, in so many seconds."""
     detector = PatchCore(coreset.values, options, positions=positions)
     return Fitted(detector, seconds, coreset.radius, coreset.rows.numpy() // places)
-
-
-def _choose_here(points: torch.Tensor, seed: int, count: int, progress: Progress) -> Coreset:
-    return coreset_of(points, count, seed, progress)
 
 
 def coreset_size(coreset: float, patches: int) -> int:
