@@ -89,9 +89,7 @@ def rebuild(
     )
     accepted = frozenset(image.sha256 for image in unlike.values() if image.status == "accepted")
     spec = _spec(path, bank, excluded, accepted, memory_gb)
-    spec = replace(spec, taught=frozenset(taught))
-    if precision is not None:
-        spec = replace(spec, precision=precision)
+    spec = replace(spec, taught=frozenset(taught), precision=precision or spec.precision)
     builder = BankBuilder(spec, device, prepare)
     if builder.weights_sha256 != bank.manifest.weights_sha256:
         raise BankError(
