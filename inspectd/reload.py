@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Final, Protocol
 
 import msgspec
@@ -25,7 +26,7 @@ from inspectd.golden_pictures import Files
 from inspectd.notify import Notifier
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.recipes.line_file import FileContent, FileStamp, LineFile, camera_stamps_of, stamps_of
+from inspectd.recipes.line_file import FileContent, FileStamp, camera_stamps_of, read_line_file, stamps_of
 from inspectd.recipes.stored import RecipeRecords, sha256_of_file
 from inspectd.records import ReloadResult
 from inspectd.wire import LineState, RecipeAck, RecipeRefusal, RecipeState
@@ -91,7 +92,7 @@ class Reload:
 
     def __init__(
         self,
-        file: LineFile | None,
+        file: Path | None,
         config: Config,
         *,
         book: RecipeBook,
@@ -104,7 +105,7 @@ class Reload:
         metrics: ReloadMetrics,
         emit: EmitEvent,
     ) -> None:
-        self._file = file
+        self._file = None if file is None else file.absolute()
         self._config = config
         self._banks: dict[str, FileStamp | None] = stamps_of(config.recipes)
         self._camera_files = camera_stamps_of(config.cameras)
@@ -154,7 +155,9 @@ class Reload:
         self._readings += 1
         self._go_on = partial(self._await_file, now_ns + _READ_NS)
         self._clerk.ask(
-            self._file.read, partial(self._on_read, self._readings), partial(self._on_unread, self._readings)
+            partial(read_line_file, self._file),
+            partial(self._on_read, self._readings),
+            partial(self._on_unread, self._readings),
         )
 
     def _await_file(self, until_ns: int, now_ns: int) -> None:

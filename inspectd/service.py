@@ -62,7 +62,6 @@ from inspectd.recipe_watch import RecipeWatch
 from inspectd.recipes.audit import FILE_NAME
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, title_of
 from inspectd.recipes.clerk import DiskClerk
-from inspectd.recipes.line_file import LineFile
 from inspectd.recipes.stored import RecipeRecords
 from inspectd.records import (
     Batch,
@@ -245,8 +244,7 @@ class Service:
         stack.callback(self._changeover.close)
         self._recipe_watch = RecipeWatch(self._book, records, self._clerk, plant.emit)
         self._reload = Reload(
-            None if file is None else LineFile(file), config,
-            book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
+            file, config, book=self._book, records=records, clerk=self._clerk, changeover=self._changeover,
             cameras=CameraChanges(
                 self._cameras, self._supervisor, self._batching.triggering, config.triggers,
                 holders=(self._evidence, self._previews, self._shadow),

@@ -45,28 +45,18 @@ class FileContent(msgspec.Struct, frozen=True):
     camera_files: dict[str, list[FileStamp | None]]
 
 
-class LineFile:
-    """The file that the line was started from. Every call may wait for the disk.
+def read_line_file(path: Path) -> FileContent:
+    """What the file that the line was started from says now; may wait for the disk.
 
-    Args:
-        path: of the file.
+    Raises:
+        ConfigError: it cannot be read or has problems, all of which are listed, missing banks among them.
     """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
-
-    def read(self) -> FileContent:
-        """What the file says now.
-
-        Raises:
-            ConfigError: it cannot be read or has problems, all of which are listed, missing banks among them.
-        """
-        found = examine(self.path)  # the only reading: another file may be in its place at the next one
-        problems = [*found.problems, *_bank_problems(found.recipes)]
-        if found.settings is None or problems:
-            raise ConfigError(str(self.path), problems)
-        settings = found.settings
-        return FileContent(settings, stamps_of(settings.recipes), camera_stamps_of(settings.cameras))
+    found = examine(path)  # the only reading: another file may be in its place at the next one
+    problems = [*found.problems, *_bank_problems(found.recipes)]
+    if found.settings is None or problems:
+        raise ConfigError(str(path), problems)
+    settings = found.settings
+    return FileContent(settings, stamps_of(settings.recipes), camera_stamps_of(settings.cameras))
 
 
 def stamps_of(recipes: Iterable[Recipe]) -> dict[str, FileStamp | None]:

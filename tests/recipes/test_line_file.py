@@ -11,40 +11,40 @@ import pytest
 
 from inspectd.config import ImagesCamera, PresenceSettings
 from inspectd.errors import ConfigError
-from inspectd.recipes.line_file import LineFile, camera_stamps_of
+from inspectd.recipes.line_file import camera_stamps_of, read_line_file
 from tests.support.daemon import camera_table, settings
 
 
 @pytest.mark.timeout(20)
 def test_a_pipe_in_the_place_of_the_file_or_of_a_bank_holds_up_nobody(tmp_path: Path) -> None:
-    file, pipe = LineFile(tmp_path / "line.toml"), tmp_path / "pipe"
+    file, pipe = tmp_path / "line.toml", tmp_path / "pipe"
     os.mkfifo(pipe)
-    file.path.write_text(settings(pipe, camera_table("cam", tmp_path)))
+    file.write_text(settings(pipe, camera_table("cam", tmp_path)))
     with pytest.raises(ConfigError, match=r"recipes\[0\].bank: .*pipe: is not a regular file"):
-        file.read()
-    pipe.replace(file.path)
+        read_line_file(file)
+    pipe.replace(file)
     with pytest.raises(ConfigError, match="is not a regular file, expected a TOML file"):
-        file.read()
+        read_line_file(file)
 
 
 def test_a_file_that_is_replaced_while_it_is_read_is_one_or_the_other_and_no_mixture(tmp_path: Path) -> None:
-    bank, file = tmp_path / "bank", LineFile(tmp_path / "line.toml")
+    bank, file = tmp_path / "bank", tmp_path / "line.toml"
     bank.write_bytes(b"a bank")
     texts = [settings(bank, "".join(camera_table(name, tmp_path) for name in names)) for names in ("a", "ab")]
-    file.path.write_text(texts[0])
+    file.write_text(texts[0])
     is_over = Event()
 
     def replace_it() -> None:
         for text in cycle(texts):
             (tmp_path / "new").write_text(text)
-            (tmp_path / "new").replace(file.path)
+            (tmp_path / "new").replace(file)
             if is_over.is_set():
                 return
 
     replacing = Thread(target=replace_it)
     replacing.start()
     try:
-        for content in [file.read() for _ in range(40)]:
+        for content in [read_line_file(file) for _ in range(40)]:
             assert [camera.name for camera in content.config.cameras] == list(content.camera_files)
     finally:
         is_over.set()
