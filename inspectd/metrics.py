@@ -399,7 +399,7 @@ class Metrics:
         self._of(_RECIPE_IN_FORCE, name, str(version)).set(1)
 
     def reload(self, result: ReloadResult) -> None:
-        """See `ReloadMetrics.reload`."""
+        """A request to read the configuration file again ended so."""
         self._of(_RELOADS, result).inc()
 
     def golden_recipes(self, states: Sequence[GoldenState]) -> None:

@@ -23,6 +23,7 @@ from inspectd.changeover import Changeover
 from inspectd.config import Camera, Config, ConfigChange, compare
 from inspectd.errors import ConfigError, InspectdError
 from inspectd.golden_pictures import Files
+from inspectd.metrics import Metrics
 from inspectd.notify import Notifier
 from inspectd.recipes.book import FILE, LineRecipe, RecipeBook, of_file
 from inspectd.recipes.clerk import DiskClerk
@@ -35,13 +36,6 @@ _READ_NS: Final = 10_000_000_000
 """A file that the disk has not given by then is not waited for."""
 _MAX_DETAIL_CHARACTERS: Final = 4000
 _MAX_WHY_CHARACTERS: Final = 200
-
-
-class ReloadMetrics(Protocol):
-    """Takes counts for the metrics."""
-
-    def reload(self, result: ReloadResult) -> None:
-        """A request to read the file again ended so."""
 
 
 class ReloadedLine(Protocol):
@@ -102,7 +96,7 @@ class Reload:
         cameras: CameraChanges,
         line: ReloadedLine,
         notifier: Notifier,
-        metrics: ReloadMetrics,
+        metrics: Metrics,
         emit: EmitEvent,
     ) -> None:
         self._file = None if file is None else file.absolute()
