@@ -1,4 +1,4 @@
-"""Turns what the line's parts report into metrics and events: access, doors, evidence, processes, formats."""
+"""Turns what the line's parts report into metrics and events: access, doors, evidence, formats."""
 
 from __future__ import annotations
 
@@ -210,20 +210,6 @@ class LoopWatch:
                 "warning", "stood_still", detail=f"{detail}, {self._longest_ns / 1e6:.0f} ms at the longest"
             )
             self._times, self._longest_ns, self._warned_ns = 0, 0, now_ns
-
-
-class ProcessWatch:
-    """Counts and warns of child processes that are replaced (supervisor.ProcessEvents)."""
-
-    def __init__(self, metrics: Metrics, emit: EmitEvent) -> None:
-        """Count in `metrics`; events go to `emit`."""
-        self._metrics = metrics
-        self._emit = emit
-
-    def on_process_lost(self, name: str, cause: str) -> None:
-        """Count and warn of a child that was lost and will be replaced."""
-        self._metrics.restarted(name)
-        self._emit("warning", "process_restarted", process=name, detail=f"{name}: {cause}")
 
 
 class FormatWatch:

@@ -33,7 +33,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from inspectd.alarms import FormatWatch, LoopWatch, ProcessWatch
+from inspectd.alarms import FormatWatch, LoopWatch
 from inspectd.batching.parts import Part
 from inspectd.batching.stage import make_batching
 from inspectd.camera_changes import CameraChanges
@@ -208,9 +208,7 @@ class Service:
         for camera in self._cameras.values():
             stack.callback(camera.close)
         log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
-        self._supervisor = Supervisor(
-            self._poller, ProcessWatch(self._metrics, plant.emit), log_arguments, clock
-        )
+        self._supervisor = Supervisor(self._poller, self, log_arguments, clock)
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
         self._shadow = Shadow(
             config, self,
@@ -383,6 +381,11 @@ class Service:
         if not self._is_open:
             # A file that is opened may never answer, and nobody looks at the count meanwhile.
             raise SystemExit(ExitCode.OK)
+
+    def on_process_lost(self, name: str, cause: str) -> None:
+        """Count and warn of a child that was lost and will be replaced (`supervisor.ProcessEvents`)."""
+        self._metrics.restarted(name)
+        self._plant.emit("warning", "process_restarted", process=name, detail=f"{name}: {cause}")
 
     # --- what cameras deliver (capture.stage.CameraEvents) ------------------------------------------------
 
