@@ -87,11 +87,10 @@ def _extractor(path: Path, manifest: Manifest, device: torch.device) -> FeatureE
 
 
 def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detector, Head]:
-    tensors = {name: torch.from_numpy(array).to(device) for name, array in bank.tensors.items()}
-    of = {part: _below(part, tensors) for part in ("detector", "head")}
     try:
-        detector = restore(bank.manifest.detector, of["detector"], bank.manifest.options)
-        head = Head.restore(of["head"], bank.manifest.head)
+        tensors = tensors_of("detector", bank, device)
+        detector = restore(bank.manifest.detector, tensors, bank.manifest.options)
+        head = Head.restore(tensors_of("head", bank, device), bank.manifest.head)
     except InputError as error:
         raise BankError(f"bank {path}: {error}; build it again") from error
     if (detector.rows, detector.dims) != (bank.manifest.rows, bank.manifest.dims):
@@ -99,6 +98,11 @@ def _detector(path: Path, bank: BankFile, device: torch.device) -> tuple[Detecto
     return detector, head
 
 
-def _below(part: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def tensors_of(part: str, bank: BankFile, device: torch.device) -> dict[str, torch.Tensor]:
+    """Tensors of a bank's `detector` or `head`, by their names in it."""
     prefix = f"{part}."
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    return {
+        name.removeprefix(prefix): torch.from_numpy(array).to(device)
+        for name, array in bank.tensors.items()
+        if name.startswith(prefix)
+    }

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from inspectd.backends.base import Loaded
+from inspectd.backends.reference import tensors_of
 from inspectd.bank.file import ONNX, BankFile
 from inspectd.errors import BankError, InputError, InspectdError, UnavailableError
 from inspectd.model.backbones import Backbone
@@ -132,18 +133,10 @@ def pipeline_of(
         )
     extractor = OnnxExtractor(session, bank, device)
     try:
-        head = Head.restore(_below("head.", bank, device), bank.manifest.head)
+        head = Head.restore(tensors_of("head", bank, device), bank.manifest.head)
     except InputError as error:
         raise BankError(f"bank {path}: {error}; import it again") from error
     return ReferencePipeline(extractor, Imported(extractor.imported), head)
-
-
-def _below(prefix: str, bank: BankFile, device: torch.device) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(prefix): torch.from_numpy(array).to(device)
-        for name, array in bank.tensors.items()
-        if name.startswith(prefix)
-    }
 
 
 def _level(values: NDArray[Any]) -> torch.Tensor:
