@@ -37,7 +37,7 @@ class FlatProposals:
         self._rows = torch.cat([rows, half.half(), (half - half.half()).half()], dim=1)
         self._resources = _resources()
 
-    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
+    def propose(self, queries: torch.Tensor, candidates: int) -> torch.Tensor:
         """See `backends.cuda.search.Proposals.propose`."""
         queries = torch.cat([queries, queries.new_ones((len(queries), 2))], dim=1)
         with torch.cuda.device(self._rows.device):

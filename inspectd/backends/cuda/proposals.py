@@ -32,12 +32,11 @@ class Proposals(Protocol):
     most_neighbours: ClassVar[int]
     """Most nearest rows it can be asked for."""
 
-    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:
+    def propose(self, queries: torch.Tensor, candidates: int) -> torch.Tensor:
         """Propose rows.
 
         Args:
             queries: (Q, D) float16, finite, moved and scaled as the bank was.
-            neighbours: number of nearest rows that must be among them.
             candidates: rows to propose for each query, at most the bank's.
 
         Returns:
@@ -62,7 +61,7 @@ class ProductProposals:
         self._norms = norms.half()
         self._block = max(64, BLOCK_BYTES // (2 * max(1, rows.shape[0])))
 
-    def propose(self, queries: torch.Tensor, neighbours: int, candidates: int) -> torch.Tensor:  # noqa: ARG002
+    def propose(self, queries: torch.Tensor, candidates: int) -> torch.Tensor:
         """See `Proposals.propose`."""
         found = []
         for block in queries.split(self._block):  # type: ignore[no-untyped-call]
@@ -124,7 +123,7 @@ class ProposedSearch:
             lengths = scaled.float().square_().sum(dim=1, keepdim=True)
             scaled = torch.cat([scaled, lengths.half()], dim=1)
         count = shortlist(neighbours, self._bank.shape[0]).k_candidates
-        candidates = self._proposals.propose(scaled, neighbours, count)
+        candidates = self._proposals.propose(scaled, count)
         block = max(64, BLOCK_BYTES // (4 * count * self._bank.shape[1]))
         measured = [
             self._measured(some, rows, neighbours)
