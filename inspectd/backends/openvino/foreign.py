@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import msgspec
-import numpy as np
-import openvino
 
 from inspectd.backends.openvino.onnx_file import metadata_of, self_contained
 from inspectd.backends.openvino.operators import listed, refuse_growing, refuse_unfit
 from inspectd.backends.openvino.outputs import name_of, outputs_of
-from inspectd.backends.openvino.runtime import Representation, core
+from inspectd.backends.openvino.runtime import Representation, core, read_model
 from inspectd.bank.file import MOST_INPUT_SIDE
 from inspectd.errors import InputError
 from inspectd.files import is_file, is_folder, open_regular
@@ -158,7 +156,7 @@ def _read(path: Path, model: Representation, unknown: list[str]) -> Any:
     text, weights = model
     try:
         if text[:1] == b"<" or weights:
-            return core().read_model(text, openvino.Tensor(np.frombuffer(weights, dtype=np.uint8).copy()))
+            return read_model(model)
         return core().read_model(text)
     except (RuntimeError, ValueError, TypeError) as error:
         if unknown:
