@@ -45,17 +45,17 @@ _NETWORK_ERRORS: Final = (
 class _Opening:
     """How long opening may still take, whatever it needs: connections, logins, redirects, the first bytes."""
 
-    def __init__(self, seconds: float, clock: Callable[[], int]) -> None:
+    def __init__(self, seconds: float) -> None:
         self.awaits = ""
         """What is waited for."""
-        self._seconds, self._clock = seconds, clock
-        self._began_ns = clock()
+        self._seconds = seconds
+        self._began_ns = time.monotonic_ns()
         self._until_ns: int | None = self._began_ns + int(seconds * 1e9)
 
     def begin_stream(self, seconds: float, most_seconds: float) -> None:
         """It answered, and may be silent for so long before its first picture, as before any other."""
         self.awaits = "the beginning of its stream"
-        until_ns = min(self._clock() + int(seconds * 1e9), self._began_ns + int(most_seconds * 1e9))
+        until_ns = min(time.monotonic_ns() + int(seconds * 1e9), self._began_ns + int(most_seconds * 1e9))
         if self._until_ns is not None and until_ns > self._until_ns:
             self._until_ns, self._seconds = until_ns, (until_ns - self._began_ns) / 1e9
 
@@ -71,7 +71,7 @@ class _Opening:
         """
         if self._until_ns is None:
             return timeout
-        left = (self._until_ns - self._clock()) / 1e9
+        left = (self._until_ns - time.monotonic_ns()) / 1e9
         if left <= 0:
             raise httpcore.TimeoutException
         return left if timeout is None else min(left, timeout)
@@ -80,25 +80,18 @@ class _Opening:
         """Why it failed, and of what did not come in time, what that was."""
         if self._until_ns is None or not isinstance(error, httpcore.TimeoutException):
             return _why(error)
-        is_over = self._clock() >= self._until_ns
+        is_over = time.monotonic_ns() >= self._until_ns
         return f"{f'not within {self._seconds:.3g} s' if is_over else _why(error)}, waiting for {self.awaits}"
 
 
 class _WatchedConnection(httpcore.NetworkStream):
     """A connection that notes what had arrived before each read."""
 
-    def __init__(
-        self,
-        inner: httpcore.NetworkStream,
-        seen: ArrivalLog,
-        clock: Callable[[], int],
-        opening: _Opening,
-    ) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, seen: ArrivalLog, opening: _Opening) -> None:
         self._inner = inner
         self._seen = seen
-        self._clock = clock
         self._opening = opening
-        self._stamps = Stamps(clock)
+        self._stamps = Stamps(time.monotonic_ns)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Read what comes within `timeout` seconds, and note when.
@@ -110,24 +103,25 @@ class _WatchedConnection(httpcore.NetworkStream):
         connection = self._inner.get_extra_info("socket")
         poller = select.poll()
         poller.register(connection, select.POLLIN)
-        give_up_ns = self._clock() + int((timeout or 1e9) * 1e9)
+        give_up_ns = time.monotonic_ns() + int((timeout or 1e9) * 1e9)
         slice_ns = int(SLICE_SECONDS * 1e9)
         while not (isinstance(connection, ssl.SSLSocket) and connection.pending()):
-            looked_ns = self._clock()
+            looked_ns = time.monotonic_ns()
             self._stamps.look()
             if poller.poll(SLICE_SECONDS * 1000):
                 break
             # Nothing came up to the end of the slice, however much later this process could go on.
             self._seen.nothing_until(looked_ns + slice_ns)
-            if self._clock() > give_up_ns:
+            if time.monotonic_ns() > give_up_ns:
                 raise httpcore.ReadTimeout("no data")
         self._seen.round_trip_ns = _round_trip_ns(connection)
         if isinstance(connection, ssl.SSLSocket):
-            began_ns = self._clock()
+            began_ns = time.monotonic_ns()
             data = self._inner.read(max_bytes, timeout)  # waits until a whole TLS record has come
-            if (lasted_ns := self._clock() - began_ns) > slice_ns:
+            if (lasted_ns := time.monotonic_ns() - began_ns) > slice_ns:
                 self._seen.waited(lasted_ns)
-            self._seen.something_at(self._clock())  # after it: more may have come since it was looked for
+            # After it: more may have come since it was looked for.
+            self._seen.something_at(time.monotonic_ns())
             return data
         try:
             found: tuple[bytes, list[tuple[int, int, bytes]], int, Any]
@@ -135,7 +129,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
         came_ns = self._stamps.came_ns(found[1])
-        self._seen.something_at(*[came_ns] * 2 if came_ns is not None else (self._clock(),))
+        self._seen.something_at(*[came_ns] * 2 if came_ns is not None else (time.monotonic_ns(),))
         return found[0]
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -153,7 +147,7 @@ class _WatchedConnection(httpcore.NetworkStream):
         self._opening.awaits = f"TLS with {server_hostname}"
         inner = self._inner.start_tls(ssl_context, server_hostname, self._opening.left(timeout))
         self._opening.awaits = f"an answer of {server_hostname}"
-        return _WatchedConnection(inner, self._seen, self._clock, self._opening)
+        return _WatchedConnection(inner, self._seen, self._opening)
 
     def get_extra_info(self, info: str) -> Any:
         """See `httpcore.NetworkStream.get_extra_info`."""
@@ -194,9 +188,8 @@ def _round_trip_ns(connection: socket.socket) -> int:
 
 
 class _WatchedNetwork(httpcore.SyncBackend):
-    def __init__(self, seen: ArrivalLog, clock: Callable[[], int], opening: _Opening) -> None:
+    def __init__(self, seen: ArrivalLog, opening: _Opening) -> None:
         self._seen = seen
-        self._clock = clock
         self._opening = opening
 
     def connect_tcp(
@@ -220,7 +213,7 @@ class _WatchedNetwork(httpcore.SyncBackend):
             raise httpcore.ConnectError(f"no host can have the name {host[:_MOST_SHOWN]}") from error
         self._opening.awaits = f"an answer of {host}:{port}"
         inner.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        return _WatchedConnection(inner, self._seen, self._clock, self._opening)
+        return _WatchedConnection(inner, self._seen, self._opening)
 
 
 class _Body(httpx.SyncByteStream):
@@ -237,8 +230,8 @@ class _Body(httpx.SyncByteStream):
 class _WatchedTransport(httpx.BaseTransport):
     """httpx's way to the network, over connections that are watched."""
 
-    def __init__(self, seen: ArrivalLog, clock: Callable[[], int], opening: _Opening) -> None:
-        self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, clock, opening))
+    def __init__(self, seen: ArrivalLog, opening: _Opening) -> None:
+        self._pool = httpcore.ConnectionPool(network_backend=_WatchedNetwork(seen, opening))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """See `httpx.BaseTransport.handle_request`.
@@ -275,7 +268,6 @@ class HttpStream:
         open_seconds: float,
         read_seconds: float,
         most_seconds: float,
-        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Ask for `url`, which may hold a user and a password (basic or digest).
 
@@ -285,18 +277,16 @@ class HttpStream:
             open_seconds: how long it may take until it answers.
             read_seconds: how long nothing may come; also, after the answer, until the stream begins.
             most_seconds: the longest until then, whatever it needs.
-            clock: CLOCK_MONOTONIC.
 
         Raises:
             CameraError: it does not answer, or not with a stream.
         """
-        self.arrivals = ArrivalLog(clock())
+        self.arrivals = ArrivalLog(time.monotonic_ns())
         self._name = name
-        self._clock = clock
         self._rest = b""
         self._unparsed = 0
         self._is_at_start = True
-        self._opening = _Opening(open_seconds, clock)
+        self._opening = _Opening(open_seconds)
         with ExitStack() as stack:
             timeout = httpx.Timeout(read_seconds, connect=open_seconds)
             try:
@@ -308,7 +298,7 @@ class HttpStream:
             login = (address.username, address.password) if address.username else None
             client = stack.enter_context(
                 httpx.Client(
-                    transport=_WatchedTransport(self.arrivals, clock, self._opening),
+                    transport=_WatchedTransport(self.arrivals, self._opening),
                     timeout=timeout,
                     follow_redirects=True,
                     headers={"accept-encoding": "identity"},
@@ -387,7 +377,7 @@ class HttpStream:
             data = next(self._chunks, b"")
         except _NETWORK_ERRORS as error:
             raise CameraError(f"{self._name}: delivers no frame ({self._opening.why(error)})") from error
-        self.arrivals.received(len(data), self._clock())
+        self.arrivals.received(len(data), time.monotonic_ns())
         return data
 
     def picture_ended(self) -> None:
