@@ -6,13 +6,10 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import Final
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
 from inspectd.recipes.version import FileDigest
-
-_BLOCK_BYTES: Final = 1 << 20
 
 
 def names_in(folder: Path) -> list[str]:
@@ -61,7 +58,6 @@ def verify_file(path: Path, expected: FileDigest) -> None:
         InputError: it is no regular file, or another one.
         OSError: it cannot be read.
     """
-    sha256 = hashlib.sha256()
     with open_regular(path, follow_links=False) as file:
         size_bytes = os.fstat(file.fileno()).st_size
         if size_bytes != expected.bytes:
@@ -69,10 +65,9 @@ def verify_file(path: Path, expected: FileDigest) -> None:
                 f"{path}: has {size_bytes} bytes, expected {expected.bytes}; restore a copy or "
                 "import it again"
             )
-        while block := file.read(_BLOCK_BYTES):
-            sha256.update(block)
-    if sha256.hexdigest() != expected.sha256:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    if sha256 != expected.sha256:
         raise InputError(
-            f"{path}: was altered: its sha256 is {sha256.hexdigest()[:12]}..., expected "
+            f"{path}: was altered: its sha256 is {sha256[:12]}..., expected "
             f"{expected.sha256[:12]}...; restore a copy or import it again"
         )
