@@ -91,11 +91,14 @@ class NodeFeatures:
         with _refusals(feature):
             return self.nodes.get_node(feature)
 
-    def _of(self, feature: str, *kinds: type) -> Any:
+    @contextmanager
+    def _of(self, feature: str, *kinds: type) -> Iterator[Any]:
+        """A feature's node, with `_refusals` of what is done with it."""
         node = self._node(feature)
         if not isinstance(node, kinds):
             raise FeatureError(f"{feature}: is {type(node).__name__}, which has no such value")
-        return node
+        with _refusals(feature):
+            yield node
 
     def is_known(self, feature: str) -> bool:
         """See `camera.Features.is_known`."""
@@ -114,28 +117,24 @@ class NodeFeatures:
 
     def text(self, feature: str) -> str:
         """See `camera.Features.text`."""
-        node = self._of(feature, genapi.IEnumeration, genapi.IString)
-        with _refusals(feature):
+        with self._of(feature, genapi.IEnumeration, genapi.IString) as node:
             return printable(str(node.get_value(*_FRESH)))
 
     def set_text(self, feature: str, value: str) -> None:
         """See `camera.Features.set_text`."""
-        node = self._of(feature, genapi.IEnumeration, genapi.IString)
-        with _refusals(feature):
+        with self._of(feature, genapi.IEnumeration, genapi.IString) as node:
             node.set_value(value)
 
     def choices(self, feature: str) -> list[str]:
         """See `camera.Features.choices`."""
-        node = self._of(feature, genapi.IEnumeration)
-        with _refusals(feature):
+        with self._of(feature, genapi.IEnumeration) as node:
             return [
                 printable(entry.symbolic) for entry in node.entries if entry.get_access_mode() in _AVAILABLE
             ]
 
     def whole(self, feature: str) -> int:
         """See `camera.Features.whole`."""
-        node = self._of(feature, genapi.IInteger, genapi.IEnumeration)
-        with _refusals(feature):
+        with self._of(feature, genapi.IInteger, genapi.IEnumeration) as node:
             if isinstance(node, genapi.IEnumeration):
                 return int(node.get_int_value(*_FRESH))
             return int(node.get_value(*_FRESH))
@@ -146,20 +145,17 @@ class NodeFeatures:
         Raises:
             FeatureError: there is none of that name, or the module refuses.
         """
-        node = self._of(feature, genapi.IInteger)
-        with _refusals(feature):
+        with self._of(feature, genapi.IInteger) as node:
             return int(node.max)
 
     def real(self, feature: str) -> float:
         """See `camera.Features.real`."""
-        node = self._of(feature, genapi.IFloat, genapi.IInteger)
-        with _refusals(feature):
+        with self._of(feature, genapi.IFloat, genapi.IInteger) as node:
             return float(node.get_value(*_FRESH))
 
     def set_whole(self, feature: str, value: int) -> None:
         """See `camera.Features.set_whole`."""
-        node = self._of(feature, genapi.IInteger)
-        with _refusals(feature):
+        with self._of(feature, genapi.IInteger) as node:
             node.set_value(value)
 
     def is_real(self, feature: str) -> bool:
@@ -168,26 +164,22 @@ class NodeFeatures:
 
     def set_real(self, feature: str, value: float) -> None:
         """See `camera.Features.set_real`."""
-        node = self._of(feature, genapi.IFloat, genapi.IInteger)
-        with _refusals(feature):
+        with self._of(feature, genapi.IFloat, genapi.IInteger) as node:
             node.set_value(value if isinstance(node, genapi.IFloat) else round(value))
 
     def unit(self, feature: str) -> str:
         """See `camera.Features.unit`."""
-        node = self._of(feature, genapi.IFloat, genapi.IInteger)
-        with _refusals(feature):
+        with self._of(feature, genapi.IFloat, genapi.IInteger) as node:
             return printable(str(node.unit))
 
     def flag(self, feature: str) -> bool:
         """See `camera.Features.flag`."""
-        node = self._of(feature, genapi.IBoolean)
-        with _refusals(feature):
+        with self._of(feature, genapi.IBoolean) as node:
             return bool(node.get_value(*_FRESH))
 
     def set_flag(self, feature: str, *, value: bool) -> None:
         """See `camera.Features.set_flag`."""
-        node = self._of(feature, genapi.IBoolean)
-        with _refusals(feature):
+        with self._of(feature, genapi.IBoolean) as node:
             node.set_value(value)
 
     def exposure_us(self) -> float:
@@ -204,8 +196,7 @@ class NodeFeatures:
         Raises:
             FeatureError: there is none of that name, or the camera refuses.
         """
-        node = self._of(feature, genapi.ICommand)
-        with _refusals(feature):
+        with self._of(feature, genapi.ICommand) as node:
             node.execute()
 
     def chunk(self, feature: str) -> float | None:

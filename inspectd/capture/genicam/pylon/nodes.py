@@ -40,14 +40,17 @@ class PylonFeatures:
     def __init__(self, nodes: Any) -> None:
         self._nodes = nodes
 
-    def _of(self, feature: str, *kinds: type) -> Any:
+    @contextmanager
+    def _of(self, feature: str, *kinds: type) -> Iterator[Any]:
+        """A feature's node, with `refusals` of what is done with it."""
         with refusals(feature):
             node = self._nodes.GetNode(feature)
             if not node.IsValid():
                 raise FeatureError(f"{feature}: there is no such feature")
         if kinds and not isinstance(node, kinds):
             raise FeatureError(f"{feature}: is {type(node).__name__}, which has no such value")
-        return node
+        with refusals(feature):
+            yield node
 
     def is_known(self, feature: str) -> bool:
         """See `camera.Features.is_known`."""
@@ -58,79 +61,69 @@ class PylonFeatures:
         """See `camera.Features.has`."""
         if not self.is_known(feature):
             return False
-        with refusals(feature):
-            return self._of(feature).GetNode().GetAccessMode() in _AVAILABLE
+        with self._of(feature) as node:
+            return node.GetNode().GetAccessMode() in _AVAILABLE
 
     def text(self, feature: str) -> str:
         """See `camera.Features.text`."""
-        node = self._of(feature, genicam.IEnumeration, genicam.IString)
-        with refusals(feature):
+        with self._of(feature, genicam.IEnumeration, genicam.IString) as node:
             return printable(str(node.ToString(*_FRESH)))
 
     def set_text(self, feature: str, value: str) -> None:
         """See `camera.Features.set_text`."""
-        node = self._of(feature, genicam.IEnumeration, genicam.IString)
-        with refusals(feature):
+        with self._of(feature, genicam.IEnumeration, genicam.IString) as node:
             node.FromString(value)
 
     def choices(self, feature: str) -> list[str]:
         """See `camera.Features.choices`."""
-        node = self._of(feature, genicam.IEnumeration)
-        with refusals(feature):
+        with self._of(feature, genicam.IEnumeration) as node:
             entries = [(entry.GetNode().GetAccessMode(), entry.GetSymbolic()) for entry in node.GetEntries()]
         return [printable(name) for mode, name in entries if mode in _AVAILABLE]
 
     def whole(self, feature: str) -> int:
         """See `camera.Features.whole`."""
-        node = self._of(feature, genicam.IInteger, genicam.IEnumeration)
-        with refusals(feature):
+        with self._of(feature, genicam.IInteger, genicam.IEnumeration) as node:
             is_choice = isinstance(node, genicam.IEnumeration)
             return int(node.GetIntValue(*_FRESH) if is_choice else node.GetValue(*_FRESH))
 
     def set_whole(self, feature: str, value: int) -> None:
         """See `camera.Features.set_whole`."""
-        node = self._of(feature, genicam.IInteger)
-        with refusals(feature):
+        with self._of(feature, genicam.IInteger) as node:
             node.SetValue(value)
 
     def is_real(self, feature: str) -> bool:
         """See `camera.Features.is_real`."""
-        return isinstance(self._of(feature), genicam.IFloat)
+        with self._of(feature) as node:
+            return isinstance(node, genicam.IFloat)
 
     def real(self, feature: str) -> float:
         """See `camera.Features.real`."""
-        node = self._of(feature, genicam.IFloat, genicam.IInteger)
-        with refusals(feature):
+        with self._of(feature, genicam.IFloat, genicam.IInteger) as node:
             return float(node.GetValue(*_FRESH))
 
     def set_real(self, feature: str, value: float) -> None:
         """See `camera.Features.set_real`."""
-        node = self._of(feature, genicam.IFloat, genicam.IInteger)
-        with refusals(feature):
+        with self._of(feature, genicam.IFloat, genicam.IInteger) as node:
             node.SetValue(float(value) if isinstance(node, genicam.IFloat) else round(value))
 
     def unit(self, feature: str) -> str:
         """See `camera.Features.unit`."""
-        node = self._of(feature, genicam.IFloat, genicam.IInteger)
-        with refusals(feature):
+        with self._of(feature, genicam.IFloat, genicam.IInteger) as node:
             return printable(str(node.GetUnit()))
 
     def flag(self, feature: str) -> bool:
         """See `camera.Features.flag`."""
-        node = self._of(feature, genicam.IBoolean)
-        with refusals(feature):
+        with self._of(feature, genicam.IBoolean) as node:
             return bool(node.GetValue(*_FRESH))
 
     def set_flag(self, feature: str, *, value: bool) -> None:
         """See `camera.Features.set_flag`."""
-        node = self._of(feature, genicam.IBoolean)
-        with refusals(feature):
+        with self._of(feature, genicam.IBoolean) as node:
             node.SetValue(value)
 
     def execute(self, feature: str) -> None:
         """See `camera.Features.execute`."""
-        node = self._of(feature, genicam.ICommand)
-        with refusals(feature):
+        with self._of(feature, genicam.ICommand) as node:
             node.Execute()
 
     def exposure_us(self) -> float:
