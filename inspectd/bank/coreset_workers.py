@@ -11,9 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from inspectd.bank.coreset import Candidates, Centres, Coreset, Progress
+from inspectd.bank.coreset import Candidates, Centres
 from inspectd.bank.coreset_messages import (
     BeginCoreset,
     FarthestPatches,
@@ -22,7 +21,7 @@ from inspectd.bank.coreset_messages import (
     TakeCentres,
     TakePart,
 )
-from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError, choose_of
+from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError
 from inspectd.bank.patches import Patches, SharedFeatures
 from inspectd.errors import UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError
@@ -53,27 +52,18 @@ class CoresetWorkers(PartsMadeAnew["WorkerPart"]):
     def __init__(
         self, shared: SharedFeatures, images: int, mask: torch.Tensor | None, count: int, seed: int
     ) -> None:
-        super().__init__()
-        self._patches = Patches(shared.tensor[:images], mask)
-        self._images = images
-        self._seed = seed
+        patches = Patches(shared.tensor[:images], mask)
+        super().__init__(images, patches.each, seed)
         cuts = np.linspace(0, images, min(count, images) + 1).astype(int).tolist()
         threads = max(1, len(os.sched_getaffinity(0)) // (len(cuts) - 1))
         places = None if mask is None else mask.numpy().tobytes()
         try:
             for first, stop in itertools.pairwise(cuts):
                 part = TakePart(shared.shape, shared.kind, first, stop, places)
-                self.parts.append(WorkerPart(self._patches, part, shared.fd, threads))
+                self.parts.append(WorkerPart(patches, part, shared.fd, threads))
         except UnavailableError:
             self.close()
             raise
-
-    def choose(self, images: NDArray[np.int64], count: int, progress: Progress) -> Coreset:
-        """See `choose_of`; raises as it."""
-        return choose_of(
-            self.parts, images, of_images=self._images, each=self._patches.each, count=count, seed=self._seed,
-            progress=progress,
-        )  # fmt: skip
 
 
 class WorkerPart(PartMadeAnew):

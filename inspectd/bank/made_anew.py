@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -117,11 +117,17 @@ _Part = TypeVar("_Part", bound=PartMadeAnew)
 
 
 class PartsMadeAnew(Generic[_Part]):
-    """The patches of all images, one part behind the other; use it as a context manager."""
+    """The patches of all images, one part behind the other; use it as a context manager.
 
-    def __init__(self) -> None:
-        """There is no part yet."""
+    Args:
+        images: how many there are.
+        each: patches of an image.
+        seed: names the first patch that is chosen.
+    """
+
+    def __init__(self, images: int, each: int, seed: int) -> None:
         self.parts: list[_Part] = []
+        self._images, self._each, self._seed = images, each, seed
 
     def __enter__(self) -> Self:
         return self
@@ -141,35 +147,22 @@ class PartsMadeAnew(Generic[_Part]):
         for part in self.parts:
             part.close()
 
+    def choose(self, images: NDArray[np.int64], count: int, progress: Progress) -> Coreset:
+        """Choose patches of some images; see `greedy_over`.
 
-def choose_of(
-    parts: Sequence[PartMadeAnew],
-    images: NDArray[np.int64],
-    *,
-    of_images: int,
-    each: int,
-    count: int,
-    seed: int,
-    progress: Progress,
-) -> Coreset:
-    """Choose patches of some images; see `greedy_over`.
+        Args:
+            images: numbers of those that count, ascending.
+            count: patches to choose.
+            progress: called with the number of patches chosen.
 
-    Args:
-        parts: the patches of all images, one part behind the other.
-        images: numbers of those that count, ascending.
-        of_images: how many there are in all.
-        each: patches of an image.
-        count: patches to choose.
-        seed: names the first one.
-        progress: called with the number of patches chosen.
-
-    Raises:
-        UnavailableError: a worker was lost again and again.
-    """
-    if not 1 <= count <= len(images) * each:
-        raise ValueError(f"cannot choose {count} of {len(images) * each} patches")
-    image, place = divmod(first_of(len(images) * each, seed), each)
-    left_out = np.setdiff1d(np.arange(of_images), images).tolist()
-    for part in parts:
-        part.left_out = left_out
-    return greedy_over(parts, int(images[image]) * each + place, count, progress)
+        Raises:
+            UnavailableError: a worker was lost again and again.
+        """
+        patches = len(images) * self._each
+        if not 1 <= count <= patches:
+            raise ValueError(f"cannot choose {count} of {patches} patches")
+        image, place = divmod(first_of(patches, self._seed), self._each)
+        left_out = np.setdiff1d(np.arange(self._images), images).tolist()
+        for part in self.parts:
+            part.left_out = left_out
+        return greedy_over(self.parts, int(images[image]) * self._each + place, count, progress)

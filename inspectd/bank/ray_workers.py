@@ -34,7 +34,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import inspectd
 from inspectd.bank.coreset import Candidates, Centres
 from inspectd.bank.fit import FitSpec, Fitted, Step, coreset_size, patchcore_of
-from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError, choose_of
+from inspectd.bank.made_anew import MOST_LOSSES, PartMadeAnew, PartsMadeAnew, WorkerLostError
 from inspectd.bank.share import ShareOfImages, ShareSpec
 from inspectd.errors import InputError, InspectdError, UnavailableError
 from inspectd.model.detectors import Detector
@@ -179,15 +179,13 @@ class RayWorkers(PartsMadeAnew["RayPart"]):
         mask: torch.Tensor | None,
         step: Callable[[int], None],
     ) -> None:
-        super().__init__()
-        self._images = sum(len(spec.paths) for spec in specs)
+        each = shape[0] * shape[1] if mask is None else int(mask.sum())
+        super().__init__(sum(len(spec.paths) for spec in specs), each, seed)
         self._shape = shape
-        self._seed = seed
-        self._each = shape[0] * shape[1] if mask is None else int(mask.sum())
         places = _Places(len(specs))
         try:
             for spec in specs:
-                self.parts.append(RayPart(spec, self._each, places))
+                self.parts.append(RayPart(spec, each, places))
             self._extract(step)
         except InspectdError:
             self.close()
@@ -211,10 +209,7 @@ class RayWorkers(PartsMadeAnew["RayPart"]):
         own = np.arange(self._images) if images is None else images
         count = coreset_size(spec.coreset, len(own) * self._each)
         start = time.perf_counter()
-        coreset = choose_of(
-            self.parts, own, of_images=self._images, each=self._each, count=count, seed=self._seed,
-            progress=lambda done: step(done, count),
-        )  # fmt: skip
+        coreset = self.choose(own, count, lambda done: step(done, count))
         seconds = time.perf_counter() - start
         drawn = own if taught is None else own[~taught[own]]
         positions = self._positions(drawn) if spec.options.position_weight else None
