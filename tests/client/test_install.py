@@ -61,7 +61,7 @@ class Installed:
         """Build the wheel of this checkout and install it; pip takes its options from the environment."""
         source, wheels, self.folder = folder / "source", folder / "wheels", folder / "venv"
         shutil.copytree(ROOT / "inspectd", source / "inspectd", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in ("pyproject.toml", "README.md", "LICENSE"):
+        for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
             shutil.copy(ROOT / name, source)
         code = "import sys; from setuptools import build_meta; print(build_meta.build_wheel(sys.argv[1]))"
         wheels.mkdir()
