@@ -58,12 +58,12 @@ class ConfigError(InputError):
         problems: every problem found, each `path: what was wrong and what was expected`.
     """
 
-    def __init__(self, source: str, problems: list[str]) -> None:
-        """Collect `problems` found in the file named `source`."""
+    def __init__(self, source: str, problems: list[str], note: str = "") -> None:
+        """Collect `problems` found in the file named `source`; `note` is what else to know, after them."""
         self.problems = problems
         noun = "problem" if len(problems) == 1 else "problems"
         lines = "\n".join(f"  {problem}" for problem in problems)
-        super().__init__(f"{source}: {len(problems)} {noun}\n{lines}")
+        super().__init__(f"{source}: {len(problems)} {noun}\n{lines}" + (f"\n{note}" if note else ""))
 
 
 class BankError(InputError):

@@ -10,9 +10,8 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from inspectd import config
 from inspectd.cli import output
-from inspectd.cli.line_folders import state_place
+from inspectd.cli.line_folders import kept_by, state_place
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.calibrate import Interval
@@ -35,8 +34,8 @@ def main(arguments: argparse.Namespace) -> int:
         InputError: the record is no file, or has no check.
         UnavailableError: it cannot be read now, or the page cannot be written.
     """
-    settings = config.load(arguments.config)
-    path = state_place(settings.line, arguments.config) / FILE_NAME
+    line = kept_by(arguments.config).line
+    path = state_place(line, arguments.config) / FILE_NAME
     read = read_lines(path)
     checks = [c for c in read.checks if arguments.recipe in {None, c.recipe}]
     if not checks:
@@ -47,7 +46,7 @@ def main(arguments: argparse.Namespace) -> int:
             rest += f"; {counted(read.unreadable, 'line')} of the file cannot be read, and may be of checks"
         raise InputError(f"{path}: no check with golden parts{of} is recorded{rest}")
     summary = summarize(checks)
-    name = f"{settings.line.plant}/{settings.line.name}"
+    name = f"{line.plant}/{line.name}"
     notes = list(_notes(read))
     if arguments.out is not None:
         write_golden_report(arguments.out, summary, f"Golden parts of {name}", notes)

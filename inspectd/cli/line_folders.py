@@ -7,16 +7,47 @@ command reads `runtime_path`, `state_path` or `evidence_path` of the settings (`
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 from typing import Final
 
 from inspectd import config
+from inspectd.cli.output import warn
+from inspectd.errors import ConfigError
+from inspectd.files import is_file
 
 # `RuntimeDirectory=` and `StateDirectory=` of the unit, above the instance's name, which is that of its
 # configuration file; and where its `LoadCredential=` finds the line's secret key.
 _RUN: Final = Path("/run/inspectd")
 _STATE: Final = Path("/var/lib/inspectd")
 _CREDENTIALS: Final = Path("/etc/credstore")
+
+
+def kept_by(file: Path) -> config.Kept:
+    """Where the line keeps what it keeps whose configuration file this is, with a warning of its problems.
+
+    A line that runs goes on by what it read when it started, whatever was saved into its file since.
+
+    Raises:
+        ConfigError: the file does not say it, or may say it wrongly.
+    """
+    try:
+        kept = config.load_kept(file)
+    except ConfigError as error:
+        if not is_file(file):
+            raise
+        note = (
+            "Its line may be running all the same, by what it read before. It can be asked at its socket: "
+            f"inspectd status ipc://{_RUN / file.stem}/sync.sock (that of the service; else below the "
+            "directory that line.runtime_dir named)"
+        )
+        raise ConfigError(str(file), error.problems, note) from error
+    if kept.problems:
+        _warn_once(f"{file}: {'; '.join(kept.problems)}; no line starts by this file, one that runs goes on")
+    return kept
+
+
+_warn_once = cache(warn)
 
 
 def runtime_places(settings: config.LineSettings, file: Path) -> list[Path]:
@@ -57,13 +88,13 @@ def state_place(settings: config.LineSettings, file: Path) -> Path:
     return by_unit if left_open and os.path.lexists(by_unit) else settings.state_path
 
 
-def evidence_place(settings: config.Config, file: Path) -> Path:
+def evidence_place(kept: config.Kept, file: Path) -> Path:
     """The directory of its evidence.
 
     Raises:
         UnavailableError: nothing names one.
     """
-    return settings.evidence_path if settings.evidence.dir else state_place(settings.line, file) / "evidence"
+    return Path(kept.evidence.dir) if kept.evidence.dir else state_place(kept.line, file) / "evidence"
 
 
 def credential_place(file: Path) -> Path:

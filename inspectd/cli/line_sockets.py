@@ -8,8 +8,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from inspectd import config
-from inspectd.cli.line_folders import runtime_places
+from inspectd.cli.line_folders import kept_by, runtime_places
 from inspectd.cli.numbers import patience
 from inspectd.client import ClientKeys
 from inspectd.errors import InputError, UnavailableError
@@ -68,7 +67,7 @@ def socket_of(file: Path, name: str) -> str:
         ConfigError: the file cannot be used.
         UnavailableError: no line runs by it here.
     """
-    sockets = [f"{place}/{name}.sock" for place in runtime_places(config.load(file).line, file)]
+    sockets = [f"{place}/{name}.sock" for place in runtime_places(kept_by(file).line, file)]
     found = next((path for path in sockets if _is_listened_at(path)), None)
     if found is None:
         raise UnavailableError(

@@ -139,7 +139,7 @@ def _record(
     new = records.read(*named)
     if not new.is_file:
         line.store.read_whole(new.id, new.version)
-    places = runtime_places(line.settings.line, arguments.config)
+    places = runtime_places(line.kept.line, arguments.config)
     runs = (
         f"{line.audit.parent}: a line runs by it and has no socket in {' or '.join(map(str, places))}: name "
         f"its directory of sockets in {arguments.config} (line.runtime_dir), or, where the line tells "

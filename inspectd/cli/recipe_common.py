@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import textwrap
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
 from inspectd import config
-from inspectd.cli.line_folders import evidence_place, state_place
+from inspectd.cli.line_folders import evidence_place, kept_by, state_place
 from inspectd.errors import InputError
 from inspectd.recipes.audit import FILE_NAME, InForce, in_force, last_import
 from inspectd.recipes.meaning import MeantVersions
@@ -25,7 +25,7 @@ class LineState:
     """What a line keeps that the recipe commands read.
 
     Attributes:
-        settings: the line's configuration.
+        kept: where it keeps what it keeps, by its configuration file.
         evidence: the directory of its evidence.
         store: its recipes.
         audit: its audit file.
@@ -39,14 +39,24 @@ class LineState:
             ConfigError: the file cannot be used.
             UnavailableError: nothing names a directory for the state.
         """
-        self.settings = config.load(file)
-        state = state_place(self.settings.line, file)
-        self.evidence = evidence_place(self.settings, file)
+        self.kept = kept_by(file)
+        self._file = file
+        state = state_place(self.kept.line, file)
+        self.evidence = evidence_place(self.kept, file)
         self.audit = state / FILE_NAME
         self.meant = MeantVersions(RecipeReader(state / "recipes"), self.audit)
         self.store = RecipeStore(
             state / "recipes", given=partial(last_import, self.audit), meant=self.meant.version_of
         )
+
+    @cached_property
+    def settings(self) -> config.Config:
+        """The whole configuration, for what judges by it.
+
+        Raises:
+            ConfigError: it has a problem.
+        """
+        return config.load(self._file)
 
 
 def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) -> tuple[str, int]:
@@ -70,7 +80,7 @@ def version_named(line: LineState, text: str, *, is_newest_meant: bool = False) 
     if not line.store.versions(name):
         if _is_number(name):
             name = line.store.by_number(int(name), version_of)
-        elif name in {recipe.name for recipe in line.settings.recipes}:
+        elif name in line.kept.recipes:
             raise InputError(
                 f"{name} is a recipe of the configuration file, and none of the store: the file's recipes "
                 "are put in force together, by the name `file`"

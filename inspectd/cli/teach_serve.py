@@ -14,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from inspectd import config, log
+from inspectd import log
+from inspectd.cli.line_folders import kept_by
 from inspectd.cli.teach_common import place_of_line
 from inspectd.config.places import systemd_directory
 from inspectd.errors import ExitCode, InputError, UnavailableError
@@ -37,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
         UnavailableError: another desk serves the line, the socket cannot be made, or the folder of teaching
             cannot be written.
     """
-    place, line = place_of_line(arguments.config), config.load(arguments.config).line
+    place, line = place_of_line(arguments.config), kept_by(arguments.config).line
     users = {os.getuid(), *(_user_id(name) for name in arguments.user)}
     path = _socket(arguments)
     log.setup("info", "text")

@@ -13,7 +13,7 @@ from inspectd.config.cameras import Camera, ImagesCamera, OpenCvCamera
 from inspectd.config.consistency import insecure_endpoints, plain_tcp, tcp_address
 from inspectd.config.genicam_camera import GenicamCamera
 from inspectd.config.problems import named, problems
-from inspectd.config.reading import Examined, examine, load, load_camera, read_toml
+from inspectd.config.reading import Examined, Kept, examine, load, load_camera, load_kept, read_toml
 from inspectd.config.recipes import effective_settings, recipe_sha256
 from inspectd.config.reloading import ConfigChange, compare
 from inspectd.config.settings import (
@@ -67,6 +67,7 @@ __all__ = [
     "Host",
     "ImagesCamera",
     "JournalSettings",
+    "Kept",
     "KeyedRecipe",
     "LineSettings",
     "Log",
@@ -96,6 +97,7 @@ __all__ = [
     "is_device",
     "load",
     "load_camera",
+    "load_kept",
     "masked",
     "named",
     "plain_tcp",

@@ -66,6 +66,17 @@ class Examined(msgspec.Struct, frozen=True):
     line: LineSettings | None
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """Where a line keeps what it keeps, of a file that may have problems elsewhere."""
+
+    line: LineSettings
+    evidence: EvidenceSettings
+    recipes: tuple[str, ...]
+    """Names of its recipes, of those that are sound."""
+    problems: list[str]
+    """All of the file's; none of them changes what is told here."""
+
+
 def load(path: Path, *, unmeasured: bool = False) -> Config:
     """Read a configuration file; relative paths in it become absolute, from the file's own folder.
 
@@ -101,6 +112,33 @@ def load_camera(path: Path, name: str, *, unmeasured: bool = False) -> tuple[Con
             return settings, camera
     names = ", ".join(camera.name for camera in settings.cameras)
     raise InputError(f"{path}: has no camera {name!r}, expected one of: {names}")
+
+
+def load_kept(path: Path) -> Kept:
+    """Read of a file where its line keeps what it keeps: the line runs on while somebody edits the file.
+
+    Raises:
+        ConfigError: the file cannot be read, is not TOML, or has a problem that these may be wrong by: in
+            their tables, or an unknown table, which may be one of them misspelt.
+    """
+    data = read_toml(path)
+    base = path.resolve().parent
+    found = [*problems(data, Config, ""), *cross_problems(data, base), *timing_problems(data)]
+    line, evidence = (
+        sound(data.get("line", {}), LineSettings),
+        sound(data.get("evidence", {}), EvidenceSettings),
+    )
+    others = [] if line is None else [*other_line_problems(line.name)]
+    if line is None or evidence is None or others or data.keys() - {*Config.__struct_fields__}:
+        raise ConfigError(str(path), named([*found, *others], names_in(data)))
+    given = data.get("recipes")
+    recipes = [sound(each, Recipe) for each in (given if isinstance(given, list) else [])]
+    return Kept(
+        _absolute(line, base),
+        _absolute(evidence, base),
+        tuple(recipe.name for recipe in recipes if recipe is not None),
+        named(found, names_in(data)),
+    )
 
 
 def examine(path: Path) -> Examined:
