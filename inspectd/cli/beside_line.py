@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from inspectd import log
+from inspectd.cli.output import warn
 from inspectd.config import MetricsSettings
 from inspectd.endpoint import metrics_access
 from inspectd.errors import ConfigError, ExitCode, InputError
 from inspectd.key_files import read_pair, read_public
 from inspectd.settled import settle
 from inspectd.text import printable
+
+_PLACES: Final = (
+    "verdicts", "sync", "control", "previews", "heatmaps", "teach_socket",
+    "evidence_dir", "recipes_dir", "settings_file",
+)  # fmt: skip
+"""Settings of the line that may name a socket, a folder or a file on this host."""
+_ABSENT: Final = (
+    "nothing is there now, or this user may not see it; it is waited for: is the line to start later, or is "
+    "the path another one?"
+)
+
+_log: Final = logging.getLogger(__name__)
 
 
 def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
@@ -30,15 +45,18 @@ def run_program(load: Callable[[], ModuleType], settings: Any) -> int:
     program = load()
     log.setup(settings.log.level, settings.log.format)
     settle()
+    for where, place in absent(getattr(settings, "line", None)).items():
+        log.event(_log, logging.INFO, "not_there", setting=where, path=place, detail=_ABSENT)
     program.run(settings)
     return ExitCode.OK
 
 
-def check_files(file: Path, openers: Iterable[Callable[[], object]]) -> int:
+def check_files(file: Path, openers: Iterable[Callable[[], object]], line: Any) -> int:
     """Say that a program's file has no problem, once all is opened that the program opens when it starts.
 
     Args:
         file: with its settings, which have none.
+        line: their table of the line; of what it names and is not there now, a warning says so.
         openers: each opens some, and raises `InputError` where they cannot be used.
 
     Raises:
@@ -47,8 +65,22 @@ def check_files(file: Path, openers: Iterable[Callable[[], object]]) -> int:
     problems = [*_problems(openers)]
     if problems:
         raise ConfigError(str(file), problems)
+    for where, place in absent(line).items():
+        warn(f"{where}: {place}: {_ABSENT}")
     print(f"{file}: no problem")
     return ExitCode.OK
+
+
+def absent(line: Any) -> dict[str, str]:
+    """What a program's table of the line names on this host and is not there, by setting.
+
+    It is no problem by itself: the line may start later, and a place beside `line.verdicts` goes with that.
+    """
+    given = {name: str(getattr(line, name, None) or "") for name in _PLACES}
+    local = {
+        f"line.{name}": place.removeprefix("ipc://") for name, place in given.items() if "tcp://" not in place
+    }
+    return {where: place for where, place in local.items() if place and not os.path.lexists(place)}
 
 
 def line_keys(line: Any) -> Iterator[Callable[[], object]]:

@@ -136,7 +136,7 @@ def main(arguments: argparse.Namespace) -> int:
     if arguments.check:
         own = load().openers(settings) if gateway.has_files else []
         openers = [*line_keys(settings.line), *metrics_files(settings.metrics), *own]
-        return check_files(arguments.config, openers)
+        return check_files(arguments.config, openers, settings.line)
     return run_program(load, settings)
 
 

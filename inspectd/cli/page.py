@@ -68,7 +68,7 @@ def main(arguments: argparse.Namespace) -> int:
         if arguments.check:
             site = importlib.import_module("inspectd.page.site_files").openers(settings)
             openers = [*site, *line_keys(settings.line), *metrics_files(settings.metrics)]
-            return check_files(arguments.config, openers)
+            return check_files(arguments.config, openers, settings.line)
         if arguments.action == "user":
             return site_users.manage(settings.data_dir, arguments)
         return run_program(lambda: importlib.import_module("inspectd.page.run"), settings)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -59,3 +61,41 @@ def test_files_that_can_be_used_are_no_problem(tmp_path: Path, capsys: pytest.Ca
     file.write_text(_LINE.format(_CONTROL).replace("9999", "0"))
     assert cli.main(["gateway", "modbus", "--config", str(file), "--check"]) == ExitCode.OK
     assert capsys.readouterr().out == f"{file}: no problem\n"
+
+
+_ELSEWHERE = """
+[line]
+verdicts = "ipc://{0}/rum/verdicts.sock"
+{1}[metrics]
+port = 0
+"""
+_GIVEN = 'control = "ipc://{0}/there"\nevidence_dir = "{0}/evidenz"\nteach_socket = "{0}/teach.sock"\n'
+
+
+@pytest.mark.parametrize(
+    ("command", "own", "named"),
+    [
+        ("gateway modbus", "", ["rum/verdicts.sock"]),
+        ("page", _GIVEN, ["rum/verdicts.sock", "teach.sock", "evidenz"]),
+    ],
+)
+def test_what_is_not_there_now_is_told_by_a_warning_and_in_the_log(
+    tmp_path: Path, command: str, own: str, named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").touch()
+    file = tmp_path / "program.toml"
+    store = f'[store]\ndir = "{tmp_path}/store"\n[server]\nport = 0\n' if own else "[modbus]\nport = 0\n"
+    file.write_text(_ELSEWHERE.format(tmp_path, own.format(tmp_path)) + store)
+    words = [*command.split(), "--config", str(file)]
+    assert cli.main([*words, "--check"]) == ExitCode.OK
+    said = capsys.readouterr().err
+    assert said.count("warning: ") == len(named)
+    assert [name for name in named if f"{tmp_path}/{name}: nothing is there now" not in said] == []
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "inspectd", *words], stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        lines = [next(line for line in process.stderr if "not_there" in line) for _ in named]
+        process.terminate()
+    assert [name for name, line in zip(named, lines, strict=True) if f"{tmp_path}/{name}" not in line] == []

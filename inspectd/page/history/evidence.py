@@ -59,7 +59,7 @@ class EvidenceTree:
         try:
             return "kept" if stat.S_ISDIR(os.lstat(folder).st_mode) else "none"
         except (FileNotFoundError, NotADirectoryError):
-            return "none"
+            return "none" if self._root.is_dir() else "unknown"  # a root that is named wrongly has nothing
         except OSError:
             return "unknown"
 
