@@ -42,7 +42,7 @@ _COLOURS: Final[dict[str, str]] = {
 }
 """As NAMUR NE 107 has them."""
 _PHASES: Final = {"up": "green", "ended": "dim", "opening": "yellow", "down": "bold red"}
-_MINUTE_NS: Final = 60_000_000_000
+_SECOND_NS: Final = 1_000_000_000
 
 Block = list[Text]
 """Rows that belong together."""
@@ -295,9 +295,10 @@ def _short(name: str, most: int = _NAME) -> str:
 
 def _span(span_ns: int) -> str:
     """A time in words; one that is over, by a clock that was set, is none."""
-    minutes = max(0, span_ns) // _MINUTE_NS
-    if minutes < 1:
-        return "a minute"
+    seconds = max(0, span_ns) // _SECOND_NS
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = seconds // 60
     if minutes < 60:
         return f"{minutes} min"
     hours, minutes = divmod(minutes, 60)

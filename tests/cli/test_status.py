@@ -258,10 +258,12 @@ def test_for_how_long_a_condition_holds_is_said_where_the_line_says_it() -> None
         HealthCondition("failure", "camera_down", "it delivers no frames", "top", now - 65 * 60 * 10**9),
         HealthCondition("maintenance_required", "insecure", "tcp://*:1", None, now + 10**9),
         HealthCondition("maintenance_required", "door_shut", "verdicts"),
+        HealthCondition("out_of_specification", "late", "in the last minute", None, now - 7 * 10**9),
     ]
     rows = shown(line(conditions=conditions))
     assert "  camera_down  top: it delivers no frames (for 1 h 5 min)" in rows
-    assert "  insecure  tcp://*:1 (for a minute)" in rows
+    assert "  insecure  tcp://*:1 (for 0 s)" in rows
+    assert "  late  in the last minute (for 7 s)" in rows
     assert "  door_shut  verdicts" in rows
 
 
