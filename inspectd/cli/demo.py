@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def _run_line(
 ) -> tuple[Result, Counts]:
     """Run the daemon on the demo's images until it has stopped."""
     line_file.write()
-    console.print(f"[bold]2 Starting the line[/]: inspectd run {escape(str(line_file.path))}")
+    console.print(f"[bold]2 Starting the line[/]: {escape(f'{_own_command()} run {line_file.path}')}")
     total = len(data.replay) if seconds is None else None
     with (
         # The reader is there before the first frame, because a live bus repeats nothing.
@@ -250,15 +251,24 @@ def _conclude(
     return ExitCode.OK
 
 
+def _own_command() -> str:
+    """How this program was started, to be typed again: a shell may not know it by its name alone."""
+    started = Path(sys.argv[0])
+    if started.name != "inspectd":
+        return f"{sys.executable} -m inspectd"
+    found = shutil.which("inspectd")
+    return "inspectd" if found is not None and started.samefile(found) else str(started)
+
+
 def _print_next(console: Console, line_file: LineFile, sheet: Path) -> None:
-    ports = line_file.ports
+    ports, command = line_file.ports, _own_command()
     console.print("\n[bold]Next[/]")
     if sheet.is_file():
         console.print(f"  {'look at the parts':18}{escape(str(sheet))}", soft_wrap=True)
     for what, how in (
-        ("run the line", f"inspectd run {line_file.path}"),
-        ("watch it", f"inspectd watch tcp://127.0.0.1:{ports['verdicts']}"),
+        ("run the line", f"{command} run {line_file.path}"),
+        ("watch it", f"{command} watch tcp://127.0.0.1:{ports['verdicts']}"),
         ("its metrics", f"http://127.0.0.1:{ports['metrics']}/metrics"),
-        ("your own images", "inspectd demo --images DIR"),
+        ("your own images", f"{command} demo --images DIR"),
     ):
         console.print(f"  {what:18}{escape(how)}", soft_wrap=True)

@@ -14,6 +14,7 @@ from support.cells import cells, link
 from inspectd import config
 from inspectd.cli import main
 from inspectd.cli.daemon_process import DaemonProcess
+from inspectd.cli.demo import _own_command
 from inspectd.cli.demo_data import CAMERAS, DemoData, Part, lay_out, own_folder, solar_cells
 from inspectd.cli.demo_line import LineFile, LineRun, free_ports, runtime_dir
 from inspectd.cli.demo_result import Result, Summary, write_contact_sheet
@@ -63,6 +64,20 @@ def test_demo_runs_from_images_to_figures_and_ends_by_itself(own_images: Path, t
     assert Path(left.recipes[0].bank).is_file()
     assert not list(left.runtime_path.glob("*.sock"))
     assert not running_with(work)
+
+
+def test_the_next_steps_can_be_typed_in_the_shell_that_started_the_demo(tmp_path, monkeypatch) -> None:
+    program = tmp_path / "bin" / "inspectd"
+    program.parent.mkdir()
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["bin/inspectd", "demo"])
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert _own_command() == "bin/inspectd"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert _own_command() == "inspectd"
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "__main__.py"), "demo"])
+    assert _own_command() == f"{sys.executable} -m inspectd"
 
 
 @pytest.mark.system
