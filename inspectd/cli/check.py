@@ -18,6 +18,7 @@ import msgspec
 from inspectd import config
 from inspectd.alarms import unlike
 from inspectd.batching.judge import is_like_the_banks
+from inspectd.cli.check_disk import disk_of, disk_warnings
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.line_folders import credential_place, runtime_place, state_place
@@ -192,6 +193,7 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
                 f"golden.parts: recipe {in_force.name} in force has none: its parts are judged without checks"
             )
     yield from _evidence_problem(line)
+    _warn_of_disks(line)
     for name in line.store.ids():
         try:
             if name != in_force.id:
@@ -205,6 +207,14 @@ def _state_problems(file: Path, banks: Mapping[str, BankInForce]) -> Iterator[st
                 f"golden.parts[{index}].recipe: {part.recipe!r} is in neither this file nor the store, so no "
                 f"recipe is held by this part; these are there: {', '.join(known)}"
             )
+
+
+def _warn_of_disks(line: LineState) -> None:
+    state, evidence = line.audit.parent, line.evidence
+    with contextlib.suppress(OSError):  # a disk that cannot be asked is told when it is to be written to
+        found = disk_warnings(line.settings, (state, disk_of(state)), (evidence, disk_of(evidence)))
+        for warning in found:
+            warn(warning)
 
 
 def _evidence_problem(line: LineState) -> Iterator[str]:
