@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,6 +53,11 @@ def few(names: Sequence[str], noun: str, most: int = 5) -> str:
     """The first `most` of `names`, and how many more `noun` there are."""
     more = f" and {counted(len(names) - most, f'more {noun}')}" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def installing(extra: str) -> str:
+    """The command that brings what an extra has to this program (docs/operations.md, Install)."""
+    return f"{sys.prefix}/bin/pip install --constraint constraints.txt '.[{extra}]' in this version's source"
 
 
 def json_line(value: Any) -> str:

@@ -56,7 +56,7 @@ def _add_list(listed: argparse.ArgumentParser) -> None:
     listed.add_argument(
         "--pylon",
         action="store_true",
-        help="ask Basler's pylon too (pip install 'inspectd[pylon]'): USB3, GigE by a broadcast of its own",
+        help="ask Basler's pylon too (the extra pylon): USB3, GigE by a broadcast of its own",
     )
     listed.add_argument("--json", action="store_true", help="print one JSON object")
 

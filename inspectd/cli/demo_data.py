@@ -11,6 +11,7 @@ import msgspec
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.pictures.folder import NoPicturesError, list_pictures
+from inspectd.text import installing
 
 GOOD: Final = "good"
 DEFECTIVE: Final = "defective"
@@ -44,7 +45,7 @@ def solar_cells() -> DemoData:
     spec = importlib.util.find_spec("elpv_dataset")
     if spec is None or not spec.submodule_search_locations:
         raise InputError(
-            "the demo's images are not installed. Install them with: pip install 'inspectd[demo]'\n"
+            f"the demo's images are not installed. Install them with: {installing('demo')}\n"
             "or give a folder of your own: inspectd demo --images DIR (with train/good and test/*)"
         )
     data = Path(spec.submodule_search_locations[0]) / "data"

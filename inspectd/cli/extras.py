@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from inspectd.errors import UnavailableError
+from inspectd.text import installing
 
 FLEET_PACKAGES: Final = {
     "nats": "nats-py",
@@ -38,7 +39,7 @@ def needing(command: str, **extras: Mapping[str, str]) -> Iterator[None]:
             if (name := error.name or "") in packages:
                 raise UnavailableError(
                     f"`inspectd {command}` needs {packages[name]}, which is not installed here; "
-                    f"pip install 'inspectd[{extra}]' brings all that it needs"
+                    f"{installing(extra)} brings all that it needs"
                 ) from error
         raise
 

@@ -262,6 +262,6 @@ def test_a_command_without_ray_says_what_to_install(
     monkeypatch.delitem(sys.modules, "inspectd.bank.ray_workers")
     out = ["--out", str(tmp_path / "x.bank"), "--ray", "127.0.0.1:6379"]
     assert main(["bank", "build", "--images", str(good_folder), *out]) == 3
-    assert "pip install 'inspectd[ray]'" in capsys.readouterr().err
+    assert "pip install --constraint constraints.txt '.[ray]'" in capsys.readouterr().err
     assert main(["bank", "build", "--video", "x.mp4", *out]) == 2
     assert "--ray: expected it with --images" in capsys.readouterr().err

@@ -178,7 +178,7 @@ def test_solar_cells_are_split_by_position_and_never_shared() -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
-    with pytest.raises(InputError, match=r"pip install 'inspectd\[demo\]'"):
+    with pytest.raises(InputError, match=r"pip install --constraint constraints.txt '\.\[demo\]'"):
         solar_cells()
 
 

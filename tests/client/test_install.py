@@ -117,7 +117,7 @@ def test_what_needs_the_extra_says_so_in_one_line(installed: Installed, words: l
     assert (code, output) == (ExitCode.UNAVAILABLE, "")
     (line,) = errors.splitlines()
     assert line.startswith(f"error: `inspectd {words[0]}` needs ")
-    assert "pip install 'inspectd[line]'" in line
+    assert "pip install --constraint constraints.txt '.[line]'" in line
 
 
 def test_the_page_says_in_one_line_what_it_needs(installed: Installed) -> None:
@@ -125,7 +125,7 @@ def test_the_page_says_in_one_line_what_it_needs(installed: Installed) -> None:
     code, output, errors = installed.run("page", "--config", installed.folder / "page.toml")
     assert (code, output) == (ExitCode.UNAVAILABLE, "")
     (line,) = errors.splitlines()
-    assert "pip install 'inspectd[page]'" in line
+    assert "pip install --constraint constraints.txt '.[page]'" in line
 
 
 def test_the_forwarder_says_in_one_line_what_it_needs(installed: Installed) -> None:
@@ -133,7 +133,7 @@ def test_the_forwarder_says_in_one_line_what_it_needs(installed: Installed) -> N
     code, output, errors = installed.run("forward", "new-key", installed.folder / "line1")
     assert (code, output) == (ExitCode.UNAVAILABLE, "")
     (line,) = errors.splitlines()
-    assert "pip install 'inspectd[fleet]'" in line
+    assert "pip install --constraint constraints.txt '.[fleet]'" in line
 
 
 def test_it_reads_a_running_line_and_sends_it_triggers(

@@ -23,7 +23,7 @@ from inspectd.model.head import Head
 from inspectd.model.imported import Imported
 from inspectd.model.options import ImportedOptions, PatchOptions, options_of
 from inspectd.model.pipeline import ReferencePipeline
-from inspectd.text import printable
+from inspectd.text import installing, printable
 
 _MOST_PLACES: Final = 64
 """As in `backends.openvino.imported`, whose features these are."""
@@ -106,7 +106,7 @@ def load(path: Path, bank: BankFile, device: torch.device) -> Loaded:
     if importlib.util.find_spec("onnxruntime") is None:
         raise UnavailableError(
             f"bank {path}: holds an imported model: needs the package onnxruntime on {device}, which is "
-            "not installed (pip install 'inspectd[onnx-cuda]')"
+            f"not installed ({installing('onnx-cuda')})"
         )
     cuda = ("CUDAExecutionProvider", {"device_id": device.index or 0, "use_tf32": "0"})
     pipeline = pipeline_of(path, bank, device, [cuda])

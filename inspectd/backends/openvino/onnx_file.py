@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Final
 
 from inspectd.errors import InputError, UnavailableError
 from inspectd.files import open_regular
-from inspectd.text import printable
+from inspectd.text import installing, printable
 
 _STANDARD: Final = ("", "ai.onnx")
 """Names of the domain of ONNX's own operators."""
@@ -72,7 +72,7 @@ def metadata_of(data: bytes) -> dict[str, str]:
 def _library() -> Any:
     if importlib.util.find_spec("onnx") is None:
         raise UnavailableError(
-            "the package onnx is not installed, which reads such models (pip install 'inspectd[onnx]')"
+            f"the package onnx is not installed, which reads such models ({installing('onnx')})"
         )
     import onnx  # noqa: PLC0415 - may be missing
 

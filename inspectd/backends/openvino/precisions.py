@@ -37,6 +37,7 @@ from inspectd.model.features import FeatureExtractor, Preprocess
 from inspectd.model.intermediates import IntermediateMaps
 from inspectd.model.options import BackbonePrecision
 from inspectd.model.resize import resized
+from inspectd.text import installing
 
 _log: Final = logging.getLogger("inspectd.bank")
 
@@ -191,7 +192,7 @@ def _missing(precision: BackbonePrecision) -> str | None:
     if not computes_in(precision):
         return f"this processor does not compute in {precision}"
     if precision == "int8" and importlib.util.find_spec("nncf") is None:
-        return "the package nncf is not installed (pip install 'inspectd[int8]')"
+        return f"the package nncf is not installed ({installing('int8')})"
     return None
 
 

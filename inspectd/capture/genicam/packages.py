@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from inspectd.capture.driver import CameraError
+from inspectd.text import installing
 
 
 def need_package(backend: str, module: str) -> None:
@@ -25,5 +26,5 @@ def need_package(backend: str, module: str) -> None:
             raise
         raise CameraError(
             f'cameras with backend = "{backend}" need the package {package}, which is not installed here; '
-            f"pip install 'inspectd[{backend}]' brings it"
+            f"{installing(backend)} brings it"
         ) from error
