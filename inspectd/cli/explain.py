@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -20,6 +21,7 @@ from inspectd.errors import BankError, ExitCode, InputError
 from inspectd.evidence.pictures import explanation, read_frame, read_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord, read_record
 from inspectd.pictures.drawing import write_image
+from inspectd.text import json_line
 from inspectd.wire import Verdict
 
 if TYPE_CHECKING:
@@ -34,6 +36,15 @@ add numbers up in different orders, and heatmaps are kept in half precision."""
 _PICTURE: Final = "explained.png"
 
 
+class _Row(NamedTuple):
+    """One thing that is compared, as the verdict has it and as it is now."""
+
+    what: str
+    then: str
+    now: str
+    differs: bool = False
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("evidence", type=Path, help=f"a folder of evidence, or its {FACTS}")
@@ -46,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=picture_to_write, metavar="PICTURE", help=f"default: {_PICTURE} in the frame's folder"
     )
+    parser.add_argument("--json", action="store_true", help="print what is compared as one JSON object")
     parser.add_argument(
         "--tolerance",
         type=float,
@@ -75,13 +87,18 @@ def main(arguments: argparse.Namespace) -> int:
     (now,) = scorer.score([seen])
     threshold = verdict.threshold if verdict.threshold is not None else scorer.info.threshold
     same = _is_same(verdict, now, arguments.tolerance)
-    _show(record, folder, now, scorer.info.sha256, threshold)
+    rows = [*_compared(record, folder, now, scorer.info.sha256, threshold)]
+    if not arguments.json:
+        _show(verdict, rows)
     out = arguments.out or folder / _PICTURE
     lines = _caption(verdict, now, threshold)
     scale = (0.5 * threshold, 1.5 * threshold)
     if threshold <= 0:
         scale = (threshold, max(float(now.heatmap.max()), threshold + 1e-9))
     write_image(out, explanation(seen, now.heatmap, scale, lines, scorer.info.region))
+    if arguments.json:
+        print(json_line({"same": same, "rows": [row._asdict() for row in rows]}))
+        return ExitCode.FAILED if same is False else ExitCode.OK
     print(f"picture: {out}")
     if same is None:
         print("the verdict had no score to compare with")
@@ -160,29 +177,36 @@ def _is_same(verdict: Verdict, now: ImageScore, tolerance: float) -> bool | None
     return abs(now.image_score - verdict.score) <= tolerance * size
 
 
-def _show(record: EvidenceRecord, folder: Path, now: ImageScore, bank_sha256: str, threshold: float) -> None:
+def _compared(
+    record: EvidenceRecord, folder: Path, now: ImageScore, bank_sha256: str, threshold: float
+) -> Iterator[_Row]:
     verdict = record.verdict
-    table = Table("", "then", "now")
-    table.add_row("score", _number(verdict.score), _number(now.image_score))
-    table.add_row("threshold", _number(verdict.threshold), _number(threshold))
+    yield _Row("score", _number(verdict.score), _number(now.image_score))
+    yield _Row("threshold", _number(verdict.threshold), _number(threshold))
     side = "fail" if not now.image_score <= threshold else "pass"
-    table.add_row("evaluation", f"{verdict.evaluation} ({verdict.reason})", f"{side} by its score")
+    yield _Row("evaluation", f"{verdict.evaluation} ({verdict.reason})", f"{side} by its score")
     if record.heatmap is not None:
         then = read_heatmap(folder / HEATMAP, record.heatmap)
         if then.shape == now.heatmap.shape:
             difference = float(np.abs(then - now.heatmap.astype(np.float32)).max())
-            table.add_row(
+            yield _Row(
                 "heatmap", _number(float(then.max())), f"{now.heatmap.max():.6g}, off by {difference:.2g}"
             )
         else:
-            table.add_row("heatmap", str(then.shape), str(now.heatmap.shape))
+            yield _Row("heatmap", str(then.shape), str(now.heatmap.shape))
     for what, before, after in (
         ("bank", verdict.bank_sha256, bank_sha256),
         ("software", verdict.software, __version__),
     ):
-        now_is = cell(after[:16])
-        now_is.append("" if before in {None, after} else "  differs", "bold")
-        table.add_row(what, cell((before or "none")[:16]), now_is)
+        yield _Row(what, (before or "none")[:16], after[:16], differs=before not in {None, after})
+
+
+def _show(verdict: Verdict, rows: list[_Row]) -> None:
+    table = Table("", "then", "now")
+    for row in rows:
+        now_is = cell(row.now)
+        now_is.append("  differs" if row.differs else "", "bold")
+        table.add_row(row.what, cell(row.then), now_is)
     console = output.console()
     name = f"{verdict.plant}/{verdict.line}/{verdict.place}"
     console.print(cell(f"{name}, verdict {verdict.epoch}:{verdict.seq}"))

@@ -83,11 +83,20 @@ class ToldPartFacts(TypedDict):
     explain: ToldExplainable
 
 
+class ToldCompared(TypedDict):
+    """One thing of a part that was scored again, as its verdict has it and as it is now."""
+
+    what: str
+    then: str
+    now: str
+    differs: bool
+
+
 class ToldExplained(TypedDict):
     """A part that was scored again."""
 
     result: str
-    text: str
+    rows: list[ToldCompared]
     picture_png_base64: str | None
 
 

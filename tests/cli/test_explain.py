@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import NamedTuple
 
 import msgspec
 import pytest
+from support.daemon import camera_table, settings
 
 from inspectd import cli
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.images import find_images, read_image
 from inspectd.evidence.pictures import encode_frame, encode_heatmap, read_frame
-from inspectd.evidence.record import EvidenceRecord
+from inspectd.evidence.record import EvidenceRecord, read_record
+from inspectd.page.history.evidence import KeptEvidence
+from inspectd.page.history.explaining import Explainer
 from tests.evidence.test_store import verdict
 
 
@@ -85,6 +89,19 @@ def test_the_same_score_comes_out_and_what_differs_is_shown(explain, evidence, b
     done = explain(evidence, "--bank", bank_file)
     assert done.returncode == 0
     assert "had no score" in done.stdout
+
+
+def test_the_page_is_given_what_is_compared_and_no_path(evidence, bank_file, good_folder, tmp_path):
+    line = tmp_path / "line.toml"
+    line.write_text(settings(bank_file, camera_table("cam", good_folder)))
+    told = asyncio.run(Explainer(line).explain(KeptEvidence(evidence, read_record(evidence))))
+    assert told["result"] == "same"
+    assert [row["what"] for row in told["rows"]] == [
+        "score", "threshold", "evaluation", "heatmap", "bank", "software",
+    ]  # fmt: skip
+    assert [row["what"] for row in told["rows"] if row["differs"]] == ["software"]
+    assert not [row for row in told["rows"] if "/" in row["then"] + row["now"]]
+    assert told["picture_png_base64"]
 
 
 def test_what_is_no_evidence_is_said_so(explain, evidence, bank_file, tmp_path):

@@ -7,17 +7,25 @@ import importlib.util
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from inspectd.errors import ExitCode
 from inspectd.files import temporary_folder
 from inspectd.page.answers import ApiError
 from inspectd.page.history.children import Children
 from inspectd.page.history.evidence import KeptEvidence
-from inspectd.page.told_pages import ToldExplained
+from inspectd.page.told_pages import ToldCompared, ToldExplained
 
 _SECONDS: Final = 180.0
 _PICTURE: Final = "explained.png"
 _MAX_PICTURE_BYTES: Final = 8_000_000
 _RESULTS: Final = {ExitCode.OK: "same", ExitCode.FAILED: "different"}
+
+
+class _Compared(msgspec.Struct):
+    """What `inspectd explain --json` prints."""
+
+    rows: list[ToldCompared]
 
 
 class Explainer:
@@ -61,7 +69,7 @@ class Explainer:
                     "inspectd",
                     [
                         "explain", str(kept.folder), "--config", str(self._line_file), "--out", str(picture),
-                        "--device", "cpu",
+                        "--device", "cpu", "--json",
                     ],
                     seconds=_SECONDS,
                 )  # fmt: skip
@@ -75,7 +83,7 @@ class Explainer:
                     raise ApiError(409, "not_explained", f"It cannot be explained here: {last[:500]}")
                 return {
                     "result": _RESULTS[ExitCode(result.code)],
-                    "text": result.output.decode(errors="replace"),
+                    "rows": msgspec.json.decode(result.output, type=_Compared).rows,
                     "picture_png_base64": _encoded(picture),
                 }
         finally:

@@ -373,11 +373,19 @@ export interface PartFacts {
   views: Row[];
 }
 
+/** One thing of a part that was scored again, as its verdict has it and as it is now. */
+export interface Compared {
+  differs: boolean;
+  now: string;
+  then: string;
+  what: string;
+}
+
 /** A part that was scored again. */
 export interface Explained {
   picture_png_base64: string | null;
   result: string;
-  text: string;
+  rows: Compared[];
 }
 
 /** A check with golden parts that ended. */

@@ -11,7 +11,7 @@ import { place } from "../router";
 import { may } from "../session";
 import { has, t, word } from "../text";
 import { number, percent, timeText } from "../time";
-import { Badge, Button, More, Page, Problem, ScoreBar } from "../ui";
+import { Badge, Button, More, Page, Problem, ScoreBar, Table } from "../ui";
 import type { PartFacts, Row } from "../wire";
 import { RowTable, useNeighbours } from "./history";
 import { TeachPart } from "./teach_mark";
@@ -179,9 +179,12 @@ function PartPicture({ part }: { part: PartFacts }) {
 
 interface Explained {
   result: string;
-  text: string;
+  rows: { what: string; then: string; now: string; differs: boolean }[];
   picture_png_base64: string | null;
 }
+
+/** Of a verdict its word in this language, without why; numbers and names as they are. */
+const inWords = (what: string, said: string): string => (what === "evaluation" ? word("verdict", said.split(" ")[0] ?? said) : said);
 
 function Explain({ part }: { part: PartFacts }) {
   const [isBusy, setBusy] = useState(false);
@@ -208,7 +211,17 @@ function Explain({ part }: { part: PartFacts }) {
           <p>
             <b>{word("explain_result", found.result)}</b>
           </p>
-          <pre tabIndex={0}>{found.text}</pre>
+          <Table label={t("explain.do")} heads={["", t("explain.then"), t("explain.now")]}>
+            {found.rows
+              .filter((row) => row.what !== "heatmap")
+              .map((row) => (
+                <tr key={row.what}>
+                  <td>{word("explain_what", row.what)}</td>
+                  <td>{inWords(row.what, row.then)}</td>
+                  <td>{row.differs ? <b>{row.now}</b> : inWords(row.what, row.now)}</td>
+                </tr>
+              ))}
+          </Table>
           {found.picture_png_base64 && <ExplainedPicture base64={found.picture_png_base64} />}
         </>
       )}
