@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final
 
 from inspectd import __version__
@@ -88,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         extras = {"opcua": OPCUA_PACKAGES} if chosen == "opcua" else {"line": LINE_PACKAGES}
         with needing(str(chosen), **extras):
             parser = _parser(chosen)
+            if words and words[0] not in COMMANDS and (near := get_close_matches(words[0], COMMANDS, n=1)):
+                parser.error(f"{words[0]!r} is no command; is {near[0]} meant?")
             if not words:
                 parser.print_help(sys.stderr)
                 return ExitCode.BAD_INPUT

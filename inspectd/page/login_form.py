@@ -56,9 +56,10 @@ _PAGE: Final = """<!doctype html>
 <form method="post" action="/login">
 {message}
 {outside}<label for="name">{name}</label>
-<input id="name" name="name" autocomplete="username" maxlength="40" required autofocus value="{given}">
+<input id="name" name="name" autocomplete="username" maxlength="40" required{at_name} value="{given}">
 <label for="password">{password}</label>
-<input id="password" name="password" type="password" autocomplete="current-password" maxlength="200" required>
+<input id="password" name="password" type="password" autocomplete="current-password"
+maxlength="200" required{at_password}>
 <button type="submit">{send}</button>
 </form>
 {note}
@@ -68,6 +69,7 @@ _PAGE: Final = """<!doctype html>
 """
 
 
+_CURSOR: Final = " autofocus"
 _OUTSIDE: Final = '<a class="outside" href="{address}">{title}</a>\n'
 _ADDRESSES: Final = {"oidc": "/login/oidc", "again": "/login"}
 # Whom another site sends here has no session yet, as browsers see it: the page itself has to lead on.
@@ -118,6 +120,7 @@ class LoginForm:
             outside=link, language=chosen,
             title=texts["title"], name=texts["name"], password=texts["password"], send=texts["send"],
             line=escape(self._line), given=escape(given),
+            at_name="" if given else _CURSOR, at_password=_CURSOR if given else "",  # what is to be typed
             message=f'<p class="message" role="alert">{escape(said)}</p>' if said else "",
             note="" if self._is_encrypted else f'<p class="note">{escape(texts["plain"])}</p>',
         )  # fmt: skip

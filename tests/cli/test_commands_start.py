@@ -62,3 +62,10 @@ def test_the_help_names_every_exit_code_of_the_readme(capsys):
         inspectd.cli.main(["--help"])
     footer = capsys.readouterr().out.rpartition("Exit codes: ")[2]
     assert re.findall(r"(?:^|; )(\d+) ", " ".join(footer.split())) == codes
+
+
+def test_a_command_that_is_none_is_told_the_one_that_is_near(inspectd):
+    done = inspectd("stats", "line.toml")
+    assert done.returncode == 2
+    assert "'stats' is no command; is status meant?" in done.stderr
+    assert "meant?" not in inspectd("xyzzy").stderr

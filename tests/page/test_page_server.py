@@ -88,6 +88,8 @@ def test_a_wrong_password_says_no_more_than_that(page, name) -> None:
     browser, answer = log_in(page, name, "wrong " + PASSWORD, "127.0.0.4")
     assert answer.status_code == 401
     assert "Name or password is wrong." in answer.text
+    assert 'maxlength="200" required autofocus' in answer.text
+    assert answer.text.count("autofocus") == 1
     assert "<script" not in answer.text
     assert "set-cookie" not in answer.headers
     last = page.audit()[-1]
