@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -130,11 +131,19 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
+def test_where_no_line_sends_anything_no_green_tick_stands_over_it(hub, chromium, tmp_path) -> None:
+    quiet = HubProcess(tmp_path, hub.cluster, f"sqlite:///{tmp_path}/hub.sqlite")
+    with closing(quiet), Glass(chromium, quiet.start(), "inspector", size=PANEL) as glass:
+        glass.open("/")
+        glass.sees(".band.check", "none sends verdicts now")
+
+
 @pytest.mark.parametrize("size", [TABLET, PANEL], ids=["tablet", "panel"])
 def test_what_people_see(hub, chromium, size, tmp_path) -> None:
     with Glass(chromium, hub, "inspector", size=size) as glass:
         glass.open("/")
         glass.sees(".band.ok", "2 of them send verdicts now")
+        assert re.search(r"24 h \(since \d{4}-\d\d-\d\d \d\d:\d\d\)", glass.text("thead"))
         glass.sees("tr:has-text('press') .state.running")
         assert "none of its verdicts: 1 messages" in glass.text("tr:has-text('press')")
         glass.tab.locator("details.said.wrong summary").tap()

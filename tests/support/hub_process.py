@@ -39,7 +39,7 @@ class HubProcess(ProgramProcess):
     ) -> None:  # fmt: skip
         folder.mkdir(parents=True, exist_ok=True)
         self.port, self.metrics_port = free_port(), free_port()
-        self.url = url
+        self.url, self.cluster = url, cluster
         self.log, self.file, self.folder = folder / "hub.log", folder / "hub.toml", folder
         servers = cluster.settings("reader")
         self.file.write_text(

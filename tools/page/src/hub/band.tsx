@@ -23,6 +23,7 @@ function said(): { level: string; sign: string; word: string; why: string } {
       why: t("hub.trouble_why", { time: timeText(now.trouble_since_ms ?? now.now_ms) }),
     };
   const running = now.lines.filter((each) => each.state === "running").length;
+  if (running === 0 && now.lines.length > 0) return { level: "check", sign: "■", word: t("hub.all_silent"), why: t("hub.all_silent_why", { n: now.lines.length }) };
   return { level: "ok", sign: "✓", word: t("hub.reading"), why: t(running === 1 ? "hub.reading_one" : "hub.reading_why", { n: now.lines.length, running }) };
 }
 

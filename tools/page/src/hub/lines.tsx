@@ -2,7 +2,7 @@
 
 import type { FleetLine, Report, Share } from "../hub_wire";
 import { t, word } from "../text";
-import { ageText, percent, shortText, timeText, whole } from "../time";
+import { ageText, minuteText, percent, timeText, whole } from "../time";
 import { Page, Table } from "../ui";
 import { fleet, shownAgeMs, silentMs } from "./fleet";
 
@@ -12,7 +12,7 @@ export function Lines() {
   const now = fleet.value;
   if (now === null) return <p class="alone">{t("app.loading")}</p>;
   const heads = ["hub.line", "hub.state", "hub.newest", "hub.hour", "hub.day", "row.recipe", "hub.bank", "hub.behind"] as const;
-  const since = { hour: shortText(now.hour_from_ms), day: shortText(now.day_from_ms) };
+  const since = { hour: minuteText(now.hour_from_ms, now.now_ms), day: minuteText(now.day_from_ms, now.now_ms) };
   return (
     <Page title="hub.title">
       {now.lines.length === 0 ? (
