@@ -183,21 +183,21 @@ class Servers:
             NotThereError: there is no such stream.
             ServersError: no answer, or an error.
         """
+        consumer = await self.asked(self.js.add_consumer(stream, config))
         inbox = self._client.new_inbox()
-        with as_servers_error():
-            heard = await self._client.subscribe(inbox)
         try:
-            consumer = await self.asked(self.js.add_consumer(stream, config))
+            with as_servers_error():
+                heard = await self._client.subscribe(inbox)
             try:
                 yield StreamPull(self._client, heard, inbox, stream, f"{_NEXT}.{stream}.{consumer.name}")
             finally:
-                # Where that fails, or this program is killed, the servers take it away after a while.
                 with suppress(ServersError), as_servers_error():
-                    async with asyncio.timeout(_CLOSE_SECONDS):
-                        await self.js.delete_consumer(stream, consumer.name)
+                    await heard.unsubscribe()
         finally:
+            # Where that fails, or this program is killed, the servers take it away after a while.
             with suppress(ServersError), as_servers_error():
-                await heard.unsubscribe()
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await self.js.delete_consumer(stream, consumer.name)
 
 
 class StreamPull:

@@ -163,10 +163,14 @@ def test_a_stream_that_ends_under_its_reader_is_said_in_words(
     consumer = {"name": "c1", "stream_name": "V+test+line", "config": {}, "created": INFO["created"]}
     server.answers["CREATE"] = lambda _: consumer
     server.answers["MSG"] = lambda _: b"NATS/1.0 " + status + b"\r\n\r\n"
+    server.answers["DELETE"] = lambda _: {"success": True}
 
     async def read() -> None:
-        async with server.connected() as servers:
-            await (await servers.pull(NAMES.stream, api.ConsumerConfig())).fetch(1, 1.0)
+        async with (
+            server.connected() as servers,
+            servers.pull(NAMES.stream, api.ConsumerConfig()) as pull,
+        ):
+            await pull.fetch(1, 1.0)
 
     with pytest.raises(ServersError, match=rf"^V\+test\+line: {said}"):
         asyncio.run(read())
