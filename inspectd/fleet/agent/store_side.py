@@ -19,6 +19,8 @@ from inspectd.errors import ExitCode, UnavailableError
 from inspectd.fleet.agent.order import OrderedRecipe, Refusal, RefusedOrderError
 from inspectd.wire.recipes import TAKEN_BACK_DOORS
 
+_MOST_SAID: Final = 600
+"""Characters of what a command says of its end."""
 _LIST_SECONDS: Final = 120.0
 _IMPORT_SECONDS: Final = 3600.0
 _OF_THE_AGENT: Final = {
@@ -215,10 +217,10 @@ class LineStore:
 def _ended(code: int | None, detail: str) -> str:
     """How a command ended that did not do what it was to do; one that was killed says nothing itself."""
     if code is None or code >= 0:
-        return f"ended with {code}: {detail[-300:]}"
+        return f"ended with {code}: {detail[-_MOST_SAID:]}"
     if -code != signal.SIGKILL:
         known = {each.value: each.name for each in signal.Signals}
-        return f"was ended by {known.get(-code, f'signal {-code}')}: {detail[-300:]}"
+        return f"was ended by {known.get(-code, f'signal {-code}')}: {detail[-_MOST_SAID:]}"
     return (
         "was killed (SIGKILL), as a rule because memory ran out: that of the agent's unit (MemoryMax=) or "
         "the host's; `journalctl -k` says which; raise MemoryMax in a drop-in, or give the host more memory"

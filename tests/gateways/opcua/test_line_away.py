@@ -25,7 +25,9 @@ def test_a_question_without_a_connection_is_one_without_an_answer(tmp_path: Path
         (tmp_path / f"{name}.sock").touch()  # as little to be connected to as with a key file that is away
     line = GatewayLine(verdicts=f"ipc://{tmp_path}/verdicts.sock")
     vision = VisionSystem(1)
-    side = LineSide(line, 0.1, vision, clock_seconds, on_event=lambda _: None, on_turn=nothing)
+    side = LineSide(
+        line, 0.1, vision, clock_seconds, on_event=lambda _: None, on_end=lambda: None, on_turn=nothing
+    )
     asyncio.run(side.refresh())
     assert side.status is None
     assert asyncio.run(side.ask(RecipeAction.PREPARE, "cells", None, "anna", "1")) == "no_answer"
