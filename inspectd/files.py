@@ -170,6 +170,8 @@ def _share_lock(descriptor: int, folder: Path) -> None:
         writers = above.st_mode & 0o022
         os.fchmod(descriptor, 0o600 | writers | writers << 1)
     except OSError as error:
+        if error.errno in {errno.EPERM, errno.EINVAL, errno.ENOTSUP}:
+            return  # a file system without owners and modes: whoever may write there may open it
         raise UnavailableError(f"{folder / _LOCK}: cannot be shared: {error.strerror or error}") from error
 
 

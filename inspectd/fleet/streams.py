@@ -127,22 +127,24 @@ async def made(
     else:
         config = config.evolve(**{limit: getattr(there.config, limit) for limit in kept})
         if not may_delete:
-            await _refuse_loss(servers, config, there.state)
+            await _refuse_loss(servers, config, there)
         await servers.asked(servers.js.update_stream(config))
         done = "was there, has these limits now"
     days = f", {config.max_age / _DAY_SECONDS:g} days" if config.max_age else ""
     return f"{config.name}: {done}: {config.num_replicas} copies{days}, {(config.max_bytes or 0) / 1e9:g} GB"
 
 
-async def _refuse_loss(servers: Servers, config: api.StreamConfig, state: api.StreamState) -> None:
+async def _refuse_loss(servers: Servers, config: api.StreamConfig, there: api.StreamInfo) -> None:
+    """Refuse limits that are tighter, and would delete something: a stream is always as old as its own."""
+    state, was = there.state, there.config
     if not state.messages or config.name is None:
         return
     beyond = []
-    if config.max_bytes and 0 < config.max_bytes < state.bytes:
-        beyond.append(f"{state.bytes / 1e9:.3g} GB, allowed are {config.max_bytes / 1e9:g}")
+    if _is_tighter(config.max_bytes, was.max_bytes) and state.bytes > (config.max_bytes or 0):
+        beyond.append(f"{state.bytes / 1e9:.3g} GB, allowed are {(config.max_bytes or 0) / 1e9:g}")
     oldest = (await servers.asked(servers.js.get_msg(config.name, state.first_seq))).time
     age_seconds = 0.0 if oldest is None else time.time() - oldest.timestamp()
-    if config.max_age and age_seconds > config.max_age:
+    if _is_tighter(config.max_age, was.max_age) and config.max_age and age_seconds > config.max_age:
         days = age_seconds / _DAY_SECONDS
         beyond.append(f"messages of {days:.3g} days, allowed are {config.max_age / _DAY_SECONDS:g}")
     if beyond:
@@ -150,6 +152,11 @@ async def _refuse_loss(servers: Servers, config: api.StreamConfig, state: api.St
             f"{config.name}: has {' and '.join(beyond)}: what is beyond would be deleted for good; give it "
             "more, or say --delete if that is meant"
         )
+
+
+def _is_tighter(limit: float | None, before: float | None) -> bool:
+    """Whether a limit is, where none is 0 or below."""
+    return limit is not None and limit > 0 and not 0 < (before or 0) <= limit
 
 
 def problems(info: api.StreamInfo, names: LineNames) -> list[str]:

@@ -196,7 +196,8 @@ class HubSession:
             given += len(messages)
             if progress.is_stalled:  # such as a consumer that went with its server: nobody says so
                 raise ServersError(f"{line.names.stream} goes on, and gives nothing; it is asked anew")
-            reading.trouble = ""
+            if messages or progress.behind == 0:  # an empty answer of one that has some shows nothing
+                reading.trouble = ""
             at = StreamPlace(made, read.start)
             batch = (
                 _batch(line.names, read.place, at, messages, read.order)

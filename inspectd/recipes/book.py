@@ -221,7 +221,8 @@ class RecipeBook:
 
     def _hold_names(self, recipe: LineRecipe) -> None:
         """Have its names mean it, and no other recipe that has one of them too."""
-        self._holders |= dict.fromkeys(recipe.names, recipe.id)
+        left = {name: id for name, id in self._holders.items() if id != recipe.id}  # noqa: A001 - as above
+        self._holders = left | dict.fromkeys(recipe.names, recipe.id)
 
     def _holds(self, recipe: LineRecipe, name: str) -> bool:
         """Whether a trigger may mean it by a name; of two recipes that share one, the one in force last.

@@ -56,6 +56,8 @@ def effects_of(
         return None
     known = {image.sha256 for image in banks[0].manifest.taught}
     new = dict.fromkeys(case_of(image) for image in banks[1].manifest.taught if image.sha256 not in known)
+    if any(case not in candidate.rows for case in new):  # an earlier version built it, beside another one
+        return None
     bad = [item for item in found.items if item.is_bad and not item.passes[0] and not item.own[1]]
     passing = [item for item in bad if item.passes[1]]
     effects = []

@@ -434,6 +434,7 @@ class Line(RuleBasedStateMachine):
         if hasattr(self, "stage"):
             stage = self.stage
             waiting = [i for lane in stage._lanes for queue in lane.policy._queues.values() for i in queue]
+            waiting += [lane.policy._trial for lane in stage._lanes if lane.policy._trial is not None]
             owed = [
                 i for lane in stage._lanes for each in lane.out._batches.values() for i in each.owed.values()
             ]

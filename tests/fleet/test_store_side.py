@@ -76,5 +76,10 @@ def test_only_what_the_store_says_of_an_archive_gives_an_order_up(tmp_path: Path
     file.write_text(
         settings("stub.bank", camera_table("top", tmp_path)).replace("[line]", '[line]\nstate_dir = "state"')
     )
+    right = file.read_text()
+    file.write_text(right.replace("[line]", "[metrics]\nporrt = 1\n[line]"))
+    with pytest.raises(UnavailableError, match=r"line1\.toml: 1 problem"):
+        asyncio.run(store.bring(archive, recipe, "fleet", "order 1"))
+    file.write_text(right)
     with pytest.raises(RefusedOrderError, match=r"is refused by the line's store: .*cells\.zip"):
         asyncio.run(store.bring(archive, recipe, "fleet", "order 1"))

@@ -29,9 +29,10 @@ class GivenUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AcceptedOrder(
-    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="schema", tag="fleet_state/1"
-):
-    """What is remembered.
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="schema",
+    tag="fleet_state/1",
+):  # fmt: skip
+    """What is remembered. An earlier agent reads it as long as nothing was given up.
 
     Attributes:
         serial: of the order that was accepted last; None: none was.

@@ -203,7 +203,8 @@ class LineStore:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        detail = wrong.decode(errors="replace").strip().removeprefix("error: ")
+        # Warnings come before it, as of the line's file, by which a line that runs goes on all the same.
+        detail = f"\n{wrong.decode(errors='replace')}".rpartition("\nerror: ")[-1].strip()
         # Only an import looks at what the order names, and a file of the line that is just being written is
         # no word about that.
         is_of_line_file = detail.startswith(f"{self._file}: ")

@@ -78,12 +78,17 @@ class Explainer:
                         504, "too_long", f"It took more than {_SECONDS:g} s and was ended; run "
                         "`inspectd explain` on a host with more time."
                     )  # fmt: skip
+                last = (result.error.strip().splitlines() or ["it ended without a word"])[-1]
+                refused = ApiError(409, "not_explained", f"It cannot be explained here: {last[:500]}")
                 if result.code not in _RESULTS:
-                    last = (result.error.strip().splitlines() or ["it ended without a word"])[-1]
-                    raise ApiError(409, "not_explained", f"It cannot be explained here: {last[:500]}")
+                    raise refused
+                try:
+                    compared = msgspec.json.decode(result.output, type=_Compared)
+                except msgspec.DecodeError as error:  # a failure ends with the code of "not the same" too
+                    raise refused from error
                 return {
                     "result": _RESULTS[ExitCode(result.code)],
-                    "rows": msgspec.json.decode(result.output, type=_Compared).rows,
+                    "rows": compared.rows,
                     "picture_png_base64": _encoded(picture),
                 }
         finally:

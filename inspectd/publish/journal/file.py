@@ -179,6 +179,8 @@ class JournalFile:
         self._ordinal = 0
         self._scrubbed = 0
         self._trimmed = 0
+        self._log = self.path.with_name(f"{NAME}-wal")
+        self._log_id: tuple[int, int] | None = None
         self._file_id: tuple[int, int] | None = None
         """Device and number of the file that was entered last; None: it was set aside, or there was none."""
         self._is_disbelieved = False
@@ -365,13 +367,18 @@ class JournalFile:
     def _refuse_replaced(self) -> None:
         """Leave a file alone that came in place of the one that was entered: it may be a sound journal.
 
+        The log of the one before, which would be played into it at the next start, is moved out of its way.
+
         Raises:
             NotOursError: there is one.
         """
         if self._file_id is not None and self.path.exists() and _id_of(self.path) != self._file_id:
+            if self._log.exists() and _id_of(self._log) == self._log_id:
+                self._log.rename(self._log.with_name(f"{self._log.name}.of-the-one-before"))
             raise NotOursError(
                 "was replaced while the line ran, as by a disk that was mounted late or a copy that was put "
-                "back; it is left as it is: restart the line, which then goes on with it"
+                "back; it is left as it is: restart the line, which then goes on with it, or sets it aside "
+                "where it is an older copy than journal.mark beside it says"
             )
 
     def _open_connection(self) -> sqlite3.Connection:
@@ -434,6 +441,7 @@ class JournalFile:
         self._ordinal = self._epochs[epoch]
         self._file_id = _id_of(self.path)
         connection.execute(BELIEVED)
+        self._log_id = _id_of(self._log) if self._log.exists() else None
         newest = connection.execute("SELECT utc_ns FROM verdict ORDER BY id DESC LIMIT 1").fetchone()
         if not newest:
             return None

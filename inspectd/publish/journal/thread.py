@@ -227,7 +227,7 @@ class JournalThread:
     def _fail(self, detail: str, *, of_group: bool) -> None:
         self._is_open = False
         self._was_answered = True  # the line goes on under the epoch it has
-        self._answer(DiskFailed(detail, of_group))
+        self._answer(DiskFailed(self._left_alone or detail, of_group))
 
     def _keep_up(self) -> None:
         self._upkeep_at = time.monotonic() + _UPKEEP_SECONDS

@@ -575,3 +575,21 @@ def test_a_file_that_came_in_its_place_while_it_runs_keeps_its_name(
             work()
     assert (tmp_path / NAME).read_bytes() == found
     assert [stored.position.seq for stored in journal.read(None, Position(EPOCH, 9), 9).verdicts] == [1]
+
+
+def test_the_log_of_the_journal_before_is_not_played_into_a_copy_that_is_put_back(tmp_path: Path) -> None:
+    copy = written(tmp_path / "copy")
+    file = opened(tmp_path / "state")
+    for begin in range(1, 81, 4):
+        file.commit(EPOCH + 1, Group([row(n) for n in range(begin, begin + 4)]))
+    (tmp_path / "put_back").write_bytes(copy)
+    (tmp_path / "put_back").rename(tmp_path / "state" / NAME)
+    with pytest.raises(NotOursError):
+        file.scrub()
+    file.close()
+    file.mark.close()
+    assert sorted(each.name for each in (tmp_path / "state").iterdir() if "wal" in each.name) == [
+        f"{NAME}-wal.of-the-one-before"
+    ]
+    (tmp_path / "state" / MARK_NAME).unlink()
+    assert outcome(tmp_path / "state") == "intact"
