@@ -307,6 +307,7 @@ class Changeover:
         shadow of the file goes on by what that says now.
         """
         self._records.use_file(config, recipe)
+        self._book.use_file(recipe)
         loading = self._loader.recipe
         if loading is not None and loading != self._as_it_is_now(loading):
             what = (

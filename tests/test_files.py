@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import subprocess
@@ -100,3 +101,13 @@ def test_what_root_taught_first_is_the_lines_to_go_on_with(tmp_path: Path) -> No
     with place.alone():
         place.images.keep(b"a picture")
     assert {owner(path) for path in tmp_path.rglob("*")} == {(4321, 4322)}
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.ENOTSUP])
+def test_a_file_system_without_modes_is_changed_all_the_same(tmp_path: Path, monkeypatch, refusal) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with changing(tmp_path / "allowed_keys"):
+        pass

@@ -196,7 +196,7 @@ class HubSession:
             given += len(messages)
             if progress.is_stalled:  # such as a consumer that went with its server: nobody says so
                 raise ServersError(f"{line.names.stream} goes on, and gives nothing; it is asked anew")
-            if messages or progress.behind == 0:  # an empty answer of one that has some shows nothing
+            if progress.has_given(len(messages)):
                 reading.trouble = ""
             at = StreamPlace(made, read.start)
             batch = (

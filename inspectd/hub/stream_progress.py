@@ -36,6 +36,10 @@ class StreamProgress:
         """Whether the stream has more, and does not give it."""
         return self._owes_since is not None and self._clock() - self._owes_since > STALLED_SECONDS
 
+    def has_given(self, messages: int) -> bool:
+        """Whether an answer with so many shows that the stream gives what it has: an empty one may not."""
+        return messages > 0 or self.behind == 0
+
     def look_at(self, info: api.StreamInfo) -> None:
         """Take in what the servers say of the stream."""
         self.info = info

@@ -221,8 +221,13 @@ class RecipeBook:
 
     def _hold_names(self, recipe: LineRecipe) -> None:
         """Have its names mean it, and no other recipe that has one of them too."""
-        left = {name: id for name, id in self._holders.items() if id != recipe.id}  # noqa: A001 - as above
-        self._holders = left | dict.fromkeys(recipe.names, recipe.id)
+        self._holders |= dict.fromkeys(recipe.names, recipe.id)
+
+    def use_file(self, file: LineRecipe) -> None:
+        """The configuration file has these recipes now: names of others are free for the store's."""
+        self._holders = {
+            name: holder for name, holder in self._holders.items() if holder != FILE or name in file.names
+        }
 
     def _holds(self, recipe: LineRecipe, name: str) -> bool:
         """Whether a trigger may mean it by a name; of two recipes that share one, the one in force last.

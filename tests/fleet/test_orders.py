@@ -228,3 +228,12 @@ def test_an_order_that_two_people_did_not_sign_stands_in_no_others_way() -> None
     honest = SignedOrder(canonical(an_order(serial=7)), ())
     assert told(msgspec.json.encode(forged), honest, 7) == (False, None)
     assert told(msgspec.json.encode(honest), honest, 7) == (True, None)
+
+
+def test_what_is_remembered_is_readable_for_an_agent_that_gives_no_order_up(
+    people, make_book, tmp_path
+) -> None:
+    book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
+    assert book.take(entry(people, 7), 1)
+    (kept,) = tmp_path.glob("accepted.json")
+    assert "given_up" not in kept.read_text()

@@ -53,3 +53,13 @@ def test_a_line_that_stood_still_does_not_stall_with_its_first_message() -> None
     now[0] = 111
     progress.look_at(stream(1, 8))
     assert progress.is_stalled
+
+
+def test_an_empty_answer_of_a_stream_that_has_more_does_not_show_that_it_gives() -> None:
+    progress = StreamProgress(7, lambda: 0.0)
+    assert not progress.has_given(0)  # nobody has looked yet
+    progress.look_at(stream(1, 9))
+    assert not progress.has_given(0)
+    assert progress.has_given(2)
+    progress.look_at(stream(1, 7))
+    assert progress.has_given(0)

@@ -226,3 +226,17 @@ def test_what_is_withheld_is_got_by_its_version_alone(book):
 )
 def test_a_key_names_recipe_and_version(key, title):
     assert title_of(key) == title
+
+
+@pytest.mark.parametrize("is_in_force", [True, False])
+def test_a_name_that_the_file_has_no_more_is_free_for_the_store(is_in_force):
+    book = RecipeBook(FROM_FILE)
+    later = LineRecipe(version=1, places={"top": "cells#1"}, deadlines_ns={"cells#1": 1})
+    book.add(later)
+    book.put_in_force(later if is_in_force else A1, 100)
+    spare = recipe("spare", 1)
+    book.add(spare)
+    book.remove(FROM_FILE)
+    assert book.key_named("spare", "top") is None
+    book.use_file(later)
+    assert book.key_named("spare", "top") == "spare@1"

@@ -450,6 +450,19 @@ def test_a_recipe_that_a_reload_takes_away_and_one_brings_back_is_recorded(start
     assert (records[1].old, records[2].old) == (records[0].new, records[1].new)
 
 
+def test_a_recipe_that_moved_from_the_file_into_the_store_is_meant_by_its_name(
+    start_daemon, small_good, bank
+):
+    spare = f'[[recipes]]\nname = "spare"\nbank = "{bank}"\nthreshold = 0.8\n'
+    daemon = start_daemon(text_of(bank, small_good, extra=spare)).ready()
+    add_recipe(daemon.folder / "state", "spare", 1, dict.fromkeys(("free", "steady", "top"), 0.1))
+    assert reload(daemon, text_of(bank, small_good))[0] == "reloaded"
+    prepare(daemon, "spare")
+    plant = Plant(daemon)
+    assert plant.trigger(1, recipe="spare").recipe_version == 1
+    plant.close()
+
+
 def test_a_line_that_is_killed_during_a_reload_starts_by_the_file(start_daemon, small_good, bank):
     daemon = start_daemon(text_of(bank, small_good)).ready()
     daemon.behave(Behaviour(load_seconds=30))

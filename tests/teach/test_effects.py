@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from support.cells import cells
 from support.teaching import ENGINEER, OPERATOR, QUALITY, TaughtLine, quiet
 
 from inspectd.backends.scorer import Scorer
+from inspectd.bank.file import read_bank
 from inspectd.pictures.reading import read_picture
 from inspectd.teach.answering import confirm, mark
 from inspectd.teach.building import build_candidate
-from inspectd.teach.candidates import find_base
+from inspectd.teach.candidates import BANK, find_base, find_candidate
+from inspectd.teach.effects import effects_of
 from inspectd.teach.image_lists import adopt
 from inspectd.teach.reporting import make_report
 from inspectd.wire import Evaluation
@@ -47,3 +50,7 @@ def test_a_wrong_click_shows_beside_the_reject_that_looks_like_it(line: TaughtLi
     assert (need.case, need.count) == (wrong.id, 1)
     (flip,) = [each for each in report.flips if each.name == alike.name]
     assert line.place.shown.path(str(flip.picture)).read_bytes()[:2] == b"\xff\xd8"
+    # One that was built before rows were kept of all that the bank in force lacks.
+    banks = read_bank(line.bank), read_bank(find_candidate(line.place, candidate.bank_sha256)[1] / BANK)
+    older = msgspec.structs.replace(candidate, rows={wrong.id: candidate.rows[wrong.id]})
+    assert effects_of(older, banks, None, "cpu", quiet) is None

@@ -12,7 +12,7 @@ import msgspec
 from inspectd.errors import ExitCode
 from inspectd.files import temporary_folder
 from inspectd.page.answers import ApiError
-from inspectd.page.history.children import Children
+from inspectd.page.history.children import Children, ChildResult
 from inspectd.page.history.evidence import KeptEvidence
 from inspectd.page.told_pages import ToldCompared, ToldExplained
 
@@ -73,26 +73,39 @@ class Explainer:
                     ],
                     seconds=_SECONDS,
                 )  # fmt: skip
-                if result.code is None:
-                    raise ApiError(
-                        504, "too_long", f"It took more than {_SECONDS:g} s and was ended; run "
-                        "`inspectd explain` on a host with more time."
-                    )  # fmt: skip
-                last = (result.error.strip().splitlines() or ["it ended without a word"])[-1]
-                refused = ApiError(409, "not_explained", f"It cannot be explained here: {last[:500]}")
-                if result.code not in _RESULTS:
-                    raise refused
-                try:
-                    compared = msgspec.json.decode(result.output, type=_Compared)
-                except msgspec.DecodeError as error:  # a failure ends with the code of "not the same" too
-                    raise refused from error
-                return {
-                    "result": _RESULTS[ExitCode(result.code)],
-                    "rows": compared.rows,
-                    "picture_png_base64": _encoded(picture),
-                }
+                return told_of(result, picture)
         finally:
             self._is_busy = False
+
+
+def told_of(result: ChildResult, picture: Path) -> ToldExplained:
+    """What `inspectd explain` found.
+
+    Args:
+        result: what it left.
+        picture: the file for its picture.
+
+    Raises:
+        ApiError: it found nothing, or took too long.
+    """
+    if result.code is None:
+        raise ApiError(
+            504, "too_long", f"It took more than {_SECONDS:g} s and was ended; run `inspectd explain` on a "
+            "host with more time."
+        )  # fmt: skip
+    last = (result.error.strip().splitlines() or ["it ended without a word"])[-1]
+    refused = ApiError(409, "not_explained", f"It cannot be explained here: {last[:500]}")
+    if result.code not in _RESULTS:
+        raise refused
+    try:
+        compared = msgspec.json.decode(result.output, type=_Compared)
+    except msgspec.DecodeError as error:  # a program that failed has the exit code of "not the same" too
+        raise refused from error
+    return {
+        "result": _RESULTS[ExitCode(result.code)],
+        "rows": compared.rows,
+        "picture_png_base64": _encoded(picture),
+    }
 
 
 def _encoded(picture: Path) -> str | None:

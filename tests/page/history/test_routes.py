@@ -38,7 +38,10 @@ from inspectd.evidence.pictures import encode_frame, encode_heatmap
 from inspectd.evidence.record import FACTS, FRAME, HEATMAP, EvidenceRecord
 from inspectd.evidence.store import EvidenceStore
 from inspectd.page import disk_desk
+from inspectd.page.answers import ApiError
 from inspectd.page.history.asking import HistoryQuestions
+from inspectd.page.history.children import ChildResult
+from inspectd.page.history.explaining import told_of
 from inspectd.page.history.live_notes import DriftSample
 from inspectd.page.history.queries import MAX_GAPS
 from inspectd.wire.golden import GoldenOutcome, GoldenRecord, GoldenState
@@ -165,6 +168,12 @@ def test_damaged_evidence_is_an_answer_in_words(filled: Filled, tmp_path: Path, 
 def test_a_part_that_is_none_is_not_found(filled: Filled, name: str) -> None:
     for end in ("", "/picture", "/heatmap"):
         assert filled.client().get(f"/api/parts/{name}{end}").status_code == 404
+
+
+def test_a_program_that_failed_with_the_code_of_another_score_has_explained_nothing(tmp_path: Path) -> None:
+    failed_so = ChildResult(1, b"", "Traceback (most recent call last):\nMemoryError: 4 GB\n")
+    with pytest.raises(ApiError, match="It cannot be explained here: MemoryError: 4 GB"):
+        told_of(failed_so, tmp_path / "explained.png")
 
 
 def test_a_part_whose_bank_is_not_here_says_so_when_it_is_to_be_explained(

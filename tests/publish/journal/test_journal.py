@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -197,7 +199,7 @@ def is_left_alone(line, file: Path, found: bytes) -> bool:
 
 
 def test_a_journal_that_comes_in_place_of_the_lines_is_left_alone_and_had_at_the_next_start(
-    start, tmp_path
+    start, tmp_path, monkeypatch
 ) -> None:
     found = past(tmp_path / "disk", 1000)
     line = start()
@@ -208,6 +210,16 @@ def test_a_journal_that_comes_in_place_of_the_lines_is_left_alone_and_had_at_the
     line.until(lambda: line.journal.failure)
     assert "restart the line" in line.journal.failure
     assert is_left_alone(line, tmp_path / "state" / "journal.sqlite", found)
+    with monkeypatch.context() as disk:  # that of the one before is away
+
+        def gone(*_: object) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        disk.setattr(JournalFile, "read", gone)
+        assert line.read() == []
+        line.verdict()
+        line.until(lambda: len(line.published) == line.seq)
+        assert "restart the line" in line.journal.failure
     line.journal.close()
     again = start()
     assert [record for _, record in again.journal.unfinished] == [b"a part"]
