@@ -178,7 +178,7 @@ class BatchPolicy:
         """Have one of those that go scored all the same, if nothing was of its recipe for long; the others.
 
         How fast scoring is now is only known by trying. Without it a wrong time, as of a warm-up beside other
-        work, would refuse parts for ever. A trial costs nothing that was in time when it was chosen.
+        work, would refuse parts for ever. It may delay others by its own time: see `ServiceTimes.may_try`.
         """
         for trial in sorted(gone, key=urgency_of, reverse=True) if self._trial is None else ():
             if trial.deadline_ns > now_ns and self._times.may_try(trial.recipe, now_ns):

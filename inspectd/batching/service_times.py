@@ -13,6 +13,10 @@ _FOLLOW_AT_FIRST: Final = 0.25
 _DOUBT_AT_FIRST: Final = 0.25
 _STALE_NS: Final = 2_000_000_000
 """What was not scored for so long is expected as it was when scoring was warm: slow times end unseen."""
+_SELDOM_NS: Final = 32_000_000_000
+"""So often a recipe is tried at least, however slow it was each time."""
+_FASTER: Final = 0.9
+"""A trial that took less than this share of what was expected shows that the expected is wrong."""
 _TOLERATED: Final = 0.03
 """Share of a time by which a plan's may be off: the batch that goes next is always judged by the newest."""
 _WORTH_WAITING: Final = 0.9
@@ -80,11 +84,15 @@ class ServiceTimes:
                 times.begin_anew()
 
     def may_try(self, recipe: str, now_ns: int) -> bool:
-        """Whether nothing of it was scored or tried for so long that one is now; then it counts as tried."""
+        """Whether nothing of it was scored or tried for so long that one is now; then it counts as tried.
+
+        A trial may delay others, so after each that was as slow as expected the next one waits twice as long.
+        """
         times = self._recipes.get(recipe)
-        if times is None or now_ns - times.learned_ns <= _STALE_NS:
+        if times is None or now_ns - times.learned_ns <= times.untried_ns:
             return False
         times.learned_ns = now_ns
+        times.is_tried = True
         return True
 
     def batch_limit(self, recipe: str) -> int:
@@ -128,6 +136,9 @@ class _Times:
         self.shape = shape
         self.limit = limit
         self.learned_ns = -_STALE_NS
+        self.is_tried = False
+        self.untried_ns = _STALE_NS
+        """So long it is not tried after it was scored or tried last."""
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -147,6 +158,10 @@ class _Times:
     def learn(self, size: int, took_ns: int) -> None:
         if not self.shape[size - 1]:
             return
+        if self.is_tried:
+            is_faster = took_ns < _FASTER * self.shape[size - 1] * self.mean
+            self.untried_ns = _STALE_NS if is_faster else min(2 * self.untried_ns, _SELDOM_NS)
+            self.is_tried = False
         self._batches += 1
         weight = max(_FOLLOW, min(_FOLLOW_AT_FIRST, 1 / self._batches))
         off = min(took_ns / self.shape[size - 1], _MOST_AT_ONCE * self.mean) - self.mean

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from inspectd.batching.service_times import ServiceTimes
@@ -82,6 +84,20 @@ def test_a_trial_is_had_now_and_then():
         False,
         True,
     ]
+
+
+def test_a_recipe_that_turns_out_as_slow_as_expected_is_tried_less_and_less_often():
+    times = known()
+    second, tried = 1_000_000_000, []
+    for now in range(0, 200 * second, second):
+        if times.may_try("r", now):
+            tried.append(now // second)
+            times.learn("r", 1, 10_000, now)
+    assert [after - before for before, after in pairwise(tried)] == [5, 9, 17, 33, 33, 33, 33, 33]
+    last = tried[-1] * second
+    assert times.may_try("r", last + 33 * second)
+    times.learn("r", 1, 5_000, last + 33 * second)  # it is not as slow as that
+    assert times.may_try("r", last + 36 * second)
 
 
 @pytest.mark.parametrize(("own_ns", "expected_ns"), [(30_000, 20_000), (15_000, 15_000)])
