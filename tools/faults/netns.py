@@ -12,71 +12,86 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_HERE: Final = "10.213.7.1"
-_THERE: Final = "10.213.7.2"
+from faults.processes import ENDS_WITH_ITS_MAKER
+
 _PORTS: Final = {"verdicts": 5671, "sync": 5673}
 
 
 @dataclass(frozen=True)
 class Link:
-    """A veth pair with one end in a namespace called `name`."""
+    """A veth pair with one end in a namespace."""
 
-    name: str
+    wrapper: tuple[str, ...]
+    """Words that run a command in the namespace."""
+
     device: str
-
-    @property
-    def wrapper(self) -> tuple[str, ...]:
-        """Words that run a command in the namespace."""
-        return ("ip", "netns", "exec", self.name)
+    here: str
+    """Address of the end that is outside the namespace."""
 
     def endpoint(self, socket: str) -> str:
         """Of the daemon, as seen through the cable."""
-        return f"tcp://{_HERE}:{_PORTS[socket]}"
+        return f"tcp://{self.here}:{_PORTS[socket]}"
 
     def settings_and_arguments(self, folder: Path) -> tuple[str, tuple[str, ...]]:
         """Settings of a daemon that serves the cable with keys, and arguments of a reader that has one."""
         server, client = make_keys(folder)
-        ports = "".join(f'{name}_tcp = "{_HERE}:{port}"\n' for name, port in _PORTS.items())
+        ports = "".join(f'{name}_tcp = "{self.here}:{port}"\n' for name, port in _PORTS.items())
         settings = f'[security]\nkeys_dir = "{server}"\n[publish]\n{ports}'
         keys = ("--server-key", str(server / "server.key"), "--client-key", f"{client}.key_secret")
         return settings, ("--sync", self.endpoint("sync"), *keys)
 
     def cut(self) -> None:
         """Pull the cable."""
-        _ip("link", "set", self.device, "down")
+        _run("ip", "link", "set", self.device, "down")
 
     def join(self) -> None:
         """Plug it in again."""
-        _ip("link", "set", self.device, "up")
+        _run("ip", "link", "set", self.device, "up")
 
 
 @contextlib.contextmanager
 def link() -> Iterator[Link]:
-    """Make the namespace and the cable; both are gone at the end."""
-    made = Link(f"inspectd-faults-{os.getpid()}", f"insp{os.getpid() % 100_000}")
-    peer = f"{made.device}p"
-    _ip("netns", "add", made.name)
-    try:
-        _ip("link", "add", made.device, "type", "veth", "peer", "name", peer, "netns", made.name)
-        _ip("addr", "add", f"{_HERE}/30", "dev", made.device)
-        _ip("link", "set", made.device, "up")
-        _ip("-n", made.name, "addr", "add", f"{_THERE}/30", "dev", peer)
-        _ip("-n", made.name, "link", "set", peer, "up")
+    """Make a namespace and a cable to it; both are gone at the end.
+
+    Each has four addresses of its own, by its holder's process id: several runs go side by side.
+    """
+    with _namespace() as holder:
+        here, there = (f"10.213.{holder >> 6 & 255}.{holder % 64 * 4 + end}" for end in (1, 2))
+        made = Link(_inside(holder), f"insp{holder}", here)
+        _run("ip", "link", "add", made.device, "type", "veth", "peer", "name", "peer", "netns", str(holder))
+        _run("ip", "addr", "add", f"{here}/30", "dev", made.device)
+        _run("ip", "link", "set", made.device, "up")
+        _run(*made.wrapper, "ip", "addr", "add", f"{there}/30", "dev", "peer")
+        _run(*made.wrapper, "ip", "link", "set", "peer", "up")
         yield made
-    finally:
-        _ip("netns", "delete", made.name)
 
 
 @contextlib.contextmanager
 def loopback() -> Iterator[tuple[str, ...]]:
     """Make a namespace with loopback alone, gone at the end; words that run a command in it."""
-    name = f"inspectd-alone-{os.getpid()}"
-    _ip("netns", "add", name)
-    try:
-        _ip("-n", name, "link", "set", "lo", "up")
-        yield ("ip", "netns", "exec", name)
-    finally:
-        _ip("netns", "delete", name)
+    with _namespace() as holder:
+        _run(*_inside(holder), "ip", "link", "set", "lo", "up")
+        yield _inside(holder)
+
+
+@contextlib.contextmanager
+def _namespace() -> Iterator[int]:
+    """A network namespace, as the process id of who holds it.
+
+    It has no name, which would outlive a run that is killed and give the next one a second way to the same
+    addresses: it ends with its holder, and that with this process, whose end closes the holder's input.
+    """
+    command = ["unshare", "--net", "cat"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as holder:
+        assert holder.stdin is not None
+        assert holder.stdout is not None
+        holder.stdin.write(b"?")
+        assert holder.stdout.read(1) == b"?", "unshare made no network namespace"
+        yield holder.pid
+
+
+def _inside(holder: int) -> tuple[str, ...]:
+    return (*ENDS_WITH_ITS_MAKER, "nsenter", f"--net=/proc/{holder}/ns/net")
 
 
 def make_keys(folder: Path) -> tuple[Path, Path]:
@@ -102,5 +117,5 @@ def missing() -> str | None:
     return None
 
 
-def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True)
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)

@@ -15,6 +15,9 @@ ENVIRONMENT: Final = {
 }
 """Of a program of this suite that runs as a process of its own."""
 
+ENDS_WITH_ITS_MAKER: Final = ("setpriv", "--pdeathsig", "KILL")
+"""Words before a command that must not go on where the thread that started it has ended."""
+
 _GONE = (FileNotFoundError, ProcessLookupError)
 
 
