@@ -122,7 +122,8 @@ def test_a_bank_is_that_of_one_machine(
     for name, values in expected.tensors.items():
         np.testing.assert_allclose(bank.tensors[name], values, rtol=1e-4, atol=1e-5, err_msg=name)
     assert bank.manifest.threshold == pytest.approx(expected.manifest.threshold, rel=1e-5)
-    same = {"threshold": 0, "threshold_with_outliers": None, "outliers": ()}
+    assert bank.manifest.highest_odd == pytest.approx(expected.manifest.highest_odd, rel=1e-5)
+    same = {"threshold": 0, "threshold_with_outliers": None, "outliers": (), "highest_odd": None}
     assert msgspec.structs.replace(bank.manifest, **same) == msgspec.structs.replace(
         expected.manifest, **same
     )
