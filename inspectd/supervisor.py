@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
@@ -87,6 +88,8 @@ class Child:
         """Whether it is known to end with this process, however that ends."""
         self.still_since_ns: int | None = None
         self.failure: Failed | None = None
+        self.memory_kills = _memory_kills()
+        """How many processes the kernel had killed for memory when this one began."""
 
     @property
     def worked_ns(self) -> int:
@@ -352,6 +355,16 @@ def _exit_cause(child: Child, exit_code: int | None) -> str:
         return child.failure.detail
     if exit_code is None:
         return "closed its channel"
-    return (
-        f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with code {exit_code}"
-    )
+    if exit_code >= 0:
+        return f"exited with code {exit_code}"
+    cause = f"killed by {signal.Signals(-exit_code).name}"
+    if exit_code == -signal.SIGKILL and _memory_kills() > child.memory_kills:
+        # Whose kill it was the count does not tell.
+        cause += "; memory ran out meanwhile, see `journalctl -k`"
+    return cause
+
+
+def _memory_kills() -> int:
+    """How many processes the kernel killed for memory since it was started, in control groups too."""
+    counts = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
+    return int(counts.get("oom_kill", 0))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.memory_group import memory_group
 
 from inspectd.capture.messages import Stop
 from inspectd.errors import ExitCode
@@ -104,6 +105,23 @@ def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
     assert waits == [100, 200, 400, 800]
     assert job.losses[0] == ("exited with code 7", 7)
     assert harness.replaced[0] == ("child", "exited with code 7")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="a control group takes root")
+def test_a_child_that_the_kernel_kills_for_memory_is_told_from_one_that_somebody_killed(harness):
+    killed = start(harness, "answer")
+    harness.until(lambda: killed.records)
+    os.kill(killed.records[0].progress, signal.SIGKILL)
+    harness.until(lambda: killed.losses)
+    assert killed.losses == [("killed by SIGKILL", -signal.SIGKILL)]
+    eater = start(harness, "eat")
+    harness.until(lambda: eater.records)
+    with memory_group(64 << 20) as members:
+        members.write_text(str(eater.records[0].progress))
+        eater.channel.send(Stop())
+        harness.until(lambda: eater.losses)
+    said = "killed by SIGKILL; memory ran out meanwhile, see `journalctl -k`"
+    assert eater.losses == [(said, -signal.SIGKILL)]
 
 
 def test_a_child_that_worked_for_a_while_between_its_ends_is_not_kept_away_for_longer_each_time(harness):

@@ -260,7 +260,7 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
     """Call `life` and return its exit code. An error is sent as `Failed`.
 
     A main process that is gone is a quiet end. An error that is not an `InspectdError` is raised again, so
-    that its traceback reaches the log, but for one of descriptors that ran out: it is the system's.
+    that its traceback reaches the log, but for one of descriptors or memory that ran out: it is the system's.
     """
     try:
         return life()
@@ -269,6 +269,11 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
     except InspectdError as error:
         _send_failed(channel, str(error), error.exit_code)
         return error.exit_code
+    except MemoryError as error:
+        short = str(error) or "the system gives no more"
+        detail = f"no memory: {short}; `free -m` shows what is left, `ulimit -v` what one process may have"
+        _send_failed(channel, detail, ExitCode.UNAVAILABLE)
+        return ExitCode.UNAVAILABLE
     except Exception as error:
         if getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE}:  # of the system, or of ZeroMQ
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -102,6 +102,13 @@ def test_descriptors_that_ran_out_are_told_in_words(ends, error):
     assert re.match(r"too few files may be open: \d+ in one process; raise LimitNOFILE=", failed.detail)
 
 
+def test_memory_that_ran_out_is_told_in_words(ends):
+    assert child.serve(ends[0], lambda: bytearray(1 << 62)) is ExitCode.UNAVAILABLE
+    (failed,) = received(ends[1])
+    assert failed.exit_code == ExitCode.UNAVAILABLE
+    assert failed.detail.startswith("no memory: the system gives no more; `free -m` shows")
+
+
 def test_a_main_process_that_is_gone_is_a_quiet_end(ends):
     def life():
         raise ChannelClosedError("gone")

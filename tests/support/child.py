@@ -34,6 +34,9 @@ def main() -> int:
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
     channel.wait(60)
+    if behaviour == "eat":
+        eaten = bytearray(1 << 30)
+        eaten[::4096] = b"x" * len(eaten[::4096])
     if behaviour in ("answer", "tied"):
         channel.send(Alive(time.monotonic_ns()))
     return 0
