@@ -93,6 +93,12 @@ def test_chunks_that_are_not_what_was_signed_never_reach_the_store(start_line, s
     good = make_recipe(tmp_path, megabytes=1, seed=3)
     mixed = msgspec.structs.replace(good.ordered, archive_sha256="0" * 64)
     publish(cluster, MadeRecipe(good.archive, mixed))
-    tell(cluster, "line", signers.order(mixed, 2, "line"))
+    order = signers.order(mixed, 2, "line")
+    tell(cluster, "line", order)
     agent.until(lambda: agent.refused("wrong_hash") == 1)
     assert report(cluster, "line").version == 1
+    # A stream that is made anew counts from 1 again, and what is told by it is told again all the same.
+    cluster.as_user("administrator", lambda s: s.js.delete_stream(PLANT.desired_stream))
+    cluster.make_fleet_streams()
+    tell(cluster, "line", order)
+    agent.until(lambda: agent.refused("wrong_hash") == 2)

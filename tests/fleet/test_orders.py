@@ -28,7 +28,7 @@ from inspectd.fleet.agent.order import (
 from inspectd.fleet.agent.publisher import told
 from inspectd.fleet.agent.settings import AgentConfig, AgentLine, Signer
 from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
-from inspectd.fleet.agent.state import StateFolder
+from inspectd.fleet.agent.state import StateFolder, Told
 from inspectd.fleet.agent.work import OrderBook
 
 
@@ -166,11 +166,11 @@ def test_an_order_that_came_too_late_by_a_wrong_clock_is_accepted_once_it_is_rig
     registry, now_ns = CollectorRegistry(), NOW_NS + 40 * 365 * 24 * HOUR_NS
     book = make_book(lambda: now_ns, registry)
     for _ in range(3):
-        assert not book.take(entry(people, 7), 1)
+        assert not book.take(entry(people, 7), Told(1, 1))
         assert "came after its time" in book.refusal
     assert registry.get_sample_value("inspectd_fleet_refused_total", {"why": "too_late"}) == 1
     now_ns = NOW_NS + 1
-    assert book.take(entry(people, 7), 1)
+    assert book.take(entry(people, 7), Told(1, 1))
     assert (book.refusal, book.kept.serial) == ("", 7)
 
 
@@ -181,7 +181,7 @@ def test_an_order_that_was_given_up_stays_so_until_it_is_told_again(people, tmp_
         return make_book(lambda: now_ns, CollectorRegistry())
 
     book, damaged = started(), RefusedOrderError(Refusal.WRONG_HASH, "names what is damaged")
-    assert book.take(order, 1)
+    assert book.take(order, Told(1, 1))
     full = tmp_path / "accepted.json.new"
     full.mkdir()  # so that the file cannot be written
     with pytest.raises(UnavailableError):
@@ -190,18 +190,45 @@ def test_an_order_that_was_given_up_stays_so_until_it_is_told_again(people, tmp_
     full.rmdir()
     book.give_up(book.order, damaged)
     for started_again in (book, started()):
-        assert not started_again.take(order, 1)
+        assert not started_again.take(order, Told(1, 1))
         assert started_again.order is None
         assert started_again.refusal.endswith("names what is damaged")
-    assert book.take(order, 2), "what was in the way is mended"
+    assert book.take(order, Told(2, 2)), "what was in the way is mended"
     assert (book.order, book.refusal) == (an_order(), "")
     assert started().order == an_order()
     book.give_up(book.order, damaged)
     now_ns = NOW_NS + 2 * HOUR_NS
-    assert not started().take(order, 2)
+    assert not started().take(order, Told(2, 2))
     late = started()
-    assert not late.take(order, 3)
+    assert not late.take(order, Told(3, 3))
     assert (late.order, "came after its time" in late.refusal) == (None, True)
+
+
+@pytest.mark.parametrize(
+    ("before", "again", "is_tried"),
+    [
+        (Told(5, 500), Told(5, 500), False),
+        (Told(5, 500), Told(6, 600), True),
+        (Told(5, 500), Told(1, 600), True),  # the stream was deleted and made anew: it counts from 1 again
+        (Told(5, 500), Told(5, 600), True),
+        (Told(5, 500), Told(4, 400), False),  # of a server that lags, or out of a backup
+        (Told(5, 500), Told(6, 400), True),  # the clock of the servers was ahead
+        (Told(5), Told(6, 600), True),
+    ],
+)
+def test_an_entry_is_told_again_by_its_number_or_by_its_time(
+    people, make_book, before, again, is_tried
+) -> None:
+    order = entry(people, 7)
+    book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
+    assert book.take(order, before)
+    book.give_up(book.order, RefusedOrderError(Refusal.WRONG_HASH, "names what is damaged"))
+    started_again = make_book(lambda: NOW_NS + 1, CollectorRegistry())
+    for each in (book, started_again):
+        assert not each.take(order, before)
+    for each in (book, started_again):
+        assert each.take(order, again) is is_tried
+        assert (each.order is not None) is is_tried
 
 
 def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
@@ -209,17 +236,17 @@ def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(
 ) -> None:
     first, second = entry(people, 7), entry(people, 8)
     book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
-    assert book.take(first, 1)
+    assert book.take(first, Told(1, 1))
     accepted = tmp_path / "accepted.json"
     accepted.unlink()
     accepted.mkdir()  # nothing can be written there, as on a full disk
-    assert not book.take(second, 2)
+    assert not book.take(second, Told(2, 2))
     assert "cannot be accepted yet: " in book.not_kept
-    assert not book.take(first, 1)
+    assert not book.take(first, Told(1, 1))
     assert (book.not_kept, book.kept.serial) == ("", 7)
-    assert not book.take(second, 2)
+    assert not book.take(second, Told(2, 2))
     accepted.rmdir()
-    assert book.take(second, 2)
+    assert book.take(second, Told(2, 2))
     assert (book.not_kept, book.kept.serial) == ("", 8)
 
 
@@ -234,6 +261,6 @@ def test_what_is_remembered_is_readable_for_an_agent_that_gives_no_order_up(
     people, make_book, tmp_path
 ) -> None:
     book = make_book(lambda: NOW_NS + 1, CollectorRegistry())
-    assert book.take(entry(people, 7), 1)
+    assert book.take(entry(people, 7), Told(1, 1))
     (kept,) = tmp_path.glob("accepted.json")
-    assert "given_up" not in kept.read_text()
+    assert set(msgspec.json.decode(kept.read_bytes())) == {"schema", "serial", "order"}

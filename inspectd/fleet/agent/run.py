@@ -18,7 +18,7 @@ from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.metrics import AgentMetrics
 from inspectd.fleet.agent.report import AgentState, FleetReport
 from inspectd.fleet.agent.settings import AgentConfig
-from inspectd.fleet.agent.state import StateFolder
+from inspectd.fleet.agent.state import StateFolder, Told
 from inspectd.fleet.agent.work import OrderBook, OrderWork, Outlook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.program import keep_alive, until_signalled
@@ -164,7 +164,8 @@ class FleetAgent:
             except NotThereError:
                 pass  # nothing was said to this line yet
             else:
-                if self._is_newest(found.seq or 0) and self._book.take(found.data or b"", found.seq or 0):
+                told = Told(found.seq or 0, round(found.time.timestamp() * 1e9) if found.time else 0)
+                if self._is_newest(told.number) and self._book.take(found.data or b"", told):
                     # At once: what runs by the order before must not be taken for what this one wants.
                     self._outlook.now(AgentState.WAITING, f"order {self._book.kept.serial} was accepted")
                     self._new_order.set()

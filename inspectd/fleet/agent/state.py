@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,26 @@ from inspectd.fleet.agent.order import MOST_BYTES, Refusal, SignedOrder
 
 _FILE: Final = "accepted.json"
 _FETCHED: Final = "fetched"
+
+
+class Told(NamedTuple):
+    """By which entry a line was told an order.
+
+    Attributes:
+        number: in the servers' stream; 0: not known.
+        utc_ns: when the servers took it, by their clock; 0: not known.
+    """
+
+    number: int = 0
+    utc_ns: int = 0
+
+    def is_after(self, other: Told) -> bool:
+        """Whether it came after another one; what a server that lags still has did not.
+
+        A stream that was deleted and made anew counts from 1 again: its entries are told from those before by
+        their time. Within a stream the number tells, also where a server's clock was set back meanwhile.
+        """
+        return self.number > other.number or self.utc_ns > other.utc_ns
 
 
 class GivenUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +60,8 @@ class AcceptedOrder(
         is_done: the line has put its recipe in force, so that whatever runs afterwards is somebody's choice.
         version: of its recipe in the line's store; None: it is not there yet.
         given_up: it is left, until the line is told it again; None: it is not.
-        told: number, in the servers' stream, of the entry by which it was told; 0: not known.
+        told: number, in the servers' stream, of the entry by which what is given up was told; 0: not known.
+        told_utc_ns: when the servers took that entry; 0: not known.
     """
 
     serial: int | None = None
@@ -49,6 +70,7 @@ class AcceptedOrder(
     version: int | None = None
     given_up: GivenUp | None = None
     told: int = 0
+    told_utc_ns: int = 0
 
 
 class StateFolder:

@@ -34,7 +34,7 @@ from inspectd.fleet.agent.order import (
 from inspectd.fleet.agent.report import AgentState
 from inspectd.fleet.agent.settings import AgentConfig
 from inspectd.fleet.agent.signing import verified
-from inspectd.fleet.agent.state import AcceptedOrder, GivenUp, StateFolder
+from inspectd.fleet.agent.state import AcceptedOrder, GivenUp, StateFolder, Told
 from inspectd.fleet.agent.store_side import LineStore, StoredVersion, StoreLook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.servers import Servers, ServersError
@@ -111,9 +111,9 @@ class OrderBook:
         self.not_kept = ""
         """Why the newest entry cannot be accepted yet; empty: it was looked at."""
         self._settings, self._folder, self._metrics, self._clock_ns = settings, folder, metrics, clock_ns
-        self._newest: tuple[int, bytes] | None = None
-        self._told = self.kept.told
-        """Number of the last entry that was the accepted order."""
+        self._newest: tuple[Told, bytes] | None = None
+        self._told = Told(self.kept.told, self.kept.told_utc_ns)
+        """The last entry that was the accepted order."""
         self._late: str | None = None
         """Names the newest entry, where it is too late by a clock that may be set: it is looked at again."""
         metrics.wanted(self.kept.serial)
@@ -123,7 +123,7 @@ class OrderBook:
             except RefusedOrderError as error:
                 self._refuse(self.kept.order.sha256, error)
 
-    def take(self, data: bytes, number: int) -> bool:
+    def take(self, data: bytes, told: Told) -> bool:
         """Look at the newest entry for this line; whether an order is to be carried out that was not before.
 
         It is a new one, which is accepted now, or one that was given up and is told again. One that cannot be
@@ -131,9 +131,9 @@ class OrderBook:
 
         Args:
             data: the entry.
-            number: its number in the servers' stream: the same text with a higher one was told again.
+            told: which entry of the servers' stream it is: the same text in a later one was told again.
         """
-        if (number, data) == self._newest:
+        if (told, data) == self._newest:
             self.not_kept = ""  # another one came in between, and is the newest no more
             return False
         sha256 = hashlib.sha256(data).hexdigest()
@@ -144,14 +144,14 @@ class OrderBook:
             if self.kept.order is None or signed.text != self.kept.order.text:
                 refuse_old(order, last_serial=self.kept.serial, utc_ns=self._clock_ns())
                 fetch.refuse_large(order.recipe, self._settings.fleet.max_mb)
-                self._accept(order, by, signed, number)
+                self._accept(order, by, signed, told)
                 is_new = True
             else:
-                is_new = self._is_to_be_tried(order, number)
+                is_new = self._is_to_be_tried(order, told)
         except RefusedOrderError as error:
             self.not_kept = ""
             if error.refusal is not Refusal.TOO_LATE:
-                self._newest, self._late = (number, data), None
+                self._newest, self._late = (told, data), None
             elif sha256 != self._late:
                 self._newest, self._late = None, sha256
             else:
@@ -165,7 +165,7 @@ class OrderBook:
             self.not_kept = not_kept
             return False
         self.not_kept = ""
-        self._newest = number, data
+        self._newest = told, data
         self._follow(order, by, sha256)
         return is_new
 
@@ -198,7 +198,10 @@ class OrderBook:
             self._newest, self._late = None, sha256
         else:
             given_up = GivenUp(error.refusal, str(error)[:_MOST_DETAIL])
-            self._keep(msgspec.structs.replace(self.kept, given_up=given_up, told=self._told))
+            told, told_utc_ns = self._told
+            self._keep(
+                msgspec.structs.replace(self.kept, given_up=given_up, told=told, told_utc_ns=told_utc_ns)
+            )
         self.order = None
         self._refuse(sha256, error)
 
@@ -212,26 +215,27 @@ class OrderBook:
         refuse_other_line(order, plant=self._settings.line.plant, line=self._settings.line.name)
         return order, by
 
-    def _is_to_be_tried(self, order: FleetOrder, number: int) -> bool:
+    def _is_to_be_tried(self, order: FleetOrder, told: Told) -> bool:
         """The newest entry is the order that was accepted last: whether it is tried now, and was not before.
 
         Raises:
             RefusedOrderError: its time is over.
             UnavailableError: that it is tried again cannot be kept.
         """
-        is_told_again = number > self._told
+        is_told_again = told.is_after(self._told)
         if self.kept.given_up is not None and not is_told_again:
             return False
         if self.order is None and not self.kept.is_done:
             refuse_late(order, self._clock_ns())
         if self.kept.given_up is not None:
-            self._keep(msgspec.structs.replace(self.kept, given_up=None, told=number))
-        self._told = max(self._told, number)
+            self._keep(msgspec.structs.replace(self.kept, given_up=None, told=0, told_utc_ns=0))
+        if is_told_again:
+            self._told = told
         return self.order is None
 
-    def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder, number: int) -> None:
-        self._keep(AcceptedOrder(order.serial, signed, told=number))
-        self._told = number
+    def _accept(self, order: FleetOrder, by: list[str], signed: SignedOrder, told: Told) -> None:
+        self._keep(AcceptedOrder(order.serial, signed))
+        self._told = told
         self._metrics.wanted(order.serial)
         log.event(
             _log, logging.INFO, "accepted", serial=order.serial, recipe=str(order.recipe), by=", ".join(by),
