@@ -54,6 +54,7 @@ def says(minutes: float = 11, *, silent: float = 0, **changes: Any) -> Seen:
         "refusal": None, "progress": None, "counted_since_utc_ns": round((100 - minutes) * MINUTE_NS),
         "verdicts": {"pass": 990, "fail": 10}, "reject_share": 0.01, "drift": 0.2, **changes,
     }  # fmt: skip
+    given.setdefault("verdicts_by_place", {"top": given["verdicts"]})
     return Seen(is_told=True, told_other=None, report=FleetReport(**given), silent_seconds=silent)
 
 
@@ -87,6 +88,9 @@ def test_wave_after_wave() -> None:
     few = decided(says(), says(verdicts_by_place={"top": {"pass": 980}, "side": {"pass": 10}}))
     assert few[0] is Step.WAIT, "what the camera that saw few parts does with them is not known yet"
     assert few[2].endswith("waits for side 10 of 200")
+    dead = decided(says(), says(verdicts_by_place={"side": {"pass": 990, "fail": 10}}))
+    assert dead[:2] == (Step.WAIT, ("b",)), "a camera that the order names gave no verdict at all"
+    assert dead[2].endswith("waits for top 0 of 200")
     assert decided(says(), says())[:2] == (Step.TELL, ("c",))
     assert decided(says(), says(), says(1))[:2] == (Step.WAIT, ("c",))
     assert decided(says(), says(), says())[0] is Step.DONE

@@ -179,15 +179,20 @@ def _is_watched(order: FleetOrder, sha256: str, watch_minutes: float, seen: Seen
         and _has_taken(order, sha256, report)
         and report.counted_since_utc_ns is not None
         and report.at_utc_ns - report.counted_since_utc_ns >= watch_minutes * _MINUTE_NS
-        and not _few(order.band, report)
+        and not _few(order, report)
     )
 
 
-def _few(band: Band, report: FleetReport) -> str:
-    """The first that has made too few verdicts to say anything, with their number; empty: none."""
-    for place, counts in (("the line", report.verdicts), *report.verdicts_by_place.items()):
-        if _judged(counts) < band.min_verdicts:
-            return f"{place} {_judged(counts)} of {band.min_verdicts}"
+def _few(order: FleetOrder, report: FleetReport) -> str:
+    """The first that has made too few verdicts to say anything, with their number; empty: none.
+
+    A camera that makes none at all, as a dead one, is not in the report: the order says which there are.
+    """
+    least, of_places = order.band.min_verdicts, report.verdicts_by_place
+    places = dict.fromkeys((*order.recipe.bank_sha256, *of_places))
+    for who, counts in (("the line", report.verdicts), *((each, of_places.get(each, {})) for each in places)):
+        if _judged(counts) < least:
+            return f"{who} {_judged(counts)} of {least}"
     return ""
 
 
@@ -205,7 +210,7 @@ def _stands(order: FleetOrder, sha256: str, seen: Seen) -> str:
     share, undecidable = _reject_share(report.verdicts), report.verdicts.get("undecidable", 0)
     reject = f", rejects {share:.2%}" if share is not None else ""
     more = f", {undecidable} undecidable" if undecidable else ""
-    few = f", waits for {few}" if (few := _few(order.band, report)) else ""
+    few = f", waits for {few}" if (few := _few(order, report)) else ""
     return f"runs it since {minutes:.1f} min, {_judged(report.verdicts)} verdicts{reject}{more}{few}"
 
 
