@@ -101,6 +101,14 @@ class BaseVerdictReader:
         return self._session.cursor
 
     @property
+    def header(self) -> bytes:
+        """Of the verdict received last, as the line published it, with what this version does not know of it.
+
+        Empty before the first, and where the last was a loss.
+        """
+        return self._session.header
+
+    @property
     def unreadable(self) -> int:
         """Messages that are not in this format; each was skipped."""
         return self._session.unreadable

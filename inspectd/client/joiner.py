@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -69,7 +69,19 @@ Numbered = Verdict | PartVerdict
 Item = Numbered | Lost
 
 
-class Joiner:
+class _HasPosition(Protocol):
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def seq(self) -> int: ...
+
+
+_Given = TypeVar("_Given", bound=_HasPosition)
+"""A verdict, with whatever else of it the caller gets back."""
+
+
+class Joiner(Generic[_Given]):
     """Puts the verdicts of one line in order.
 
     Args:
@@ -91,7 +103,7 @@ class Joiner:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.position = position
-        self.ready: deque[Item] = deque()
+        self.ready: deque[_Given | Lost] = deque()
         """Verdicts and losses for the caller to take, in order."""
         self._from_oldest = position is None and start == "oldest"
         self._patience_seconds = patience_seconds
@@ -100,7 +112,7 @@ class Joiner:
         self._retry_seconds = min(RETRY_SECONDS, patience_seconds / self._fewest_requests)
         self._max_held = max_held
         self._clock = clock
-        self._held: dict[Position, Numbered] = {}
+        self._held: dict[Position, _Given] = {}
         self._published: dict[int, int] = {}
         """The last `seq` the line is known to have published, by epoch, for this epoch and later ones."""
         self._behind = False
@@ -113,7 +125,7 @@ class Joiner:
         self._ask_at = 0.0
         self._progress_at = 0.0
 
-    def live(self, verdict: Numbered) -> None:
+    def live(self, verdict: _Given) -> None:
         """Take in a verdict that was received live."""
         here = Position(verdict.epoch, verdict.seq)
         if self.position is None and not self._from_oldest:
@@ -163,7 +175,7 @@ class Joiner:
         """When `request` has something to do by itself; None when never."""
         return min(self._ask_at, self._give_up_at) if self._behind else None
 
-    def answer(self, answer: Answer, verdicts: Sequence[Numbered | Unread] = ()) -> None:
+    def answer(self, answer: Answer, verdicts: Sequence[_Given | Unread] = ()) -> None:
         """Take in an answer of the line, and the verdicts that came with it, readable or not."""
         if answer.request != self._asked or not self._behind:
             return  # the answer to an earlier request, which was asked again
@@ -182,7 +194,7 @@ class Joiner:
 
     # --- the position moves -------------------------------------------------------------------------------
 
-    def _replayed(self, verdict: Numbered | Unread) -> None:
+    def _replayed(self, verdict: _Given | Unread) -> None:
         here = Position(verdict.epoch, verdict.seq)
         if here <= self._start(here):
             return
@@ -299,7 +311,7 @@ class Joiner:
         count = before.seq - after.seq - 1 if before.epoch == after.epoch and before > after else None
         self.ready.append(Lost(after, before, count, reason))
 
-    def _put_out(self, verdict: Numbered, here: Position) -> None:
+    def _put_out(self, verdict: _Given, here: Position) -> None:
         self._held.pop(here, None)
         self.ready.append(verdict)
         self._move_to(here)

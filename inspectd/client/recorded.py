@@ -29,6 +29,16 @@ class Replayed(msgspec.Struct, frozen=True):
     verdict: Numbered
     header: bytes
 
+    @property
+    def epoch(self) -> int:
+        """The verdict's."""
+        return self.verdict.epoch
+
+    @property
+    def seq(self) -> int:
+        """The verdict's."""
+        return self.verdict.seq
+
 
 def replay(
     endpoint: str,

@@ -24,6 +24,7 @@ from inspectd.client import cursor as cursors
 from inspectd.client.cursor import Cursor
 from inspectd.client.decode import decode
 from inspectd.client.joiner import Item, Joiner, Lost, Numbered, Unread
+from inspectd.client.recorded import Replayed
 from inspectd.client.tracker import LineTracker, Liveness
 from inspectd.errors import InputError
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict, sync
@@ -73,7 +74,7 @@ class Session:
         self._clock = clock
         self._on_event, self._on_golden = on_event, on_golden
         self._tracker = LineTracker(clock)
-        self._joiner = Joiner(
+        self._joiner: Joiner[Replayed] = Joiner(
             stored.position if stored else None, start=start, patience_seconds=patience_seconds, clock=clock
         )
         self.position = stored.position if stored else None
@@ -81,6 +82,8 @@ class Session:
         self.committed = self.position
         self.unreadable = 0
         """Messages that are not in this format; each was skipped."""
+        self.header = b""
+        """Of the verdict that the caller was given last, as it was published; empty: it was given none."""
 
     @property
     def liveness(self) -> Liveness:
@@ -118,7 +121,9 @@ class Session:
             if now >= deadline:
                 break
         if self._joiner.ready:
-            item = self._joiner.ready.popleft()
+            given = self._joiner.ready.popleft()
+            item = given if isinstance(given, Lost) else given.verdict
+            self.header = b"" if isinstance(given, Lost) else given.header
             self.position = position_of(item)
             yield item
 
@@ -136,7 +141,7 @@ class Session:
         self._check_line("a message", message.plant, message.line)
         match message:
             case Verdict() | PartVerdict():
-                self._joiner.live(message)
+                self._joiner.live(Replayed(message, parts[1]))
             case Heartbeat():
                 self._tracker.see_heartbeat(message)
                 self._joiner.heartbeat(message.epoch, message.last_seq)
@@ -159,16 +164,17 @@ class Session:
         except ValueError:
             self.unreadable += 1
             return
-        verdicts: list[Numbered | Unread] = []
+        verdicts: list[Replayed | Unread] = []
         for header in parts[2::2]:
             try:
-                verdicts.append(self._numbered(header))
+                verdicts.append(Replayed(self._numbered(header), header))
             except ValueError:  # asked for again, it would be the same: it comes as `Lost`
                 self.unreadable += 1
                 with contextlib.suppress(ValueError):
                     verdicts.append(msgspec.json.decode(header, type=Unread))
-        for verdict in verdicts:
-            self._check_line("a verdict", verdict.plant, verdict.line)
+        for each in verdicts:
+            named = each.verdict if isinstance(each, Replayed) else each
+            self._check_line("a verdict", named.plant, named.line)
         self._joiner.answer(answer, verdicts)
 
     def commit(self, up_to: Position | None = None) -> None:

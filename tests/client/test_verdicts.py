@@ -53,6 +53,13 @@ def take(reader: VerdictReader, count: int, seconds: float = 10.0) -> list[Any]:
     return items
 
 
+def take_one(reader: VerdictReader) -> Any:
+    until = time.monotonic() + 10
+    while (item := reader.receive(0.05)) is None:
+        assert time.monotonic() < until, reader.position
+    return item
+
+
 def begin(reader: VerdictReader, start: str) -> None:
     """Wait until a reader that begins now has begun; one that begins with the oldest needs no heartbeat."""
     while reader.position is None and start == "now":
@@ -74,6 +81,22 @@ def test_a_reader_without_a_past_begins_with_what_comes(line: Line) -> None:
         assert names(take(reader, 3)) == [(0, 6), (0, 7), (0, 8)]
         assert reader.heartbeat is not None
     assert line.requests == []
+
+
+def test_the_header_is_what_the_line_published_with_what_only_a_newer_version_knows(line: Line) -> None:
+    line.more = b',"said_by_a_later_version":{"a":[1]}'
+    line.publish(2, live=False)
+    with VerdictReader(line.endpoint, start="oldest", patience_seconds=0.2) as reader:
+        assert reader.header == b""
+        for seq in (1, 2, 3):  # replayed, and live
+            item = take_one(reader)
+            assert item.seq == seq
+            assert reader.header == wire.encode(item)[:-1] + line.more + b"}"
+            if seq == 2:
+                line.publish()
+        line.publish(live=False, record=False)
+        line.publish()
+        assert (type(take_one(reader)), reader.header) == (Lost, b"")
 
 
 def test_or_with_the_oldest_there_is_if_it_asks_for_it(line: Line) -> None:

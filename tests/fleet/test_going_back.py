@@ -56,6 +56,7 @@ class Stream:
         self.js = self
         self.lost = asyncio.get_running_loop().create_future()
         self.stored: list[tuple[str, dict[str, str]]] = []
+        self.bodies: list[bytes] = []
         for epoch in (BEFORE, AHEAD):
             for seq in range(1, 4):
                 made = verdict(seq, epoch)
@@ -71,9 +72,10 @@ class Stream:
         return await answer
 
     async def publish_async(
-        self, subject: str, _: bytes, headers: dict[str, str]
+        self, subject: str, body: bytes, headers: dict[str, str]
     ) -> asyncio.Future[api.PubAck]:
         await asyncio.sleep(0)
+        self.bodies.append(body)
         self.stored.append((subject, headers))
         return asyncio.ensure_future(self._acknowledge(len(self.stored)))
 
@@ -138,6 +140,7 @@ class Meeting:
         if (item := next(self.given, None)) is None:
             self.all_given.set()  # and sent
             await asyncio.sleep(0.01)
+        self.header = b"" if item is None else _header(item)
         return item
 
     async def run(self, course: Awaitable[None]) -> list[int]:
@@ -151,6 +154,7 @@ class Meeting:
 
         async with asyncio.timeout(10):
             await together(self._session.run(self.stream), end())  # type: ignore[arg-type]
+        assert sorted(self.stream.bodies) == sorted(map(_header, NEW)), "as the line said it, by either way"
         return self.stream.new
 
 
@@ -158,7 +162,12 @@ async def _recorded(_: ForwardedLine, first: Position, last: Position) -> Any:
     for item in NEW:
         if first <= Position(item.epoch, item.seq) <= last:
             await asyncio.sleep(0)
-            yield Replayed(item, wire.encode(item))
+            yield Replayed(item, _header(item))
+
+
+def _header(item: wire.Verdict) -> bytes:
+    """As a line publishes it that is of a later version."""
+    return wire.encode(item)[:-1] + b',"said_by_a_later_version":1}'
 
 
 async def _nothing(*_: object) -> None: ...

@@ -26,6 +26,8 @@ class Line:
         self.kept: list[Verdict] = []
         self.epoch, self.seq = EPOCH, 0
         self.answers = self.beats = True
+        self.more = b""
+        """What a newer version says in each header beyond this one, as `,"NAME":VALUE`."""
         self.requests: list[ReplayRequest] = []
         self._commands: list[Callable[[], None]] = []
         self._stop = threading.Event()
@@ -43,7 +45,7 @@ class Line:
                 if record:
                     self.kept.append(made)
                 if live:
-                    self._commands.append(lambda made=made: self._send(made, wire.Kind.VERDICT))
+                    self._commands.append(lambda made=made: self._send(made, wire.Kind.VERDICT, self.more))
 
     def restart(self) -> None:
         with self._lock:
@@ -81,8 +83,8 @@ class Line:
                         self._answer(client, decode_request([request]))
                 sync.poll(2)
 
-    def _send(self, header: Any, kind: wire.Kind) -> None:
-        self._live.send_multipart([wire.topic("demo", "line1", "camera1", kind), wire.encode(header)])
+    def _send(self, header: Any, kind: wire.Kind, more: bytes = b"") -> None:
+        self._live.send_multipart([wire.topic("demo", "line1", "camera1", kind), _said(header, more)])
 
     def _answer(self, client: bytes, request: Any) -> None:
         if not isinstance(request, ReplayRequest):
@@ -102,9 +104,13 @@ class Line:
             truncated = Truncated(request.request, Position(oldest.epoch, oldest.seq))
             self._sync.send_multipart([client, wire.encode(truncated)])
             sent = 2
-        parts = [p for v in chunk for p in (b"i1/demo/line1/camera1/v/", wire.encode(v))]
+        parts = [p for v in chunk for p in (b"i1/demo/line1/camera1/v/", _said(v, self.more))]
         envelope = wire.encode(Verdicts(request.request, len(chunk)))
         self._sync.send_multipart([client, envelope, *parts])
         complete = len(found) <= 3
         through = last if complete else Position(chunk[-1].epoch, chunk[-1].seq)
         self._sync.send_multipart([client, wire.encode(End(request.request, through, complete, sent))])
+
+
+def _said(header: Any, more: bytes) -> bytes:
+    return wire.encode(header)[:-1] + more + b"}"
