@@ -149,6 +149,7 @@ def test_what_people_see(hub, chromium, size, tmp_path) -> None:
         glass.tab.locator("details.said.wrong summary").tap()
         glass.sees("details.said", HOSTILE)
         glass.tab.screenshot(path=tmp_path / "lines.png")
+        assert glass.tab.locator(".table").evaluate("table => table.scrollWidth - table.clientWidth") == 0
         set_back_report(hub, "weld", 21 * 86_400_000)
         glass.sees("details.said.wrong summary", "no report since")
         assert "refuses what is wanted" in glass.text("details.said.wrong small")
