@@ -303,7 +303,7 @@ class OrderWork:
         Raises:
             InputError: an endpoint or a key cannot be used.
         """
-        order, sha256, outlook = self._book.order, self._book.sha256, self._outlook
+        outlook = self._outlook
         try:
             status = await self._desk.status()
         except UnavailableError as error:
@@ -311,6 +311,7 @@ class OrderWork:
             outlook.now(AgentState.UNKNOWN, f"the line gives no answer: {error}")
             return False
         outlook.saw(status)
+        order, sha256 = self._book.order, self._book.sha256  # as they are now
         if self._book.not_kept:
             outlook.now(AgentState.WAITING, self._book.not_kept)
             return False
@@ -343,11 +344,11 @@ class OrderWork:
         try:
             look = await self._looked(order.recipe, status)
         except RefusedOrderError as error:
-            self._outlook.now(AgentState.HELD, f"{carried_out}; now the order {error}")
+            self._say(sha256, AgentState.HELD, f"{carried_out}; now the order {error}")
             return True
         except UnavailableError as error:
-            self._outlook.now(
-                AgentState.WAITING, f"{carried_out}; whether it still is, is not known: {error}"
+            self._say(
+                sha256, AgentState.WAITING, f"{carried_out}; whether it still is, is not known: {error}"
             )
             return False
         if look.is_line_new and status.in_force.partition("@")[0] == "file":
@@ -357,8 +358,16 @@ class OrderWork:
                 why=f"{carried_out}; the line's records are new, and its store {has} the recipe",
             )  # fmt: skip
             return await self._attempt(order, sha256)
-        self._stands(order, status, look, carried_out)
+        self._say(sha256, *self._stands(order, status, look, carried_out))
         return True
+
+    def _say(self, sha256: str, state: AgentState, why: str) -> None:
+        """How it stands with an order that was carried out, unless a newer one was accepted meanwhile.
+
+        Reports name the newest, and a rollout would take what the line runs by the one before for it.
+        """
+        if sha256 == self._book.sha256:
+            self._outlook.now(state, why)
 
     async def _looked(self, recipe: OrderedRecipe, status: LineStatus) -> StoreLook:
         """What the line's store has of the recipe; asked again when the line has changed, and now and then.
@@ -377,15 +386,16 @@ class OrderWork:
             self._look = seen, now, look
         return self._look[2]
 
-    def _stands(self, order: FleetOrder, status: LineStatus, look: StoreLook, carried_out: str) -> None:
-        """Say whether the line judges by what the order wants: by the very recipe, and not by its name."""
+    def _stands(
+        self, order: FleetOrder, status: LineStatus, look: StoreLook, carried_out: str
+    ) -> tuple[AgentState, str]:
+        """Whether the line judges by what the order wants: by the very recipe, and not by its name."""
         recipe, version = order.recipe, self._book.kept.version
         there = f"has that as {recipe.id}@{look.version}" if look.version is not None else "does not have it"
         if look.version is not None and status.in_force == f"{recipe.id}@{look.version}":
             other = _other_bank(recipe, status)
             if not other:
-                self._outlook.now(AgentState.RUNNING)
-                return
+                return AgentState.RUNNING, ""
             what = f"the line judges {other}"
         elif status.in_force == f"{recipe.id}@{version}":
             stored = (
@@ -399,7 +409,7 @@ class OrderWork:
             what = f"the line's store no longer has that recipe; the line goes on by {status.in_force}"
         else:
             what = f"somebody put {status.in_force} in its place since"
-        self._outlook.now(AgentState.HELD, f"{carried_out}, and {what}: a new order is needed to change that")
+        return AgentState.HELD, f"{carried_out}, and {what}: a new order is needed to change that"
 
     async def _attempt(self, order: FleetOrder, sha256: str) -> bool:
         try:
