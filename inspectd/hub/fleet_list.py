@@ -170,7 +170,8 @@ class FleetList:
         report = None if row.report is None else report_of(names, row.report.encode())
         if report is None:
             return None
-        is_young = now_ms - row.report_ms <= 1000 * _REPORT_SECONDS
+        # One that comes later than now, by a server's clock that is ahead, may be of any time before.
+        is_young = abs(now_ms - row.report_ms) <= 1000 * _REPORT_SECONDS
         return {
             "recipe": report.recipe and printable(report.recipe),
             "version": None if report.version is None else str(report.version),
