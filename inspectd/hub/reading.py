@@ -151,22 +151,16 @@ class HubSession:
 
     async def _read(self, line: StoredLine, info: api.StreamInfo) -> None:
         """Read one line's stream without end; one that fails is asked anew, while the others go on."""
-        place = line.place
-        is_same = place.created == created(info) and place.sequence <= info.state.last_seq
-        if place.created and not is_same:
-            log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
-        start = place.sequence if is_same else 0
-        self._progress[line.names].read_up_to(start)
-        read = _Read(place, start, TimeOrder(self._kept_ms, line.newest_ms if is_same else None))
-        reading = self._state.of(line.names)
+        reading, read = self._state.of(line.names), None
         while True:
-            config = api.ConsumerConfig(
-                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
-                opt_start_seq=read.start + 1,
-                ack_policy=api.AckPolicy.NONE,
-                inactive_threshold=_INACTIVE_SECONDS,
-            )
             try:
+                read = read or await self._begun(line, info)
+                config = api.ConsumerConfig(
+                    deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+                    opt_start_seq=read.start + 1,
+                    ack_policy=api.AckPolicy.NONE,
+                    inactive_threshold=_INACTIVE_SECONDS,
+                )
                 async with self._servers.pull(line.names.stream, config) as pull:
                     await self._read_on(line, created(info), pull, read)
             except DeniedError:
@@ -178,6 +172,37 @@ class HubSession:
                     )
                 reading.trouble = str(error)
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _begun(self, line: StoredLine, info: api.StreamInfo) -> _Read:
+        """From where a line's stream is read: from its place, or all of it where it is another one."""
+        place = line.place
+        is_same = await self._is_same(line, info)
+        if place.created and not is_same:
+            log.event(_log, logging.WARNING, "stream_anew", stream=line.names.stream, was=place.sequence)
+        start = place.sequence if is_same else 0
+        self._progress[line.names].read_up_to(start)
+        return _Read(place, start, TimeOrder(self._kept_ms, line.newest_ms if is_same else None))
+
+    async def _is_same(self, line: StoredLine, info: api.StreamInfo) -> bool:
+        """Whether a stream is the one that was read up to the line's place.
+
+        One that was put back from a backup says that it was made when the other was, and where the line's
+        journal had lost what came next, it has other verdicts up to that place: the last one is then none of
+        those that are kept. One that the stream gave up, or that is about too old to be kept, says nothing.
+        """
+        place, names = line.place, line.names
+        if place.created != created(info) or place.sequence > info.state.last_seq:
+            return False
+        if not place.sequence:
+            return True
+        try:
+            last = await self._servers.asked(self._servers.js.get_msg(names.stream, seq=place.sequence))
+        except NotThereError:
+            return True
+        item = verdict_of(names, last.subject or "", last.headers, last.data or b"")
+        if item is None or last.time is None or utc_ms() - last.time.timestamp() * 1000 > self._kept_ms / 2:
+            return True
+        return await asyncio.to_thread(self._store.has, line, item)
 
     async def _read_on(self, line: StoredLine, made: str, pull: StreamPull, read: _Read) -> None:
         """Read what a consumer gives.

@@ -148,6 +148,12 @@ class HubStore:
                 self._add_gone(connection, line.id, batch)
         return len(added)
 
+    def has(self, line: StoredLine, item: Numbered) -> bool:
+        """Whether a verdict of a line is kept."""
+        name = RowName(item.epoch, item.seq)
+        with self._begun() as connection:
+            return name in self._there(connection, line.id, [name])
+
     def write_report(self, line: StoredLine, sequence: int, ms: int, body: bytes) -> None:
         """Keep what a line last reported; `ms`: when the servers got it."""
         with self._begun() as connection:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 from nats.js import api
@@ -12,6 +14,7 @@ from support.hub_lines import NOW_MS, counts_in, now_ms, rows_in, send, send_raw
 from support.nats_cluster import NatsCluster
 
 from inspectd import wire
+from inspectd.hub.reading import created
 from inspectd.hub.schema import DAY_MS
 
 pytestmark = pytest.mark.system  # neither NATS nor PostgreSQL is part of the project
@@ -41,6 +44,30 @@ def test_killed_in_the_middle_and_rebuilt_from_nothing(new_cluster, new_hub, pos
     until(lambda: stored(url) == 5200)
     assert (rows_in(url), counts_in(url)) == found
     assert "Traceback" not in hub.log.read_text()
+
+
+def test_a_stream_that_was_put_back_from_a_backup_is_read_from_its_beginning(
+    new_cluster, new_hub, tmp_path
+) -> None:
+    """It is as old as before; what its forwarder filled it with is not what the hub had read of it."""
+    cluster: NatsCluster = new_cluster("line")
+    url, items = f"sqlite:///{tmp_path / 'hub.sqlite'}", some("line", 30)
+    send(cluster, "line", items[:10])
+    hub = new_hub(cluster, url).start()
+    until(lambda: stored(url) == 10)
+    assert hub.end() == 0
+    cluster.as_user("administrator", lambda servers: servers.js.delete_stream("V+test+line"))
+    cluster.make_streams()
+    send(cluster, "line", [*items[:3], *items[15:]])  # the line's journal has no more than these
+    with closing(sqlite3.connect(tmp_path / "hub.sqlite")) as file:
+        file.execute("UPDATE line SET stream_created = ?", (created(cluster.info("V+test+line")),))
+        file.commit()
+    hub.start()
+    until(lambda: stored(url) == 25)
+    hub.end()
+    hub.start()
+    until(lambda: hub.metrics().get('inspectd_hub_behind{line="line"}') == 0)
+    assert hub.log.read_text().count("stream_anew") == 1
 
 
 def test_a_stream_that_gives_nothing_holds_up_no_other_and_no_reader_is_left_behind(
