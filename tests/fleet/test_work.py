@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -37,50 +38,78 @@ esac
 """In the place of `inspectd recipe`: says what is in the store when the test has it."""
 
 
-@pytest.mark.parametrize(("newer_comes", "said"), [(False, AgentState.RUNNING), (True, AgentState.WAITING)])
-def test_what_is_seen_of_an_order_is_not_said_of_the_one_that_came_meanwhile(
-    newer_comes: bool, said: AgentState, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = tmp_path / "store"
-    store.write_text(STORE)
-    store.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(store))
-    people = people_with_keys(tmp_path, "anna", "otto")
+class Course:
+    """An agent that has carried out order 7, its line by `cells@1`, and the line's store."""
 
-    def entry(serial: int) -> bytes:
+    def __init__(self, folder: Path) -> None:
+        self.store = folder / "store"
+        self.store.write_text(STORE)
+        self.store.chmod(0o755)
+        self._asked, self._answers = Path(f"{self.store}.asked"), Path(f"{self.store}.answers")
+        self._people = people_with_keys(folder, "anna", "otto")
+        settings = AgentConfig(
+            line=AgentLine(plant="test", name="line", verdicts=f"ipc://{folder}/verdicts.sock"),
+            fleet=AgentSettings(line_file=str(folder / "line1.toml")),
+            signers=tuple(Signer(name=name, key=key) for name, (_, key) in self._people.items()),
+        )
+        metrics, state = AgentMetrics(CollectorRegistry()), StateFolder(str(folder))
+        self._book = OrderBook(settings, state, metrics, lambda: NOW_NS + 1)
+        self.outlook, self.ear = Outlook(metrics, lambda: None), LineEar(settings.line, time.monotonic)
+        self.work = OrderWork(
+            settings, book=self._book, folder=state, desk=LineDesk(settings.line, self.ear, 10),
+            metrics=metrics, outlook=self.outlook, clock_ns=lambda: NOW_NS + 1,
+        )  # fmt: skip
+        self.accept(7)
+        assert self._book.order is not None
+        self._book.done(self._book.order, 1)
+
+    def accept(self, serial: int) -> None:
         signed = SignedOrder(canonical(an_order(serial=serial, waves=(Wave(lines=("line",)),))))
-        for name, (key, _) in people.items():
+        for name, (key, _) in self._people.items():
             signed = sign(signed, name, key)
-        return msgspec.json.encode(signed)
+        assert self._book.take(msgspec.json.encode(signed), Told(serial, serial))
+        self.outlook.now(AgentState.WAITING, "it was accepted")
 
-    settings = AgentConfig(
-        line=AgentLine(plant="test", name="line", verdicts=f"ipc://{tmp_path}/verdicts.sock"),
-        fleet=AgentSettings(line_file=str(tmp_path / "line1.toml")),
-        signers=tuple(Signer(name=name, key=key) for name, (_, key) in people.items()),
-    )
-    metrics, folder = AgentMetrics(CollectorRegistry()), StateFolder(str(tmp_path))
-    book = OrderBook(settings, folder, metrics, lambda: NOW_NS + 1)
-    outlook, ear = Outlook(metrics, lambda: None), LineEar(settings.line, time.monotonic)
-    work = OrderWork(
-        settings, book=book, folder=folder, desk=LineDesk(settings.line, ear, 10), metrics=metrics,
-        outlook=outlook, clock_ns=lambda: NOW_NS + 1,
-    )  # fmt: skip
-    asked, answers = Path(f"{store}.asked"), Path(f"{store}.answers")
-
-    async def looked() -> AgentState:
-        look = asyncio.create_task(work.once())
-        while not asked.exists():
+    async def look(self, meanwhile: Callable[[], None] = lambda: None) -> AgentState:
+        """The state after a look; `meanwhile` comes between the question to the store and its answer."""
+        for file in (self._asked, self._answers):
+            file.unlink(missing_ok=True)
+        look = asyncio.create_task(self.work.once())
+        while not self._asked.exists():
             await asyncio.sleep(0.01)
-        if newer_comes:
-            assert book.take(entry(8), Told(2, 2))
-            outlook.now(AgentState.WAITING, "it was accepted")
-        answers.touch()
+        meanwhile()
+        self._answers.touch()
         await look
-        return outlook.state
+        return self.outlook.state
 
-    assert book.take(entry(7), Told(1, 1))
-    assert book.order is not None
-    book.done(book.order, 1)
-    with contextlib.closing(ear), contextlib.ExitStack() as open_now:
-        open_now.callback(PlayedLine(tmp_path).stop)
-        assert asyncio.run(looked()) is said
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[PlayedLine]:
+    played = PlayedLine(tmp_path)
+    yield played
+    played.stop()
+
+
+@pytest.fixture
+def course(tmp_path: Path, line: PlayedLine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Course]:
+    made = Course(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(made.store))
+    with contextlib.closing(made.ear):
+        yield made
+
+
+def test_what_is_seen_of_an_order_is_not_said_of_the_one_that_came_meanwhile(course: Course) -> None:
+    assert asyncio.run(course.look(lambda: course.accept(8))) is AgentState.WAITING
+
+
+def test_a_line_that_has_changed_is_not_said_to_run_what_it_ran_before(
+    course: Course, line: PlayedLine
+) -> None:
+    async def looks() -> None:
+        assert await course.look() is AgentState.RUNNING
+        line.in_force = "glass@3"
+        seen: list[AgentState] = []
+        assert await course.look(lambda: seen.append(course.outlook.state)) is AgentState.HELD
+        assert seen == [AgentState.WAITING]
+
+    asyncio.run(looks())

@@ -379,6 +379,9 @@ class OrderWork:
         banks = {each.recipe: each.bank_sha256 for each in status.recipes}
         seen = (kept.serial, kept.version, status.epoch, status.started_utc_ns, status.in_force, banks)
         if self._look is None or self._look[0] != seen or now > self._look[1] + _LOOK_AGAIN_SECONDS:
+            if self._look is not None and self._look[0] != seen and self._outlook.state is AgentState.RUNNING:
+                # A store may take minutes to answer, and that the recipe judges is of before the change.
+                self._outlook.now(AgentState.WAITING, "the line has changed; its store is looked at")
             self._look = None
             look = await self._store.look(recipe, kept.version)
             if look.is_line_new:  # what a person puts in force meanwhile does not show otherwise
