@@ -35,6 +35,7 @@ from inspectd.client import (
     TriggerSender,
     VerdictReader,
 )
+from inspectd.client.clock import clock_seconds
 from inspectd.text import printable
 
 _TURN_SECONDS: Final = 0.005
@@ -62,7 +63,7 @@ class Gate:
         travel_seconds: from the photo eye to the gate.
         answer_seconds: longest time from a trigger to its acknowledgement; together with the line's
             `window_ms` it must be shorter than a part stays before the camera.
-        clock: seconds on a clock that never goes back.
+        clock: seconds on a clock that never goes back, and goes on while this host sleeps, as the belt does.
         tolerance_seconds: longest time after a part's arrival at the gate in which the gate may still open
             for it; it must be shorter than the time to the next part.
     """
@@ -71,7 +72,7 @@ class Gate:
         self,
         travel_seconds: float,
         answer_seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
         *,
         tolerance_seconds: float = 0.1,
     ) -> None:

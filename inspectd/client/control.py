@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -10,6 +9,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 import zmq
 
+from inspectd.client.clock import clock_seconds
 from inspectd.client.sockets import LOOK_MS, ClientKeys, LastingConnection, requester
 from inspectd.errors import InputError
 from inspectd.wire import Accepted, Refusal, TriggerRequest
@@ -31,7 +31,7 @@ class BaseTriggerSender:
     """A sender of triggers without the waiting; `TriggerSender` describes arguments and errors."""
 
     def __init__(
-        self, endpoint: str, keys: ClientKeys | None = None, clock: Callable[[], float] = time.monotonic
+        self, endpoint: str, keys: ClientKeys | None = None, clock: Callable[[], float] = clock_seconds
     ) -> None:
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()

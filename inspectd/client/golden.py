@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable
 
 from inspectd import wire
+from inspectd.client.clock import clock_seconds
 from inspectd.client.sockets import Asker, ClientKeys
 from inspectd.wire.golden import GoldenAction, GoldenAnswer, GoldenRequest, decode_golden_answer
 
@@ -35,7 +35,7 @@ class GoldenAsker(Asker):
         who: str = "",
         line: str = "",
         keys: ClientKeys | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         super().__init__(endpoint, "control", keys, clock=clock)
         self._who, self._line = who, line

@@ -9,7 +9,6 @@ complete the joiner is *behind*: the line has published more than was put out.
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from enum import StrEnum
@@ -17,6 +16,7 @@ from typing import Final, Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
+from inspectd.client.clock import clock_seconds
 from inspectd.wire import PartVerdict, Verdict
 from inspectd.wire.sync import Answer, End, Position, ReplayRequest, Truncated
 from inspectd.wire.verdicts import Number
@@ -100,7 +100,7 @@ class Joiner(Generic[_Given]):
         start: Literal["now", "oldest"] = "now",
         patience_seconds: float = 10.0,
         max_held: int = 10_000,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         self.position = position
         self.ready: deque[_Given | Lost] = deque()

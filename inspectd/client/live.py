@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Final, Self
 
 import zmq
 
+from inspectd.client.clock import clock_seconds
 from inspectd.client.decode import Message, decode
 from inspectd.client.sockets import LOOK_MS, ClientKeys, LastingConnection, subscriber
 from inspectd.client.tracker import LineTracker
@@ -46,7 +46,7 @@ class LiveReader:
         self,
         *endpoints: str,
         topics: Sequence[bytes] = (b"",),
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
         queue_messages: int = 10_000,
         keys: ClientKeys | None = None,
     ) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from inspectd.client.clock import clock_seconds
 from inspectd.client.decode import MAX_MESSAGE_BYTES
 
 _SAID_AGAIN_SECONDS: Final = 60.0
@@ -107,7 +107,7 @@ class LockedOut:
 
     def problems(self, now: float | None = None) -> dict[str, str]:
         """By endpoint, what was said in the log and is still so: why, and what to look at."""
-        now = time.monotonic() if now is None else now
+        now = clock_seconds() if now is None else now
         with self._lock:
             return {
                 endpoint: f"{refusal.detail}: {refusal.remedy}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Self
@@ -10,6 +9,7 @@ from typing import Final, Self
 import zmq
 
 from inspectd import wire
+from inspectd.client.clock import clock_seconds
 from inspectd.client.decode import Preview, decode
 from inspectd.client.sockets import ClientKeys, LastingConnection, subscriber
 from inspectd.errors import InputError
@@ -49,7 +49,7 @@ class PreviewReader:
         line: str,
         *,
         keys: ClientKeys | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         self.unreadable = 0
         """Messages that are not in this format; each was skipped."""

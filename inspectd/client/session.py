@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
@@ -21,6 +20,7 @@ import msgspec
 
 from inspectd import wire
 from inspectd.client import cursor as cursors
+from inspectd.client.clock import clock_seconds
 from inspectd.client.cursor import Cursor
 from inspectd.client.decode import decode
 from inspectd.client.joiner import Item, Joiner, Lost, Numbered, Unread
@@ -57,7 +57,7 @@ class Session:
         line: tuple[str, str] | None = None,
         start: Literal["now", "oldest"] = "now",
         patience_seconds: float = 10.0,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
         on_event: Callable[[Event], None] = lambda _: None,
         on_golden: Callable[[GoldenRecord], None] = lambda _: None,
     ) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import itertools
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +13,7 @@ import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from inspectd.client.clock import clock_seconds
 from inspectd.client.decode import MAX_MESSAGE_BYTES
 from inspectd.client.locked_out import Refused, locked_out, words
 from inspectd.errors import InputError, UnavailableError
@@ -113,7 +113,7 @@ class LastingConnection:
         clock: seconds on a clock that never goes back.
     """
 
-    def __init__(self, socket: Any, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, socket: Any, clock: Callable[[], float] = clock_seconds) -> None:
         self._socket, self._clock = socket, clock
         self._left: list[int] = []
         """Events that came before ZeroMQ was asked for others."""
@@ -262,7 +262,7 @@ class Asker:
         socket: str,
         keys: ClientKeys | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock_seconds,
     ) -> None:
         self._endpoint, self._hint = endpoint, f"is this the {socket} socket of a running line?"
         self._once_sent, self._clock = "", clock

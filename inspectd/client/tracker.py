@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
+from inspectd.client.clock import clock_seconds
 from inspectd.wire import Event, Heartbeat, PartVerdict, Verdict
 
 MISSED_HEARTBEATS: Final = 3
@@ -32,7 +32,7 @@ class LineTracker:
         clock: seconds on a clock that never goes back.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = clock_seconds) -> None:
         self.epoch: int | None = None
         self.last_seq = 0
         self.received = 0

@@ -1,19 +1,15 @@
-"""The clock by which a gateway knows what is late: it goes on while the host sleeps, as the belt does."""
+"""When what a gateway finds came, by the clock by which it knows what is late."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Final
+
+from inspectd.client.clock import clock_seconds
 
 _LOOK_SECONDS: Final = 0.02
 _STOOD_STILL_SECONDS: Final = 0.1
 """More than a loop is late that does not stand still: what is found sooner is dated by when it is found."""
-
-
-def clock_seconds() -> float:
-    """CLOCK_BOOTTIME: seconds, never set back. CLOCK_MONOTONIC stands still while the host is suspended."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class ArrivalClock:

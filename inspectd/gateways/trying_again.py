@@ -7,10 +7,10 @@ connected stays connected, and parts go on; a gateway that ended then would stop
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 
 from inspectd.client import AsyncTriggerSender, TriggerAnswer, TriggerRequest
+from inspectd.client.clock import clock_seconds
 from inspectd.client.locked_out import locked_out
 from inspectd.client.sockets import CannotConnectError
 from inspectd.errors import UnavailableError
@@ -26,7 +26,7 @@ def trying_again(endpoint: str) -> Iterator[None]:
     try:
         yield
     except CannotConnectError as error:
-        locked_out.cannot_connect(endpoint, str(error), time.monotonic())
+        locked_out.cannot_connect(endpoint, str(error), clock_seconds())
         raise UnavailableError(str(error)) from error
 
 

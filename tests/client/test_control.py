@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import zmq
+from support.asleep import Host
 
 from inspectd import wire
 from inspectd.client import AsyncTriggerSender, RecipeAction, RecipeRequest, TriggerSender, ask_recipe
@@ -171,6 +172,14 @@ def test_an_answer_that_a_program_that_was_held_up_reads_after_its_time_is_none(
         assert sender.send(TriggerRequest("1"), 4) is None
         assert sender.send(TriggerRequest("2"), 4).trigger_id == "2"
     assert [request["trigger_id"] for request in line.requests] == ["1", "2"]
+
+
+def test_an_answer_that_came_while_the_host_slept_is_none(start_line, make_sender, monkeypatch):
+    host = Host(monkeypatch)
+    line = start_line(lambda name: [host.sleep(60) or ack(name)] if name == "1" else [ack(name)])
+    with make_sender(line.endpoint) as sender:
+        assert sender.send(TriggerRequest("1"), 5) is None
+        assert sender.send(TriggerRequest("2"), 5).trigger_id == "2"
 
 
 def test_the_answer_to_a_trigger_that_timed_out_is_not_the_next_ones(start_line, make_sender):

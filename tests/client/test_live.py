@@ -10,6 +10,7 @@ import pytest
 import zmq
 from hypothesis import given
 from hypothesis import strategies as st
+from support.asleep import Host
 from support.messages import EPOCH, event, heartbeat, verdict
 
 from inspectd import wire
@@ -203,6 +204,14 @@ def test_three_missed_heartbeats_make_a_line_stale_and_one_brings_it_back() -> N
     assert tracker.liveness is Liveness.STALE, "only heartbeats prove life: verdicts may come from a queue"
     tracker.see_heartbeat(heartbeat(1))
     assert tracker.liveness is Liveness.ALIVE
+
+
+def test_a_line_that_was_not_heard_since_this_host_slept_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    host, tracker = Host(monkeypatch), LineTracker()
+    tracker.see_heartbeat(heartbeat(0, interval_ms=5000.0))
+    assert tracker.liveness is Liveness.ALIVE
+    host.sleep(60)
+    assert tracker.liveness is Liveness.STALE
 
 
 def test_a_stop_is_told_from_silence_and_ends_with_the_next_epoch() -> None:

@@ -15,8 +15,8 @@ from support.messages import COUNTS, EPOCH, event, heartbeat
 from support.plant_side import ENABLED, PlantSide
 
 from inspectd import wire
+from inspectd.client.clock import clock_seconds
 from inspectd.gateways import line_link
-from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen

@@ -8,6 +8,7 @@ import sys
 import msgspec
 import pytest
 from faults.belt import TOOLS, load_tool
+from support.asleep import Host
 
 from inspectd.wire import Accepted, Evaluation, PartVerdict, Reason, ViewVerdict
 
@@ -78,6 +79,16 @@ def test_stays_closed_for_a_part_that_is_long_gone(clock, at, opened):
     gate.verdict(PASS)
     decision = at_the_gate(gate, clock, at=at)
     assert (decision.opened, decision.because) == ((True, "pass") if opened else (False, "too late to act"))
+
+
+def test_stays_closed_for_a_part_that_went_by_while_the_host_slept(monkeypatch):
+    host, gate = Host(monkeypatch), load_tool("gate_simulator").Gate(30.0, 10.0)
+    gate.part("a")
+    gate.accepted(ANSWER)
+    gate.verdict(PASS)
+    host.sleep(60)
+    (decision,) = gate.decide(line_is_alive=True)
+    assert (decision.opened, decision.because) == (False, "too late to act")
 
 
 def test_what_holds_up_the_gate_at_one_part_makes_the_next_too_late(gate, clock):

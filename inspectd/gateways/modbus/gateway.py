@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from inspectd import log
+from inspectd.client.clock import clock_seconds
 from inspectd.gateways import metrics
-from inspectd.gateways.clock import ArrivalClock, clock_seconds
+from inspectd.gateways.clock import ArrivalClock
 from inspectd.gateways.handshake import Handshake, Order
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.modbus.metrics import ModbusCollector

@@ -16,10 +16,10 @@ from asyncua import ua
 
 from inspectd import __version__, log
 from inspectd.client import Event
+from inspectd.client.clock import clock_seconds
 from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
 from inspectd.gateways import metrics
-from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.access import CallerRules, PlantUsers
 from inspectd.gateways.opcua.audit import PlantAudit
 from inspectd.gateways.opcua.certificates import CertificateFolder, application_uri

@@ -12,7 +12,7 @@ import msgspec
 from asyncua import ua
 
 from inspectd.client import Accepted, Event, RecipeAck, RecipeAction, RecipeState
-from inspectd.gateways.clock import clock_seconds
+from inspectd.client.clock import clock_seconds
 from inspectd.gateways.opcua.access import CALLER, CAME
 from inspectd.gateways.opcua.halted import HaltMark
 from inspectd.gateways.opcua.line_side import LineSide

@@ -7,8 +7,8 @@ import logging
 from typing import Final
 
 from inspectd import log
+from inspectd.client.clock import clock_seconds
 from inspectd.gateways import metrics
-from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.line_link import LineLink
 from inspectd.gateways.program import handshake_of, keep_time, until_signalled
 from inspectd.gateways.s7.metrics import S7Collector

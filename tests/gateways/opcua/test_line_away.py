@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from inspectd.client.clock import clock_seconds
 from inspectd.errors import UnavailableError
-from inspectd.gateways.clock import clock_seconds
 from inspectd.gateways.opcua.journal import RecordedResults
 from inspectd.gateways.opcua.line_side import LineSide
 from inspectd.gateways.opcua.vision import VisionSystem
