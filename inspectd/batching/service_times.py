@@ -161,6 +161,8 @@ class _Times:
         if self.is_tried:
             is_faster = took_ns < _FASTER * self.shape[size - 1] * self.mean
             self.untried_ns = _STALE_NS if is_faster else min(2 * self.untried_ns, _SELDOM_NS)
+            if is_faster:
+                self._batches = 0  # what is known is wrong: the next few weigh as much as the first ones
             self.is_tried = False
         self._batches += 1
         weight = max(_FOLLOW, min(_FOLLOW_AT_FIRST, 1 / self._batches))

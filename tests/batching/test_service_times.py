@@ -100,6 +100,21 @@ def test_a_recipe_that_turns_out_as_slow_as_expected_is_tried_less_and_less_ofte
     assert times.may_try("r", last + 36 * second)
 
 
+@pytest.mark.parametrize(("measured_ms", "takes_ms"), [(500, 50), (200, 90), (130, 96)])
+def test_a_time_that_trials_show_to_be_wrong_refuses_parts_for_seconds(measured_ms, takes_ms):
+    """It was measured beside other work; the deadline is 100 ms, and a part comes every 100 ms."""
+    times, ms = known(measured_ms * 1e6, measured_ms * 1e6), 1_000_000
+    for _ in range(20):
+        times.learn("r", 1, measured_ms * ms, 0)
+    tried_ns = []
+    for now_ns in range(0, 300_000 * ms, 100 * ms):
+        if times.expected_ns("r", 1) > 100 * ms and times.may_try("r", now_ns):
+            tried_ns.append(now_ns)
+            times.learn("r", 1, takes_ms * ms, now_ns)
+    assert times.expected_ns("r", 1) <= 100 * ms
+    assert tried_ns[-1] < 30_000 * ms
+
+
 @pytest.mark.parametrize(("own_ns", "expected_ns"), [(30_000, 20_000), (15_000, 15_000)])
 def test_a_process_that_takes_over_expects_the_shorter_of_what_both_know(own_ns, expected_ns):
     times, before = known(own_ns, own_ns), known(20_000, 20_000)
