@@ -390,6 +390,39 @@ def test_parts_as_far_apart_as_the_latencys_spread_demands_are_never_missed(firs
     assert list(matched) == [1, 2, 3, 4, 5]
 
 
+class PartThatComes(NamedTuple):
+    """A part, a camera's one picture of it, and which of the two signals are lost without a trace."""
+
+    later_ns: int  # than the part before and the window
+    has_trigger: bool
+    has_frame: bool
+    exposed_ns: int  # after it came
+    frame: tuple[int, int, int, int]  # latency, doubt, share of the doubt, delay
+
+
+parts_that_come = st.lists(
+    st.builds(
+        PartThatComes, st.integers(0, 20).map(lambda n: 2 * n), st.booleans(), st.booleans(),
+        st.integers(0, 39).map(lambda n: 2 * n + 1),
+        st.tuples(st.integers(SHORTEST_NS, LONGEST_NS), st.integers(0, DOUBT_NS), st.integers(0, DOUBT_NS),
+                  st.integers(0, 20)),
+    ),
+    min_size=2, max_size=8,
+)  # fmt: skip
+
+
+@given(parts_that_come, st.integers(3, 12))
+def test_with_a_window_below_the_time_between_parts_nothing_lost_gives_one_anothers_picture(parts, pause_ns):
+    triggers, frames, at_ns, window_ns = [], [], 1000, 100
+    for part in parts:
+        at_ns += window_ns + part.later_ns
+        triggers += [(at_ns, True)] if part.has_trigger else []
+        frames += [(at_ns + part.exposed_ns, *part.frame)] if part.has_frame else []
+    first_after = FirstAfter(window_ns - pause_ns, (SHORTEST_NS, LONGEST_NS))
+    for number, exposed_ns in play(Plant(triggers, frames, [pause_ns]), first_after).items():
+        assert 0 < exposed_ns - triggers[number - 1][0] < 80
+
+
 @pytest.mark.parametrize("make", [first_after, nearest])
 def test_while_triggers_may_have_been_lost_no_frame_is_an_older_triggers(make):
     """One part's frame was lost; the trigger of the next part was lost with its door, and its frame comes."""
