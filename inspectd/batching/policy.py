@@ -199,6 +199,7 @@ class BatchPolicy:
         """
         if self._trial is not None:
             trial, self._trial = self._trial, None
+            self._times.begin_trial(trial.recipe)
             return Batch(self._sent.add([trial], now_ns), trial.recipe, [trial], ClosedBy.DEADLINE)
         due = [
             (urgency_of(queue[0]), recipe, size, closed_by)

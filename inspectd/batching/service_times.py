@@ -84,7 +84,7 @@ class ServiceTimes:
                 times.begin_anew()
 
     def may_try(self, recipe: str, now_ns: int) -> bool:
-        """Whether nothing of it was scored or tried for so long that one is now; then it counts as tried.
+        """Whether nothing of it was scored or tried for so long that one is now, and then not soon again.
 
         A trial may delay others, so after each that was as slow as expected the next one waits twice as long.
         """
@@ -92,8 +92,11 @@ class ServiceTimes:
         if times is None or now_ns - times.learned_ns <= times.untried_ns:
             return False
         times.learned_ns = now_ns
-        times.is_tried = True
         return True
+
+    def begin_trial(self, recipe: str) -> None:
+        """The batch that is learnt of next is a trial; one that was closed before it went shows nothing."""
+        self._recipes[recipe].is_tried = True
 
     def batch_limit(self, recipe: str) -> int:
         """Images worth scoring together: 1 where a batch takes as long as its images one by one."""

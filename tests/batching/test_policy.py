@@ -171,12 +171,16 @@ def test_what_was_not_scored_for_long_is_tried_whatever_else_scoring_does():
 
 
 def test_one_that_is_tried_and_comes_to_its_deadline_goes_like_any_other():
-    queue = policy(one_ns=2000)
+    times = ServiceTimes(8)
+    times.use("r", 2000, 2000)
+    queue = BatchPolicy(0, 100, times)
     one = inspection(1, deadline_ns=3_000_001_000)
     queue.add(one)
     assert queue.shed(3_000_000_000, Free(3_000_000_000, 0.0, 0)) == []
     assert queue.discard(one)
     assert (queue.waiting, queue.discard(one), queue.discard_all()) == (0, False, [])
+    times.learn("r", 1, 2000, 3_100_000_000)  # no trial was scored: the next one does not wait for longer
+    assert times.may_try("r", 5_200_000_000)
 
 
 def test_in_a_burst_the_mean_counts_and_under_lasting_load_the_doubt_too():

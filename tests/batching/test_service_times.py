@@ -92,10 +92,12 @@ def test_a_recipe_that_turns_out_as_slow_as_expected_is_tried_less_and_less_ofte
     for now in range(0, 200 * second, second):
         if times.may_try("r", now):
             tried.append(now // second)
+            times.begin_trial("r")
             times.learn("r", 1, 10_000, now)
     assert [after - before for before, after in pairwise(tried)] == [5, 9, 17, 33, 33, 33, 33, 33]
     last = tried[-1] * second
     assert times.may_try("r", last + 33 * second)
+    times.begin_trial("r")
     times.learn("r", 1, 5_000, last + 33 * second)  # it is not as slow as that
     assert times.may_try("r", last + 36 * second)
 
@@ -110,6 +112,7 @@ def test_a_time_that_trials_show_to_be_wrong_refuses_parts_for_seconds(measured_
     for now_ns in range(0, 300_000 * ms, 100 * ms):
         if times.expected_ns("r", 1) > 100 * ms and times.may_try("r", now_ns):
             tried_ns.append(now_ns)
+            times.begin_trial("r")
             times.learn("r", 1, takes_ms * ms, now_ns)
     assert times.expected_ns("r", 1) <= 100 * ms
     assert tried_ns[-1] < 30_000 * ms
