@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from faults import audit, journal, line
-from faults.audit import Evidence, Truth
+from faults.audit import Evidence, Opening, Truth
 from faults.belt import FileView
 from faults.fault import Context, Outcome, percentiles
 from faults.parts import SIDE, Bank, Picture
@@ -103,7 +103,7 @@ def run_program(
     try:
         plc.run_idle(1.0)
         _measure_calm(outcome, plc, gateway, daemon, count=max(8, context.count // 20))
-        calm_parts = len(plc.openings)
+        before = plc.openings[:]
         plc.pause_seconds = _CYCLE_SECONDS  # how much a gateway bears is known now
         striker.start()
         while outcome.injected < context.count:
@@ -120,7 +120,7 @@ def run_program(
         outcome.require(daemon.stop() == 0, "the line did not end in order")
         said = gateway.log.read_text()
         outcome.require("Traceback" not in said, f"the gateway's log: {said[-2000:]}")
-        _judge(outcome, plc, daemon, calm_parts)
+        _judge(outcome, plc, daemon, before)
         outcome.figures["struck"] = ", ".join(f"{what} {n}" for what, n in striker.done.items())
     finally:
         striker.stop()
@@ -131,7 +131,8 @@ def run_program(
     return outcome
 
 
-def _judge(outcome: Outcome, plc: Plc, daemon: line.Line, calm_parts: int) -> None:
+def _judge(outcome: Outcome, plc: Plc, daemon: line.Line, before: Sequence[Opening]) -> None:
+    """Check every part; `before` are those that came while all was up, and nothing was struck yet."""
     truth = Truth(bank_sha256("part"), int(_DEADLINE_MS * 1e6))
     evidence = Evidence(
         truth, plc.parts, plc.openings, daemon.listener.numbered[:], journal.committed(daemon.state_dir)
@@ -141,7 +142,7 @@ def _judge(outcome: Outcome, plc: Plc, daemon: line.Line, calm_parts: int) -> No
     good = sum(part.good for part in plc.parts.values())
     outcome.figures["wrong passes"] = f"{wrong} of {len(plc.openings)} parts"
     outcome.figures["opened"] = f"{opened} of {good} good parts"
-    for name, some in (("before", plc.openings[:calm_parts]), ("afterwards", plc.openings[-_AFTERWARDS:])):
+    for name, some in (("before", before), ("afterwards", plc.openings[-_AFTERWARDS:])):
         fit = [opening for opening in some if plc.parts[opening.trigger_id].good]
         missed = sum(not opening.opened for opening in fit)
         outcome.require(missed <= len(fit) // 2, f"{missed} of {len(fit)} good parts were rejected {name}")
