@@ -374,6 +374,8 @@ class Handshake:
             self._has_number = True
             self._answered = (after, 2) if after else (0, 0)
             if after not in {0, before} and len(self._parts):
+                if self._asking is not None:
+                    self._overtake(self._asking)
                 orders.append(RefusedPart())
         elif after not in {0, before}:
             # It may come again, as once the plant's program was started anew: what became of the part that

@@ -11,8 +11,6 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
-
 from inspectd import log
 from inspectd.client import AsyncTriggerSender, AsyncVerdictReader, Liveness, Lost, ask_status
 from inspectd.config.program_files import endpoint
@@ -24,7 +22,7 @@ from inspectd.gateways.parts import PlantTrigger, RefusedPart
 from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.registers import LineBit
 from inspectd.gateways.settings import GatewayLine, HandshakeSettings
-from inspectd.gateways.trying_again import answer_to, trying_again
+from inspectd.gateways.trying_again import trying_again
 from inspectd.wire import Accepted, Event, HealthStatus, Heartbeat, LineState, PartVerdict, RecipeAck
 
 _TURN_SECONDS: Final = 0.05
@@ -153,11 +151,7 @@ class LineLink:
                 except TimeoutError:
                     sender.keep()
                     continue
-                left = trigger.at + self._answer_seconds - self._clock()
-                asked = msgspec.structs.replace(trigger.request, line=self._line.meant)
-                answer = await answer_to(asked, sender, self._control, left) if left > 0 else None
-                if answer is None:  # it may not have been sent
-                    self._refused.add()
+                answer = await self._refused.ask(trigger.request, sender, trigger.at + self._answer_seconds)
                 now = self._clock()
                 if isinstance(answer, Accepted):
                     self._handshake.accepted(trigger, answer, now)

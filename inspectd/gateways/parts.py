@@ -189,6 +189,16 @@ class PartsUnderWay:
         for part in [part for part in self._open.values() if part.trigger.number == number]:
             self.drop(part.trigger)
 
+    def unanswered(self, before: PlantTrigger | None = None) -> list[PlantTrigger]:
+        """Those that the line has not answered yet; with `before`, of those that began before it."""
+        found = []
+        for part in self._open.values():
+            if before is not None and part.trigger.trigger_id == before.trigger_id:
+                break
+            if part.answer is None:
+                found.append(part.trigger)
+        return found
+
     def clear(self) -> None:
         """Drop all."""
         self._open.clear()

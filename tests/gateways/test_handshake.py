@@ -418,6 +418,17 @@ def test_the_first_number_after_the_plant_was_lost_may_be_of_a_part_that_is_ther
     assert side.write(32, 2) == [RefusedPart()]
 
 
+def test_a_first_number_that_may_be_of_a_part_that_is_there_overtakes_the_trigger_that_is_asked(
+    side: PlantSide,
+) -> None:
+    by_bit = side.trigger()
+    assert side.write(32, 1) == [RefusedPart()]
+    answer = side.accept(by_bit)
+    assert not side.has(StatusBit.TRIGGER_ACK)
+    side.judge(answer)
+    assert not side.has(StatusBit.RESULTS_VALID)
+
+
 def test_a_number_that_comes_again_shows_nothing_of_the_part_that_had_it(side: PlantSide) -> None:
     side.write(32, 0, 0)
     judged, under_way = (side.accept(*side.write(32, number)) for number in (1, 2))

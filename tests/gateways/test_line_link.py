@@ -16,7 +16,7 @@ from support.plant_side import ENABLED, PlantSide
 
 from inspectd import wire
 from inspectd.client.clock import clock_seconds
-from inspectd.gateways import line_link
+from inspectd.gateways import line_link, refused_parts
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.line_link import LineLink, _seen
@@ -295,6 +295,44 @@ def test_a_line_is_told_of_parts_whose_triggers_are_not_sent(tmp_path: Path) -> 
     asyncio.run(test())
 
 
+def test_a_trigger_is_not_sent_before_the_line_has_answered_what_it_was_told_of_those_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refused_parts, "_TELL_SECONDS", 0.05)
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    link = LineLink(where, HandshakeSettings(answer_ms=300), PlantSide().handshake, clock_seconds)
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/control.sock")
+            running = asyncio.create_task(link.run())
+
+            async def heard() -> str:
+                async with asyncio.timeout(10):
+                    client, body = await line.recv_multipart()
+                if is_answering:
+                    await line.send_multipart(
+                        [client, wire.encode(Refusal(None, RefusalReason.MALFORMED, ""))]
+                    )
+                return msgspec.json.decode(body, type=TriggerRequest).trigger_id
+
+            is_answering = False
+            link.take(RefusedPart())
+            link.take(PlantTrigger(acquisition=1, at=clock_seconds()))
+            for _ in range(4):  # for longer than the trigger may wait
+                assert await heard() == "refused"
+            monkeypatch.setattr(refused_parts, "_TELL_SECONDS", 5.0)
+            is_answering = True
+            while await line.poll(300):
+                assert await heard() == "refused"
+            link.take(PlantTrigger(acquisition=2, at=clock_seconds()))
+            assert await heard() == "2"
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
 def test_a_trigger_whose_connection_cannot_be_made_anew_is_refused_and_the_next_one_tried(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -314,6 +352,10 @@ def test_a_trigger_whose_connection_cannot_be_made_anew_is_refused_and_the_next_
                     control.touch()
                 while [each.getMessage() for each in caplog.records].count("trigger_refused") < number:
                     assert not running.done(), running.exception()
+                    side.now += 0.05
+                    await asyncio.sleep(0.01)
+            async with asyncio.timeout(10):
+                while "line_cannot_be_connected" not in [each.getMessage() for each in caplog.records]:
                     side.now += 0.05
                     await asyncio.sleep(0.01)
             running.cancel()

@@ -94,7 +94,7 @@ class VisionHandlers:
             error = MethodError.ARGUMENT
         if error:
             if is_to_tell:
-                self._line.refused_parts.add()
+                self._line.part_refused()
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
             CAME.get(), part_id=part or None, meas_id=meas, product_id=product, user=CALLER.get()
@@ -102,8 +102,7 @@ class VisionHandlers:
         try:
             answer = await self._taken(begun, recipe)
         except asyncio.CancelledError:  # the client went: its job would stay open for ever
-            self._vision.drop(begun)
-            self._line.refused_parts.add()  # it may not have been sent
+            self._line.job_ended(begun)  # it may not have been sent
             raise
         if isinstance(answer, MethodError):
             return [ua.Variant(job("JobId", "")), _error(answer)]
@@ -123,8 +122,7 @@ class VisionHandlers:
         if recipe:
             error, explicit = await self._made_ready(recipe)
             if error:
-                self._vision.drop(begun)
-                self._line.refused_parts.add()
+                self._line.job_ended(begun)
                 return error
         answer = await self._line.trigger(msgspec.structs.replace(begun, recipe=explicit))
         if isinstance(answer, Accepted) and not _is_of(recipe, answer):

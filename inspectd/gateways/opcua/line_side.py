@@ -10,8 +10,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import msgspec
-
 from inspectd import log
 from inspectd.client import (
     Accepted,
@@ -38,7 +36,7 @@ from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
 from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.settings import GatewayLine
-from inspectd.gateways.trying_again import answer_to, trying_again
+from inspectd.gateways.trying_again import trying_again
 
 _TURN_SECONDS: Final = 0.05
 _STATUS_SECONDS: Final = 2.0
@@ -70,7 +68,6 @@ class LineSide:
     Attributes:
         lost: verdicts that could not be had any more.
         status: how the line last said it is; None: it has not yet.
-        refused_parts: takes those whose jobs are not sent to the line.
     """
 
     def __init__(
@@ -84,7 +81,7 @@ class LineSide:
         self._vision, self._clock, self._on_turn = vision, clock, on_turn
         self._on_event, self._on_end = on_event, on_end
         self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
-        self.refused_parts = RefusedParts(self._control, line, clock)
+        self._refused = RefusedParts(self._control, line, clock)
         self._starts: dict[int, int] = {}
         self._sender: AsyncTriggerSender | None = None
         self._turn = asyncio.Lock()
@@ -108,22 +105,32 @@ class LineSide:
             self._sender = sender
             tasks.create_task(self._read())
             tasks.create_task(self._ask_status())
-            tasks.create_task(self.refused_parts.run())
+            tasks.create_task(self._refused.run())
 
     async def trigger(self, job: VisionJob) -> Accepted | str:
         """Have a part inspected: the line's answer, or why it was not taken."""
         assert self._sender is not None, "a job before the start"
         async with self._turn:
             if not self._vision.wants(job):
-                self.refused_parts.add()
+                self._refused.add()
                 return "not_ready"  # Halt, Abort or a silent line ended it while it waited
-            left = job.at + self._answer_seconds - self._clock()
-            asked = msgspec.structs.replace(job.request, line=self._line.meant)
-            answer = await answer_to(asked, self._sender, self._control, left) if left > 0 else None
+            if self._vision.overtake(job):
+                self._refused.add()
+            answer = await self._refused.ask(job.request, self._sender, job.at + self._answer_seconds)
         if answer is None:
-            self.refused_parts.add()  # it may not have been sent
             return "no_answer"
         return answer if isinstance(answer, Accepted) else str(answer.reason)
+
+    def part_refused(self) -> None:
+        """A part came whose job is not begun: the line is told of it."""
+        self._vision.overtake()
+        self._refused.add()
+
+    def job_ended(self, job: VisionJob) -> None:
+        """A job that may not have been sent comes to nothing: the line is told of its part."""
+        self._vision.overtake(job)
+        self._vision.drop(job)
+        self._refused.add()
 
     async def ask(
         self, action: RecipeAction, recipe: str, version: int | None, who: str, request: str

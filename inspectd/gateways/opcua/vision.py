@@ -16,7 +16,7 @@ from inspectd.gateways.opcua.results import (
     result_of_verdict,
     without_verdict,
 )
-from inspectd.gateways.parts import Judgement, PartResult, PartsUnderWay
+from inspectd.gateways.parts import Judgement, PartResult, PartsUnderWay, PlantTrigger
 from inspectd.wire import Accepted, Heartbeat, LineState, PartVerdict, Verdict
 from inspectd.wire.numbers import reason_number
 
@@ -230,6 +230,22 @@ class VisionSystem:
         """Whether nothing has ended a job yet."""
         return job in self._parts
 
+    def overtake(self, by: VisionJob | None = None) -> bool:
+        """A later part goes to the line: jobs from before it that the line has not answered come to nothing.
+
+        The line may hear of them after it, and take a picture of the later part for one of theirs.
+
+        Args:
+            by: the later part's job; None: it has none, and is refused here.
+
+        Returns:
+            Whether there were any.
+        """
+        overtaken = self._parts.unanswered(by)
+        for job in overtaken:
+            self.drop(job)
+        return bool(overtaken)
+
     def accepted(self, job: VisionJob, answer: Accepted) -> bool:
         """The line took it; False if the job is none any more."""
         self.counts["trigger", "accepted"] += 1
@@ -243,7 +259,7 @@ class VisionSystem:
         self.counts["trigger", reason] += 1
         self.drop(job)
 
-    def drop(self, job: VisionJob) -> None:
+    def drop(self, job: PlantTrigger) -> None:
         """It comes to nothing, and gets no result; the line may judge its part all the same."""
         self._parts.drop(job)
         told = _Told(reason_number("no_verdict"), ResultState.ABORTED, is_late=True)

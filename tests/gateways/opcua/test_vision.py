@@ -123,6 +123,21 @@ def others(**changes: Any) -> Any:
     return part(answer, **{"deadline_ms": 500.0, "triggered_utc_ns": UTC_NS} | changes)
 
 
+def test_a_job_that_a_later_part_overtook_before_the_line_answered_is_no_job() -> None:
+    plant = Plant().beats()
+    answered, _ = plant.job()
+    first, second, third = (
+        plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", user="mes") for _ in range(3)
+    )
+    assert plant.vision.overtake(second)
+    assert not plant.vision.overtake(second), "once"
+    assert [plant.vision.wants(job) for job in (answered, first, second, third)] == [True, False, True, True]
+    assert plant.vision.overtake()
+    assert [plant.vision.wants(job) for job in (answered, second, third)] == [True, False, False]
+    answer = Accepted(first.trigger_id, EPOCH, UTC_NS, 500, ["top"], "cells")
+    assert not plant.vision.accepted(first, answer)
+
+
 @pytest.mark.parametrize(
     ("seconds", "changes", "judgement"),
     [
