@@ -34,6 +34,10 @@ class LineLife(Protocol):
         """The scoring processes, and what each has loaded."""
 
     @property
+    def loading(self) -> str:
+        """The recipe that is being prepared, `ID@VERSION`; empty: none is."""
+
+    @property
     def shadow(self) -> ShadowStatus | None:
         """The recipe that scores without a vote, if there is one."""
 
@@ -155,6 +159,7 @@ class StatusTeller:
             golden=self._line.golden_status(),
             keys=self._keys(),
             in_force_number=in_force.number,
+            loading=self._line.loading,
         )  # fmt: skip
 
     def _camera(

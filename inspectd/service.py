@@ -452,6 +452,11 @@ class Service:
         return self._scoring
 
     @property
+    def loading(self) -> str:
+        """See `LineLife.loading`."""
+        return "" if self._loader.recipe is None else self._loader.recipe.name
+
+    @property
     def shadow(self) -> ShadowStatus | None:
         """See `LineLife.shadow`."""
         return self._shadow.status()

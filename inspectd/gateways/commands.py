@@ -62,12 +62,24 @@ class RecipeDesk:
             failed = RecipeRefusalReason.FAILED if event.event == "recipe_failed" else None
             loaded.set_result(failed)
 
-    def status_told(self, status: LineStatus) -> None:
-        """How the line is; the event that ends loading may be lost on its way."""
-        if self._awaited is not None and self._loading in {status.in_force, *status.prepared}:
-            _, loaded = self._awaited
-            if not loaded.done():
-                loaded.set_result(None)
+    @property
+    def end_of_loading(self) -> asyncio.Future[str | None] | None:
+        """What a command waits for; None: for no recipe that the line loads."""
+        return self._awaited[1] if self._awaited is not None and self._loading else None
+
+    def status_told(self, status: LineStatus, awaited: asyncio.Future[str | None] | None) -> None:
+        """How the line is; the event that ends loading may be lost on its way.
+
+        Args:
+            status: of the line.
+            awaited: `end_of_loading` when the line was asked: what began since it may not have known of.
+        """
+        if awaited is None or awaited is not self.end_of_loading or awaited.done():
+            return
+        if self._loading in {status.in_force, *status.prepared}:
+            awaited.set_result(None)
+        elif status.loading not in {None, self._loading}:
+            awaited.set_result(RecipeRefusalReason.FAILED)
 
     def line_lost(self, problem: str) -> None:
         """The line ended or was started again: nobody loads what was asked for before."""

@@ -183,6 +183,7 @@ class LineLink:
             self._recipe_may_differ.clear()
             if not self._handshake.is_line_alive(self._clock()):
                 continue
+            loading = self._desk.end_of_loading
             try:
                 with trying_again(self._sync):
                     status = await asyncio.to_thread(
@@ -193,7 +194,7 @@ class LineLink:
                 continue
             if not self._recipe_may_differ.is_set():  # else it may have answered before the change
                 self._handshake.recipe_in_force(status.in_force, status.in_force_number)
-                self._desk.status_told(status)
+                self._desk.status_told(status, loading)
 
 
 def _seen(heartbeat: Heartbeat) -> LineSeen | None:

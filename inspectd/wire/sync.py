@@ -196,6 +196,9 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """None: by an earlier version, which does not say."""
     in_force_number: int | None = None
     """Number of the recipe in force; None: it has none, or an earlier version, which does not say."""
+    loading: str | None = None
+    """The recipe that is being prepared, `ID@VERSION`; empty: none is. None: an earlier version, which does
+    not say."""
 
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):

@@ -37,6 +37,7 @@ from inspectd.wire import (
     TriggerRequest,
 )
 from inspectd.wire.health import HealthCondition
+from inspectd.wire.numbers import COMMAND_REFUSAL_NUMBERS
 from inspectd.wire.sync import LineStatus
 
 
@@ -227,16 +228,29 @@ def test_a_command_that_put_a_recipe_in_force_is_not_done_before_that_is_shown(t
     asyncio.run(test())
 
 
-def test_a_recipe_that_the_line_has_loaded_is_loaded_though_the_event_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("prepared", "loading", "ended"),
+    [
+        (["cells@1"], None, StatusBit.COMMAND_COMPLETED),
+        (["cells@1"], "", StatusBit.COMMAND_COMPLETED),
+        (["glass@1"], "", StatusBit.COMMAND_FAILED),
+        (["glass@1"], "tubes@1", StatusBit.COMMAND_FAILED),
+    ],
+)
+def test_what_became_of_a_recipe_that_the_line_loads_is_known_though_the_event_is_lost(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prepared: list[str],
+    loading: str | None,
+    ended: StatusBit,
 ) -> None:
     monkeypatch.setattr(line_link, "_LOOK_SECONDS", 0.05)
     side = PlantSide().online()
     where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
-    link = LineLink(where, HandshakeSettings(), side.handshake, lambda: side.now)
+    link = LineLink(where, HandshakeSettings(command_seconds=20), side.handshake, lambda: side.now)
 
-    async def told(line: zmq.asyncio.Socket, prepared: list[str]) -> None:
-        said = msgspec.structs.replace(status("glass@1", 13), prepared=prepared)
+    async def told(line: zmq.asyncio.Socket, prepared: list[str], loading: str | None) -> None:
+        said = msgspec.structs.replace(status("glass@1", 13), prepared=prepared, loading=loading)
         is_told = False
         while not is_told:
             side.alive()
@@ -259,13 +273,34 @@ def test_a_recipe_that_the_line_has_loaded_is_loaded_though_the_event_is_lost(
             link.take(*side.control(ENABLED | ControlBit.EXECUTE))
             await answer(control, RecipeState.LOADING)
             for _ in range(2):
-                await told(line, ["glass@1"])
+                await told(line, ["glass@1"], None if loading is None else "cells@1")
             assert side.has(StatusBit.EXECUTING)
             while side.has(StatusBit.EXECUTING):
-                await told(line, ["cells@1"])
-            assert side.has(StatusBit.COMMAND_COMPLETED)
+                await told(line, prepared, loading)
+            assert side.has(ended)
+            problem = COMMAND_REFUSAL_NUMBERS["failed"] if ended is StatusBit.COMMAND_FAILED else 0
+            assert side.value("command_result") == problem
             running.cancel()
             await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
+def test_what_a_line_said_of_itself_before_it_loaded_a_recipe_ends_no_command(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with asked_desk(tmp_path) as (desk, line):
+            doing = asyncio.create_task(desk.do(RecipeCommand(CommandCode.PREPARE, 12)))
+            await line.poll()
+            before = desk.end_of_loading
+            await answer(line, RecipeState.LOADING)
+            while desk.end_of_loading is None:
+                await asyncio.sleep(0.005)
+            idle = msgspec.structs.replace(status("glass@1", 13), loading="")
+            desk.status_told(idle, before)
+            await asyncio.sleep(0)
+            assert not doing.done()
+            desk.status_told(idle, desk.end_of_loading)
+            assert await doing == "failed"
 
     asyncio.run(test())
 

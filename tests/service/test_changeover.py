@@ -29,6 +29,7 @@ from inspectd.client import (
     RecipeRequest,
     RecipeState,
     ask_recipe,
+    ask_status,
 )
 from inspectd.errors import InputError
 from inspectd.recipes.audit import AuditLog, AuditSummary, history, in_force, verify
@@ -203,11 +204,18 @@ def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, 
     pytest.fail(f"{stat} is still there: {stat.read_text()}")
 
 
+def loading(daemon: Daemon) -> str | None:
+    """What the line says that it loads."""
+    return ask_status(f"ipc://{daemon.runtime_dir}/sync.sock").loading
+
+
 def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, small_good):
     daemon = free_line(start_daemon, small_good)
     add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
     daemon.behave(Behaviour(load_seconds=60))
+    assert loading(daemon) == ""
     assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
+    assert loading(daemon) == "a@1"
     assert refused(daemon, PREPARE, "a") is RecipeRefusalReason.BUSY
     assert refused(daemon, UNPREPARE, "b") is RecipeRefusalReason.NOT_PREPARED
     assert ask(daemon, UNPREPARE, "a").state is RecipeState.UNLOADED
@@ -218,6 +226,7 @@ def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, s
     daemon.until(lambda: "scoring-b" in daemon.children(), 10)
     os.kill(daemon.children()["scoring-b"], signal.SIGKILL)
     assert failed(daemon) == "a@1 (prepare-a): failed: killed by SIGKILL"
+    assert loading(daemon) == ""
     daemon.behave(Behaviour(fault="refuse"))
     daemon.reader.events.clear()
     ask(daemon, PREPARE, "a")
