@@ -6,11 +6,12 @@ import asyncio
 import logging
 import random
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import cycle
 from typing import Final
 
 from inspectd import log
+from inspectd.client import AsyncVerdictReader
 from inspectd.gateways.sparkplug.broker import BrokerDoor, BrokerError
 from inspectd.gateways.sparkplug.death_number import DeathNumber
 from inspectd.gateways.sparkplug.metrics import ConnectResult, SparkplugMetrics
@@ -18,9 +19,12 @@ from inspectd.gateways.sparkplug.picture import LinePicture
 from inspectd.gateways.sparkplug.session import EdgeNames, EdgeSession
 from inspectd.gateways.sparkplug.settings import SparkplugConfig
 from inspectd.gateways.sparkplug.telling import Telling
+from inspectd.gateways.trying_again import trying_again
 
 _FIRST_PAUSE_SECONDS: Final = 0.5
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_PATIENCE_SECONDS: Final = 86_400.0
+"""A line that does not answer is waited for: what it has must not be passed over."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -48,6 +52,7 @@ class SparkplugGateway:
         self._cursor = state / "cursor"
         self._picture = LinePicture()
         self._stopping = asyncio.Event()
+        self._was_read = False
 
     def stop(self) -> None:
         """Have `run` end: with a death, so that hosts know at once."""
@@ -57,7 +62,7 @@ class SparkplugGateway:
         """Work until `stop`.
 
         Raises:
-            InputError: the line's endpoint, a key or the cursor file cannot be used.
+            InputError: the line's endpoint or a key cannot be used at the start; or the cursor file.
             UnavailableError: the state cannot be written.
         """
         pause = _FIRST_PAUSE_SECONDS
@@ -74,6 +79,22 @@ class SparkplugGateway:
         except TimeoutError:
             return False
         return True
+
+    def _make_reader(self) -> AsyncVerdictReader:
+        """A reader of the line from the cursor on.
+
+        Raises:
+            InputError: the line's endpoint or a key cannot be used at the start; or the cursor file.
+            UnavailableError: they cannot any more, at least at this moment.
+        """
+        line = self._settings.line
+        with trying_again(line.verdicts) if self._was_read else nullcontext():
+            reader = AsyncVerdictReader(
+                line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys,
+                patience_seconds=_PATIENCE_SECONDS,
+            )  # fmt: skip
+        self._was_read = True
+        return reader
 
     async def _one_session(self, address: tuple[str, int]) -> bool:
         """From CONNECT to the end; whether its births went out."""
@@ -94,6 +115,7 @@ class SparkplugGateway:
             self._metrics,
             stopping=self._stopping,
             cursor=self._cursor,
+            make_reader=self._make_reader,
             clock=time.monotonic,
         )
         is_connected = False

@@ -22,6 +22,7 @@ import msgspec
 from inspectd import log
 from inspectd.client import AsyncVerdictReader, Item, LossReason, Lost, Position
 from inspectd.client import cursor as cursors
+from inspectd.errors import UnavailableError
 from inspectd.gateways.sparkplug.broker import Broker
 from inspectd.gateways.sparkplug.line_clock import LineClock
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
@@ -33,8 +34,8 @@ from inspectd.gateways.sparkplug.settings import SparkplugConfig
 _TURN_SECONDS: Final = 0.1
 _FIRST_HEARTBEAT_SECONDS: Final = 1.0
 """So long births wait for the line; without it they say that it is not known."""
-_PATIENCE_SECONDS: Final = 86_400.0
-"""A line that does not answer is waited for: what it has must not be passed over."""
+_AGAIN_SECONDS: Final = 1.0
+"""From one attempt to make a reader to the next."""
 _UNANSWERED_SECONDS: Final = 10.0
 """A line that lives and gives nothing of what it has published for so long is said."""
 _CONFIRM_SECONDS: Final = 1.0
@@ -66,6 +67,8 @@ class Telling:
         metrics: where what happens is counted.
         stopping: set when the gateway is to end.
         cursor: file of the position that hosts were told up to.
+        make_reader: makes a reader of the line from there on; raises `UnavailableError` where that is to be
+            tried again.
         clock: seconds on a clock that never goes back.
     """
 
@@ -80,12 +83,14 @@ class Telling:
         *,
         stopping: asyncio.Event,
         cursor: Path,
+        make_reader: Callable[[], AsyncVerdictReader],
         clock: Callable[[], float],
     ) -> None:
         self.was_born = False
         """The births went out."""
         self._settings, self._session, self._picture, self._metrics = settings, session, picture, metrics
         self._stopping, self._cursor, self._clock = stopping, cursor, clock
+        self._make_reader = make_reader
         self._line_clock = LineClock(clock)
         self._rows = PartRows()
         self._held: deque[PartRow] = deque()
@@ -178,12 +183,17 @@ class Telling:
     async def _tell(self, broker: Broker) -> None:
         if not await self._host_came():
             return
-        line = self._settings.line
         while True:
-            async with AsyncVerdictReader(
-                line.verdicts, line.sync or None, line=line.own_names, cursor=self._cursor, keys=line.keys,
-                patience_seconds=_PATIENCE_SECONDS,
-            ) as reader:  # fmt: skip
+            try:
+                made = self._make_reader()
+            except UnavailableError:  # hosts are told that the line is not known, and it is tried again
+                self._picture.forget()
+                await self._send(broker, self._session.tick())
+                await asyncio.sleep(_AGAIN_SECONDS)
+                if self._must_end or not (self.was_born or self._session.host_is_online):
+                    return
+                continue
+            async with made as reader:
                 await self._tell_from_cursor(broker, reader)
             if self._must_end or not self.was_born:
                 return

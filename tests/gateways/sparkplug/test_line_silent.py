@@ -16,7 +16,7 @@ from support.sparkplug_gateway import SparkplugGateway
 
 from inspectd.client import Position
 from inspectd.client import cursor as cursors
-from inspectd.gateways.sparkplug import settings, telling
+from inspectd.gateways.sparkplug import gateway, settings, telling
 from inspectd.gateways.sparkplug.gateway import SparkplugGateway as Gateway
 from inspectd.gateways.sparkplug.metrics import SparkplugMetrics
 from inspectd.gateways.sparkplug.session import EdgeNames
@@ -82,13 +82,37 @@ def test_a_line_is_waited_for_while_what_it_keeps_is_read(line, plant) -> None:
 
 
 def test_what_a_reader_gave_up_in_the_end_is_asked_for_again(line, plant, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(telling, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(gateway, "_PATIENCE_SECONDS", 0.5)
     broker = plant.broker()
     host = plant.host(broker)
     (plant.folder / "sparkplug.toml").write_text(text(line, broker.port))
     with running_here(plant.folder / "sparkplug.toml"):
         host.until(lambda: "parts" in host.view.values)
         silent_for(8, line, host)
+    assert "verdicts_lost" not in caplog.messages
+
+
+def test_a_line_that_cannot_be_connected_to_for_a_moment_is_read_afterwards(
+    line, plant, monkeypatch, caplog
+) -> None:
+    monkeypatch.setattr(gateway, "_PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(telling, "_AGAIN_SECONDS", 0.1)
+    broker = plant.broker()
+    host = plant.host(broker)
+    (plant.folder / "sparkplug.toml").write_text(text(line, broker.port))
+    socket, aside = plant.folder / "verdicts.sock", plant.folder / "aside.sock"
+    with running_here(plant.folder / "sparkplug.toml"):
+        host.until(lambda: "parts" in host.view.values)
+        socket.rename(aside)
+        socket.touch()  # as little to be connected to as with a key file that is away
+        line.answers = False
+        line.publish(5, live=False)
+        line.publish(1)  # which shows that there is more before it
+        host.until(lambda: "line_cannot_be_connected" in caplog.messages)
+        host.until(lambda: host.view.values[None]["Line/Liveness"] == "waiting")
+        aside.replace(socket)
+        line.answers = True
+        host.until(lambda: {part["Seq"] for part in host.view.parts} == {*range(1, 7)})
     assert "verdicts_lost" not in caplog.messages
 
 
