@@ -18,6 +18,7 @@ from inspectd.errors import UnavailableError
 from inspectd.gateways.command_cycle import RecipeCommand
 from inspectd.gateways.commands import RecipeDesk
 from inspectd.gateways.handshake import Handshake, LineSeen, Order
+from inspectd.gateways.line_ends import LineEnds
 from inspectd.gateways.parts import PlantTrigger, RefusedPart
 from inspectd.gateways.refused_parts import RefusedParts
 from inspectd.gateways.registers import LineBit
@@ -99,7 +100,7 @@ class LineLink:
             tasks.create_task(self._learn_recipe())
 
     async def _read(self) -> None:
-        epoch, last_epoch, was_alive = None, None, False
+        epoch, was_alive, ends = None, False, LineEnds()
         async with AsyncVerdictReader(
             self._line.verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
@@ -113,13 +114,9 @@ class LineLink:
                 is_other = is_alive != was_alive or (seen is not None and seen.epoch != epoch)
                 if is_other:
                     self._handshake.recipe_not_known()
-                if heartbeat is not None:
-                    # Of a line that starts already: one that runs may have been asked for it anew.
-                    if heartbeat.epoch != last_epoch:
-                        self._desk.line_lost("line_restarted")
-                        last_epoch = heartbeat.epoch
-                    elif heartbeat.state == LineState.STOPPED:
-                        self._desk.line_lost("not_alive")
+                # Of a line that starts already: one that runs may have been asked for it anew.
+                if (problem := ends.found(heartbeat)) is not None:
+                    self._desk.line_lost(problem)
                 self._handshake.line_seen(seen, now)
                 if isinstance(item, PartVerdict):
                     self._handshake.saw_part(item, now)

@@ -32,6 +32,7 @@ from inspectd.client import (
 )
 from inspectd.config.program_files import endpoint
 from inspectd.errors import UnavailableError
+from inspectd.gateways.line_ends import LineEnds
 from inspectd.gateways.opcua.results import VisionJob
 from inspectd.gateways.opcua.vision import VisionSystem
 from inspectd.gateways.refused_parts import RefusedParts
@@ -62,7 +63,7 @@ class LineSide:
         vision: what clients see.
         clock: seconds on a clock that never goes back.
         on_event: called with each event of the line.
-        on_end: called when the line has ended or was started again, maybe more than once.
+        on_end: called when the line has ended, and when it was started again.
         on_turn: awaited after each thing that the line said, and 20 times a second.
 
     Attributes:
@@ -163,7 +164,7 @@ class LineSide:
         self._vision.recipe_known(is_known=self.status is not None)
 
     async def _read(self) -> None:
-        was_alive, epoch = False, None
+        was_alive, ends = False, LineEnds()
         async with AsyncVerdictReader(
             self._line.verdicts, self._sync, line=self._line.own_names, keys=self._line.keys,
             patience_seconds=_PATIENCE_SECONDS, on_event=self._heard,
@@ -177,10 +178,9 @@ class LineSide:
                     heartbeat if is_alive else None, now,
                     is_stopped=is_last or reader.liveness is Liveness.STOPPED,
                 )  # fmt: skip
+                if ends.found(heartbeat) is not None:
+                    self._on_end()
                 if heartbeat is not None:
-                    if heartbeat.epoch != epoch or is_last:
-                        self._on_end()
-                        epoch = heartbeat.epoch
                     self._reached(heartbeat.epoch, heartbeat.last_seq)
                 if isinstance(item, PartVerdict | Verdict):
                     self._reached(item.epoch, item.seq)
