@@ -29,7 +29,7 @@ _DRIFT_NS: Final = 1_000_000
 _MOST_VIEWS: Final = 512
 """Views kept until their part's verdict comes."""
 MOST_UNDECIDED: Final = 20_000
-"""Parts that were told as no pass though the line may record one; as many as a question looks through."""
+"""Parts that are told as no pass though the line may record one; as many as a question looks through."""
 
 
 class MachineState(StrEnum):
@@ -97,7 +97,7 @@ def method_error(reason: str) -> MethodError:
 
 
 class _Told(NamedTuple):
-    """What clients were told of a part that was not decidable."""
+    """What clients are told of a part that is not decidable, or not decided yet."""
 
     reason: int
     state: ResultState
@@ -224,6 +224,9 @@ class VisionSystem:
             user=user,
         )  # fmt: skip
         self._parts.begin(job)
+        # The line may record a pass that comes here too late: none is told before its job has its result.
+        told = _Told(reason_number("no_verdict"), ResultState.COMPLETED, is_late=False)
+        self._remember(without_verdict(job.trigger_id), told)
         return job
 
     def wants(self, job: VisionJob) -> bool:
@@ -266,7 +269,7 @@ class VisionSystem:
         self._remember(without_verdict(job.trigger_id), told)
 
     def as_told(self, recorded: VisionResult) -> VisionResult:
-        """A recorded result; a pass that clients were told as none is none here either.
+        """A recorded result; a pass that clients were told as none, or not told yet, is none here either.
 
         A thread that reads the journal calls it, too: it looks at nothing but one entry of a dict.
         """
@@ -368,6 +371,9 @@ class VisionSystem:
         self.counts["result", result.judgement.name.lower()] += 1
         if result.judgement is Judgement.UNDECIDABLE:
             self._remember(result.result_id, _Told(result.reason, result.state, result.is_late))
+        of_job = without_verdict(result.job_id)
+        if result.result_id != of_job:  # from now on it is known by its verdict
+            self._undecided.pop(of_job, None)
         return result
 
     def _remember(self, result_id: str, told: _Told) -> None:

@@ -210,6 +210,22 @@ def test_a_job_that_came_to_nothing_is_no_pass_in_a_continuous_job_either(is_beg
     assert (told.judgement, told.job_id) == (Judgement.UNDECIDABLE, name)
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_pass_that_the_line_has_recorded_is_none_before_its_job_has_its_result(is_late: bool) -> None:
+    plant = Plant().beats()
+    _, answer = plant.job(deadline_ms=500)
+    recorded = result_of_verdict(part(answer))
+    assert recorded.judgement is Judgement.PASS
+    plant.now += 0.6 if is_late else 0.4
+    assert plant.vision.as_told(recorded).judgement is Judgement.UNDECIDABLE
+    plant.vision.saw_part(part(answer), plant.now)
+    assert plant.vision.as_told(recorded).judgement is Judgement.UNDECIDABLE
+    (told,) = plant.results()
+    assert told.judgement is (Judgement.UNDECIDABLE if is_late else Judgement.PASS)
+    assert plant.vision.as_told(recorded).judgement is told.judgement
+    assert plant.vision.as_told(recorded).reason == told.reason
+
+
 def test_a_recorded_pass_that_was_late_is_none() -> None:
     assert result_of_verdict(others(late=True)).judgement is Judgement.UNDECIDABLE
     assert result_of_verdict(others()).judgement is Judgement.PASS
