@@ -47,6 +47,7 @@ class PlayedLine:
         in_force: the recipe's id and version; `file`: the file's.
         epoch: of its start.
         loads_for_ever: a recipe that is to be prepared never is.
+        loading: the recipe that it says to load; empty: none.
         next_in_force: somebody puts this one in force just before the next trigger; None: nobody does.
         triggers: ids of the triggers that came.
         passed_by: triggers that it had to refuse, as they named no camera: so many.
@@ -78,7 +79,7 @@ class PlayedLine:
         self.triggers: list[str] = []
         self.passed_by = 0
         self.questions = 0
-        self.loads_for_ever = False
+        self.loads_for_ever, self.loading = False, ""
         self.in_force = "cells@1"
         self.next_in_force: str | None = None
 
@@ -145,7 +146,8 @@ class PlayedLine:
             utc_ns=0, state="running", health="good", conditions=[], counts=COUNTS, cameras=[], recipes=[],
             device="cpu", waiting=0, with_scoring=0, journal="recording", journal_bytes=None,
             disk_free_bytes=None, evidence_bytes=None, evidence_quota_bytes=0, connections={},
-            in_force=self.in_force, prepared=["cells@1", "glass@3"],
+            in_force=self.in_force, loading=self.loading,
+            prepared=["cells@1"] if self.loads_for_ever else ["cells@1", "glass@3"],
         )  # fmt: skip
 
     def _ordered(self, who: bytes, order: dict[str, Any]) -> None:
@@ -167,7 +169,9 @@ class PlayedLine:
 
         def in_force() -> None:
             action, state = RecipeAction(order["action"]), RecipeState.LOADING
-            if not self.loads_for_ever:
+            if self.loads_for_ever:
+                self.loading = "glass@3"
+            else:
                 self.in_force, state = "glass@3", RecipeState.ACTIVE
             done = RecipeAck(order["request"], action, state, "glass", 3, 7, SHA256)
             self._sockets["control"].send_multipart([who, wire.encode(done)])

@@ -174,6 +174,13 @@ class _Gateway:
                     await self._nodes.tell_recipe(self._types, loaded[0])
                 elif loaded is not None:
                     await self._nodes.tell_recipe_failed(event.detail)
+            for name, is_loaded in self._handlers.settled():
+                if is_loaded:
+                    await self._nodes.tell_recipe(self._types, name)
+                else:
+                    await self._nodes.tell_recipe_failed(
+                        f"{name}: could not be loaded; the line's log says why"
+                    )
             not_loaded, self._not_loaded = self._not_loaded, []
             for name in not_loaded:
                 await self._nodes.tell_recipe_failed(

@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from asyncua import ua
@@ -29,6 +29,14 @@ _JOB: Final = ("id", "id", "id", "id", "list")
 _AUTOMATIC: Final = "VisionStateMachine.AutomaticModeStateMachine"
 
 
+class _Loading(NamedTuple):
+    """A recipe that a client had prepared, and the line has not said the end of."""
+
+    recipe: str
+    since: float | None = None
+    """When the line had said that it loads it; None: it has not answered yet."""
+
+
 class VisionHandlers:
     """Handlers of one line.
 
@@ -47,7 +55,7 @@ class VisionHandlers:
         """Nothing was asked yet."""
         self._vision, self._line, self._types = vision, line, types
         self._halt_mark, self._on_change = halt_mark, on_change
-        self._loading: dict[str, str] = {}
+        self._loading: dict[str, _Loading] = {}
         self._requests = 0
 
     def methods(self) -> list[PlantMethod]:
@@ -71,15 +79,28 @@ class VisionHandlers:
         """The recipe of a client that an event of the line is about, and whether it is loaded; or None."""
         if event.event not in {"recipe_prepared", "recipe_failed"}:
             return None
-        for request, recipe in list(self._loading.items()):
+        for request, loading in list(self._loading.items()):
             if f"({request})" in event.detail:
                 del self._loading[request]
-                return recipe, event.event == "recipe_prepared"
+                return loading.recipe, event.event == "recipe_prepared"
         return None
+
+    def settled(self) -> list[tuple[str, bool]]:
+        """Recipes of clients whose event was lost, and whether they are loaded, by what the line says."""
+        status, found = self._line.status, []
+        for request, (recipe, since) in list(self._loading.items()):
+            # What it said before it began to load knows nothing of it.
+            if status is None or since is None or self._line.status_asked_at <= since:
+                continue
+            is_loaded = recipe in {status.in_force, *status.prepared}
+            if is_loaded or status.loading not in {None, recipe}:
+                del self._loading[request]
+                found.append((recipe, is_loaded))
+        return found
 
     def line_ended(self) -> list[str]:
         """Recipes of clients that the line was loading as it ended, of which it says no more."""
-        left = list(self._loading.values())
+        left = [loading.recipe for loading in self._loading.values()]
         self._loading.clear()
         return left
 
@@ -191,7 +212,7 @@ class VisionHandlers:
         self._requests += 1
         request = f"opcua-{time.time_ns()}-{self._requests}"
         version = None if known[2] is None else int(known[2])
-        self._loading[request] = name  # before the answer, which the event may overtake
+        self._loading[request] = _Loading(name)  # before the answer, which the event may overtake
         try:
             answer = await self._line.ask(action, known[1], version, CALLER.get(), request)
         except asyncio.CancelledError:  # the client went, and nobody waits for the event
@@ -200,7 +221,7 @@ class VisionHandlers:
         if not isinstance(answer, RecipeAck) or answer.state is not RecipeState.LOADING:
             self._loading.pop(request, None)
         elif request in self._loading:
-            self._loading[request] = f"{answer.recipe}@{answer.version}"
+            self._loading[request] = _Loading(f"{answer.recipe}@{answer.version}", clock_seconds())
         return answer if isinstance(answer, RecipeAck) else method_error(answer)
 
     async def _made_ready(self, recipe: str) -> tuple[MethodError, str | None]:

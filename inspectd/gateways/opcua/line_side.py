@@ -69,6 +69,7 @@ class LineSide:
     Attributes:
         lost: verdicts that could not be had any more.
         status: how the line last said it is; None: it has not yet.
+        status_asked_at: when it was asked for that, by the clock.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class LineSide:
     ) -> None:  # fmt: skip
         self.lost = 0
         self.status: LineStatus | None = None
+        self.status_asked_at = 0.0
         self._line, self._answer_seconds = line, answer_seconds
         self._vision, self._clock, self._on_turn = vision, clock, on_turn
         self._on_event, self._on_end = on_event, on_end
@@ -154,6 +156,7 @@ class LineSide:
 
     async def refresh(self) -> None:
         """Ask the line how it is."""
+        asked_at = self._clock()
         try:
             with trying_again(self._sync):
                 self.status = await asyncio.to_thread(
@@ -161,6 +164,7 @@ class LineSide:
                 )
         except UnavailableError:
             self.status = None
+        self.status_asked_at = asked_at
         self._vision.recipe_known(is_known=self.status is not None)
 
     async def _read(self) -> None:

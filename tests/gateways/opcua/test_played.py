@@ -145,6 +145,21 @@ def test_a_recipe_that_was_loading_as_the_line_ended_is_told_as_not_loaded(line,
     live(test)
 
 
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_what_became_of_a_recipe_is_told_though_the_event_of_the_line_is_lost(line, live, is_loaded) -> None:
+    async def test(client) -> None:
+        subscription = await client.create_subscription(10, client)
+        await subscription.subscribe_events(client.at(), ua.ObjectIds.BaseEventType, queuesize=1000)
+        line.loads_for_ever = True
+        assert (await client.prepare("glass"))[1:] == [False, 0]
+        line.loading, line.loads_for_ever = "", not is_loaded
+        (event,) = await client.until_events(1)
+        failed = "glass@3: could not be loaded; the line's log says why"
+        assert event.Message.Text == ("glass@3 is prepared" if is_loaded else failed)
+
+    live(test)
+
+
 def test_the_line_is_told_of_a_part_whose_job_is_refused_here(line, live) -> None:
     async def test(client) -> None:
         refused = (({"part": "a\nb"}, -8), ({"part": "P-1", "recipe": "nothing"}, -2))
