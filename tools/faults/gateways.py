@@ -26,6 +26,8 @@ _DEADLINE_MS: Final = 250.0
 _AFTERWARDS: Final = 8
 """Parts after the last strike."""
 _CYCLE_SECONDS: Final = 0.005
+_READY_SECONDS: Final = 10.0
+"""More than a gateway of an S7 needs to see that it writes alone, also where it just lost the PLC."""
 _CALM_SECONDS: Final = (0.3, 4.0)
 _LONGEST_OUTAGE_SECONDS: Final = 1.2
 _GATEWAY: Final = "[handshake]\nanswer_ms = 100\n"
@@ -102,6 +104,7 @@ def run_program(
     striker = _Striker(daemon, gateway, link, context.random)
     try:
         plc.run_idle(1.0)
+        plc.run_until_ready(_READY_SECONDS)
         _measure_calm(outcome, plc, gateway, daemon, count=max(8, context.count // 20))
         before = plc.openings[:]
         plc.pause_seconds = _CYCLE_SECONDS  # how much a gateway bears is known now
@@ -113,6 +116,7 @@ def run_program(
         striker.stop()
         daemon.wait_ready()
         plc.run_idle(1.5)
+        plc.run_until_ready(_READY_SECONDS)
         for _ in range(_AFTERWARDS):
             plc.inspect()
         time.sleep(0.5)

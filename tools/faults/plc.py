@@ -22,6 +22,8 @@ TOLERANCE_MS: Final = 50
 ANSWER_MS: Final = 150
 _PAUSE_SECONDS: Final = 0.03
 _NOTHING: Final = [0] * 40
+_READY: Final = 0x81
+"""Online and TriggerReady."""
 
 
 class FailingLink:
@@ -251,6 +253,12 @@ class Plc:
         """Go on without parts."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
+            self._cycle(eye=False)
+
+    def run_until_ready(self, seconds: float) -> None:
+        """Go on without parts until triggers are taken, for so long at most."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and (self._status is None or self._status[0] & _READY != _READY):
             self._cycle(eye=False)
 
     def close(self) -> None:
