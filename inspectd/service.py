@@ -48,6 +48,7 @@ from inspectd.golden_checks import GoldenChecks
 from inspectd.golden_pictures import Files
 from inspectd.host_sleep import HostSleepWatch, boottime_ns
 from inspectd.ipc.poller import Poller
+from inspectd.ipc.program import program_state
 from inspectd.ipc.ring import FrameRing
 from inspectd.ipc.runtime_dir import RuntimeDir, is_same_directory
 from inspectd.ipc.state_hold import StateHold
@@ -207,8 +208,9 @@ class Service:
         self.drift_watch = DriftWatch(self._metrics, plant.emit)
         for camera in self._cameras.values():
             stack.callback(camera.close)
-        log_arguments = ["--log-level", config.log.level, "--log-format", config.log.format]
-        self._supervisor = Supervisor(self._poller, self, log_arguments, clock)
+        of_children = ["--log-level", config.log.level, "--log-format", config.log.format]
+        of_children += ["--program", program_state()]
+        self._supervisor = Supervisor(self._poller, self, of_children, clock)
         stack.callback(self._supervisor.kill_all, _EXIT_GRACE_SECONDS)
         self._shadow = Shadow(
             config, self,
@@ -257,7 +259,8 @@ class Service:
         """Start, serve until SIGTERM or SIGINT, drain; a second signal ends the drain at once.
 
         Raises:
-            UnavailableError: a process cannot be had, another daemon uses the journal, or the host slept.
+            UnavailableError: a process cannot be had, another daemon uses the journal, the host slept, or the
+                program's files were replaced.
             InspectdError: scoring cannot use what it was given to load.
         """
         self._start()
@@ -386,6 +389,13 @@ class Service:
         """Count and warn of a child that was lost and will be replaced (`supervisor.ProcessEvents`)."""
         self._metrics.restarted(name)
         self._plant.emit("warning", "process_restarted", process=name, detail=f"{name}: {cause}")
+
+    def on_program_replaced(self, name: str, cause: str) -> None:
+        """End the line: only its own start gives it that process again (`supervisor.ProcessEvents`)."""
+        self._fatal = UnavailableError(
+            f"{name}: {cause}, and no process of other files joins it: the line has to be started again, as "
+            "systemd does"
+        )
 
     # --- what cameras deliver (capture.stage.CameraEvents) ------------------------------------------------
 

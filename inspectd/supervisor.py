@@ -68,6 +68,9 @@ class ProcessEvents(Protocol):
     def on_process_lost(self, name: str, cause: str) -> None:
         """The child `name` was lost and will be replaced."""
 
+    def on_program_replaced(self, name: str, cause: str) -> None:
+        """The child `name` was lost and cannot be replaced: the program's files are of another version."""
+
 
 class Child:
     """One child process and its channel."""
@@ -112,14 +115,14 @@ class Supervisor:
     """
 
     def __init__(
-        self, poller: Poller, events: ProcessEvents, log_arguments: Sequence[str], clock: Callable[[], int]
+        self, poller: Poller, events: ProcessEvents, arguments: Sequence[str], clock: Callable[[], int]
     ) -> None:
-        """Watch channels with `poller`; give `log_arguments` to every child; `clock` is monotonic, in ns."""
+        """Watch channels with `poller`; give `arguments` to every child; `clock` is monotonic, in ns."""
         self._poller = poller
         self._events = events
         self._clock = clock
         self._last_tick_ns = clock()
-        self._log_arguments = log_arguments
+        self._arguments = arguments
         self._children: dict[str, Child] = {}
         self._ending: dict[subprocess.Popen[bytes], int] = {}  # until when each may end by itself
         self._restarts: dict[str, tuple[int, Job]] = {}
@@ -145,7 +148,7 @@ class Supervisor:
         command = [sys.executable, "-P", "-m", job.module, "--channel", str(theirs.fileno())]
         try:
             process = subprocess.Popen(
-                [*command, *self._log_arguments, *job.arguments],
+                [*command, *self._arguments, *job.arguments],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
@@ -328,6 +331,8 @@ class Supervisor:
         )  # fmt: skip
         job.lost(cause, exit_code, now_ns)
         self._events.on_process_lost(job.name, cause)
+        if child.failure is not None and child.failure.is_replaced:
+            self._events.on_program_replaced(job.name, cause)
 
     @staticmethod
     def _exit_code(child: Child) -> int | None:

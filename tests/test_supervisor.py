@@ -60,11 +60,15 @@ class Harness:
         monkeypatch.setattr("inspectd.supervisor._EXIT_SECONDS", 5.0)
         self.now_ns = 1_000_000 * MS
         self.replaced: list[tuple[str, str]] = []
+        self.of_other_files: list[tuple[str, str]] = []
         self.poller = Poller()
         self.supervisor = Supervisor(self.poller, self, [], lambda: self.now_ns)
 
     def on_process_lost(self, name, cause):
         self.replaced.append((name, cause))
+
+    def on_program_replaced(self, name, cause):
+        self.of_other_files.append((name, cause))
 
     def until(self, condition):
         deadline = time.monotonic() + 20
@@ -122,6 +126,16 @@ def test_a_child_that_the_kernel_kills_for_memory_is_told_from_one_that_somebody
         harness.until(lambda: eater.losses)
     said = "killed by SIGKILL; memory ran out meanwhile, see `journalctl -k`"
     assert eater.losses == [(said, -signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("once", [False, True])
+def test_of_a_child_of_other_files_it_is_told_unless_nobody_needs_another(harness, once):
+    job = Child("replaced")
+    harness.supervisor.start(job, harness.now_ns, once=once)
+    harness.until(lambda: job.losses)
+    cause = "the program's files were replaced"
+    assert job.losses == [(cause, 3)]
+    assert harness.of_other_files == ([] if once else [("child", cause)])
 
 
 def test_a_child_that_worked_for_a_while_between_its_ends_is_not_kept_away_for_longer_each_time(harness):

@@ -20,6 +20,7 @@ from inspectd import log
 from inspectd.errors import ExitCode, InputError, InspectdError, UnavailableError
 from inspectd.ipc.channel import Channel, ChannelClosedError, ChannelMessageError
 from inspectd.ipc.messages import Alive, Failed
+from inspectd.ipc.program import ProgramReplacedError, refuse_replaced
 from inspectd.settled import settle
 from inspectd.text import printable_lines
 
@@ -39,6 +40,7 @@ def argument_parser(module: str, description: str | None) -> argparse.ArgumentPa
     parser.add_argument("--channel", type=int, metavar="FD", help="descriptor of the main process's channel")
     parser.add_argument("--log-level", default="info", choices=["debug", "info", "warning", "error"])
     parser.add_argument("--log-format", default="text", choices=["text", "json"])
+    parser.add_argument("--program", default="", metavar="STATE", help="of the main process's files")
     return parser
 
 
@@ -86,7 +88,12 @@ def run(
     except InspectdError as error:
         log.last_words(f"error: {printable_lines(str(error))}")
         return error.exit_code
-    return serve(channel, lambda: live(channel, first_record(channel, first)))
+
+    def life() -> ExitCode:
+        refuse_replaced(arguments.program)
+        return live(channel, first_record(channel, first))
+
+    return serve(channel, life)
 
 
 def die_with_parent() -> None:
@@ -267,7 +274,8 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
     except ChannelClosedError:
         return ExitCode.OK
     except InspectdError as error:
-        _send_failed(channel, str(error), error.exit_code)
+        is_replaced = isinstance(error, ProgramReplacedError)
+        _send_failed(channel, str(error), error.exit_code, is_replaced=is_replaced)
         return error.exit_code
     except MemoryError as error:
         short = str(error) or "the system gives no more"
@@ -285,8 +293,8 @@ def serve(channel: Channel[Any], life: Callable[[], ExitCode]) -> ExitCode:
         raise
 
 
-def _send_failed(channel: Channel[Any], detail: str, code: ExitCode) -> None:
+def _send_failed(channel: Channel[Any], detail: str, code: ExitCode, *, is_replaced: bool = False) -> None:
     try:
-        channel.send_wait(Failed(detail, int(code)))
+        channel.send_wait(Failed(detail, int(code), is_replaced))
     except ChannelClosedError:
         return

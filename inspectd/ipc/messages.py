@@ -29,6 +29,8 @@ class Failed(msgspec.Struct, frozen=True, array_like=True, tag="failed"):
 
     detail: str
     exit_code: int
+    is_replaced: bool = False
+    """The program's files are not those of the main process any more: no process can be started."""
 
 
 class AttachRing(CarriesDescriptors, frozen=True, array_like=True, tag="attach_ring"):

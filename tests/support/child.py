@@ -30,6 +30,9 @@ def main() -> int:
     if behaviour == "fail":
         channel.send(Failed("the bank is gone", 2))
         return 2
+    if behaviour == "replaced":
+        channel.send(Failed("the program's files were replaced", 3, is_replaced=True))
+        return 3
     channel.send(Alive(os.getpid()), (0,) if behaviour == "descriptor" else ())
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
