@@ -237,6 +237,8 @@ class PageListener:
         )  # fmt: skip
         self._tls = tls_of(self._server_settings)
         self._certificate = self._certificate_ns()
+        self._refused: tuple[tuple[int, ...], str] | None = None
+        """What was last refused and why, so that it is said once."""
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -268,17 +270,23 @@ class PageListener:
         return number
 
     def renew_certificate(self) -> None:
-        """Use the certificate as it lies there now, if it changed; one that cannot be used is logged."""
+        """Use the certificate as it lies there now, if it changed; one that cannot be used is logged.
+
+        It is tried again until it is taken: a right to read it that was missing is given without a change of
+        the file.
+        """
         found = self._certificate_ns()
         if self._tls is None or found == self._certificate:
             return
-        self._certificate = found
         try:
             tls_of(self._server_settings)  # refused before it is taken
             _load(self._tls, self._server_settings)
         except InputError as error:
-            log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
+            if (refused := (found, str(error))) != self._refused:
+                self._refused = refused
+                log.event(_log, logging.ERROR, "certificate_refused", detail=str(error))
         else:
+            self._certificate, self._refused = found, None
             log.event(_log, logging.INFO, "certificate_renewed")
 
     async def close(self) -> None:

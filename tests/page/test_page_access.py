@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import subprocess
@@ -91,12 +92,26 @@ def test_over_tls_cookies_are_bound_to_it_and_a_new_certificate_needs_no_restart
         except httpx.ConnectError:
             assert time.monotonic() < end, page.log.read_text()
             time.sleep(0.2)
-    (tmp_path / "tls" / "cert.pem").write_text("no certificate")
+    cert = tmp_path / "tls" / "cert.pem"
+    right = cert.read_bytes()
+    cert.write_text("no certificate")
     end = time.monotonic() + 10
     while "certificate_refused" not in page.log.read_text():
         assert time.monotonic() < end
         time.sleep(0.1)
     assert httpx.get(f"{page.origin}/healthz", verify=renewed).status_code == 200
+
+    refused_ns = cert.stat().st_mtime_ns
+    new = cert.with_suffix(".new")
+    new.write_bytes(right)
+    os.utime(new, ns=(refused_ns, refused_ns))
+    time.sleep(2.5)  # it is looked at every 2 s, and said once
+    assert page.log.read_text().count("certificate_refused") == 1
+    new.rename(cert)  # as where a right to read it is given: its time stays
+    end = time.monotonic() + 10
+    while page.log.read_text().count("certificate_renewed") < 2:
+        assert time.monotonic() < end, page.log.read_text()
+        time.sleep(0.1)
 
 
 def test_only_a_named_proxy_says_whose_request_it_is(start) -> None:
