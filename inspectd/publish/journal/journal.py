@@ -44,6 +44,8 @@ _CLOSE_SECONDS: Final = 2.0
 _SILENT: Final = "the disk does not answer"
 _REMIND_NS: Final = 5_000_000_000
 _REMIND_FOR_NS: Final = 30_000_000_000
+_BEHIND_NS: Final = 3_600_000_000_000
+"""A clock that starts further behind the newest verdict is wrong, or was."""
 
 
 class Journal:
@@ -240,7 +242,13 @@ class Journal:
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
-        self.newest_utc_ns = max(self.newest_utc_ns, opened.newest_utc_ns or 0)
+        behind_ns = (opened.newest_utc_ns or 0) - self.newest_utc_ns
+        self.newest_utc_ns += max(0, behind_ns)
+        if behind_ns > _BEHIND_NS:
+            self._alarm_of_clock(
+                f"the clock is {behind_ns / 86_400e9:.1f} days behind the newest verdict: "
+                "it is wrong, and all is dated by it until it is put right, or it was ahead before"
+            )
         self._observer.journal_recording(recording=self.failure is None)
 
     def _commit(self, group: Group) -> None:
@@ -266,13 +274,15 @@ class Journal:
     def _watch_clock(self, ahead_ns: int) -> None:
         """Send an alarm when the wall clock leapt: it can be put right for a day before verdicts go by it."""
         if ahead_ns and not self._is_clock_ahead:
-            detail = (
+            self._alarm_of_clock(
                 f"the clock jumped {ahead_ns / 86_400e9:.1f} days ahead of the verdicts; "
                 "none is removed for its age in the next 24 hours"
             )
-            self._say("alarm", "journal_clock", detail)
-            self._reminders["journal_clock"] = (detail, self._clock() + _REMIND_FOR_NS)
         self._is_clock_ahead = bool(ahead_ns)
+
+    def _alarm_of_clock(self, detail: str) -> None:
+        self._say("alarm", "journal_clock", detail)
+        self._reminders["journal_clock"] = (detail, self._clock() + _REMIND_FOR_NS)
 
     # --- alarms and reading -------------------------------------------------------------------------------
 

@@ -82,6 +82,23 @@ def test_an_epoch_that_the_clock_is_behind_is_no_time(start, tmp_path: Path) -> 
     assert line.journal.newest_utc_ns <= time.time_ns()
 
 
+@pytest.mark.parametrize(("hours", "said"), [(0.5, []), (48.0, ["journal_clock"])])
+def test_a_clock_that_starts_behind_the_newest_verdict_is_said(
+    start, tmp_path: Path, hours: float, said: list[str]
+) -> None:
+    line = start()
+    line.verdict()
+    line.until(lambda: line.published)
+    line.journal.close()
+    with closing(sqlite3.connect(tmp_path / "state" / "journal.sqlite")) as file, file:
+        file.execute("UPDATE verdict SET utc_ns = utc_ns + ?", (int(hours * 3600e9),))
+    again = start()
+    assert again.told.names() == said
+    assert all("the clock is 2.0 days behind the newest verdict" in told[2] for told in again.told.events)
+    again.verdict()
+    again.until(lambda: again.published)  # and the line goes on
+
+
 def test_two_lines_cannot_share_a_state_directory(start, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from inspectd.publish.journal.file import *;"
