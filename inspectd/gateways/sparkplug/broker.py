@@ -154,8 +154,17 @@ class BrokerDoor:
     def __init__(self, settings: BrokerLink, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
-        self._tls = _tls_context(settings) if settings.tls else None
-        self._password = None if settings.password_file is None else _password(Path(settings.password_file))
+        self._credentials()  # what cannot be used is refused now
+
+    def _credentials(self) -> tuple[ssl.SSLContext | None, str | None]:
+        """The settings of TLS and the password, as their files have them now: they are renewed meanwhile.
+
+        Raises:
+            InputError: a file cannot be used.
+        """
+        file = self._settings.password_file
+        tls = _tls_context(self._settings) if self._settings.tls else None
+        return tls, None if file is None else _password(Path(file))
 
     @asynccontextmanager
     async def connect(self, address: tuple[str, int], will: Send) -> AsyncIterator[Broker]:
@@ -165,16 +174,20 @@ class BrokerDoor:
             BrokerError: none comes about.
         """
         incoming = _Incoming()
+        try:
+            tls, password = self._credentials()
+        except InputError as error:
+            raise BrokerError(str(error), is_unreachable=True) from error
         client = aiomqtt.Client(
             *address,
             identifier=self._client_id,
             username=self._settings.user,
-            password=self._password,
+            password=password,
             will=aiomqtt.Will(will.topic, will.payload, qos=will.qos, retain=False),
             clean_session=True,
             keepalive=self._settings.keepalive_seconds,
             timeout=_ANSWER_SECONDS,
-            tls_context=self._tls,
+            tls_context=tls,
             queue_type=lambda maxsize: incoming,  # type: ignore[arg-type] # noqa: ARG005 - a class, it says
             logger=_library_log,
         )

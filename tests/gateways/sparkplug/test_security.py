@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import ssl
 import subprocess
@@ -75,6 +76,28 @@ def test_parts_are_told_over_tls_with_a_certificate_of_its_own(line, plant, cert
     host = plant.host(broker, tls=context)
     gateway = plant.gateway(line, broker, broker=table)
     host.until(lambda: len(host.view.parts) > 5)
+    assert gateway.stop() == 0
+
+
+def test_a_certificate_that_is_renewed_is_used_for_the_next_connection(
+    line, plant, certificates, tmp_path: Path
+) -> None:
+    options, table = with_tls(certificates)
+    own = [tmp_path / "own.pem", tmp_path / "own.key"]
+
+    def renew(name: str) -> None:
+        for file in own:
+            shutil.copy(certificates / f"{name}{file.suffix}", file)
+
+    renew("stranger")
+    table = table.replace(f"{certificates}/gateway", f"{tmp_path}/own")
+    broker = plant.broker(options)
+    gateway = plant.gateway(line, broker, broker=table)
+    gateway.until_logged("broker_lost")
+    own[1].write_text("half of a key")  # what cannot be used is said, and does not end it
+    gateway.until_logged("expected two PEM files that match")
+    renew("gateway")
+    gateway.until_logged("broker_connected")
     assert gateway.stop() == 0
 
 
