@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from inspectd.bank.blind import highest_odd
 from inspectd.bank.build_spec import (
     BuildSpec,
+    OfPictures,
     Prepare,
     Prepared,
     check_ray,
@@ -262,7 +263,7 @@ class BankBuilder:
     ) -> Built:
         start = time.perf_counter()
         first: list[NDArray[np.uint8]] = []
-        made, frames = self._prepared(_first_kept(self._of_the_polygons_size(frames), first))
+        made, frames = self._prepared(_first_kept(self._of_the_drawn_area(frames), first))
         reading = "features" if self._spec.ray is None else "images"
         progress(reading, 0, total)
         learner = QualityLearner(self._spec.patches.region, most=total)
@@ -362,11 +363,12 @@ class BankBuilder:
         wanted = self._spec.taught
         return np.array([digest.tobytes().hex() in wanted for digest in images.digests], dtype=bool)
 
-    def _of_the_polygons_size(self, frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
-        """The same frames; raises InputError at one of another size than polygons were drawn on."""
+    def _of_the_drawn_area(self, frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
+        """The same frames; raises InputError at one on which mask or polygons were not drawn."""
+        drawn_on = OfPictures(self._spec)
         for name, frame in frames:
-            if self._spec.area is not None and not isinstance(frame, str):
-                self._spec.area.refuse_size(*frame.shape[:2])
+            if not isinstance(frame, str):
+                drawn_on.refuse(*frame.shape[:2])
             yield name, frame
 
     def _prepared(self, frames: Iterable[NamedFrame]) -> tuple[Prepared, Iterable[NamedFrame]]:

@@ -21,6 +21,7 @@ from inspectd.errors import InputError
 from inspectd.model.architectures import DEFAULT_BACKBONE
 from inspectd.model.features import FeatureExtractor
 from inspectd.model.options import BackbonePrecision, HeadOptions, PatchOptions, WantedPrecision
+from inspectd.pictures.region import is_same_shape, pixels_of
 
 MOST_WORKERS: Final = 64
 
@@ -53,7 +54,7 @@ class BuildSpec:
         coreset: share of all patches to keep (float, up to 1), or their number (int).
         bank_mb: size of the patches to keep, in MB of 1e6 bytes, instead of `coreset`.
         memory_gb: limit of the whole build; the features of all images are held at once.
-        mask: an image whose pixels above 127 are scored, laid over the region; or (h, w) bool, the patches
+        mask: an image whose pixels above 127 are scored, of the region's shape; or (h, w) bool, the patches
             that are; None: all.
         area: what of every image is judged, by polygons; with `mask` what both leave. None: all.
         foreground: judge the places where the images show a part before a background, and no others; then
@@ -147,14 +148,60 @@ def _mask(path: Path | NDArray[np.bool_], shape: tuple[int, int, int]) -> torch.
     """(h, w) bool: the patches of which at least half is scored, of features of a shape (h, w, D)."""
     if not isinstance(path, Path):
         return torch.from_numpy(path)
-    image = read_image(path)
-    if image is None:
-        raise InputError(f"--mask: {path} cannot be read as an image")
     height, width, _ = shape
-    share = cv2.resize(image.max(axis=2), (width, height), interpolation=cv2.INTER_AREA)
+    share = cv2.resize(_painted(path), (width, height), interpolation=cv2.INTER_AREA)
     if not (share > 127).any():
         raise InputError(f"--mask: {path} leaves no patch to judge, expected white where parts are judged")
     return torch.from_numpy(share > 127)
+
+
+def _painted(path: Path) -> NDArray[np.uint8]:
+    """The levels (H, W) uint8 of a mask."""
+    image = read_image(path)
+    if image is None:
+        raise InputError(f"--mask: {path} cannot be read as an image")
+    return np.asarray(image.max(axis=2))
+
+
+class OfPictures:
+    """Refuses pictures that are not those on which it was drawn what of them is judged.
+
+    A mask that is stretched over another picture, or laid over a region though it was painted on the whole of
+    it, leaves other places out than it is meant to: a defect there would pass.
+
+    Args:
+        spec: of a build.
+
+    Raises:
+        InputError: its mask cannot be read.
+    """
+
+    def __init__(self, spec: BuildSpec) -> None:
+        self._spec = spec
+        self._mask = None if not isinstance(spec.mask, Path) else _painted(spec.mask).shape[:2]
+
+    def refuse(self, height: int, width: int) -> None:
+        """Refuse a picture of this size, in pixels, if it is another one.
+
+        Raises:
+            InputError: it is.
+        """
+        spec = self._spec
+        if spec.area is not None:
+            spec.area.refuse_size(height, width)
+        if self._mask is None:
+            return
+        rows, columns = pixels_of(spec.patches.region, height, width)
+        judged = rows.stop - rows.start, columns.stop - columns.start
+        is_of_whole = self._mask == (height, width) != judged
+        if is_same_shape(self._mask, judged) and not is_of_whole:
+            return
+        where = "" if judged == (height, width) else f", of which --roi leaves {judged[1]}x{judged[0]}"
+        raise InputError(
+            f"--mask: {spec.mask} is {self._mask[1]}x{self._mask[0]}, an image is {width}x{height}{where}: "
+            "expected a mask of what is judged, in its size or in its shape in another scale; for images of "
+            "several shapes draw polygons in shares (--polygon)"
+        )
 
 
 def rows_of(bank_mb: float, patch_bytes: int) -> int:

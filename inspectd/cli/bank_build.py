@@ -17,7 +17,7 @@ from inspectd.backends.precisions import prepare, refuse_unavailable
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import BankBuilder
-from inspectd.bank.build_spec import BuildSpec
+from inspectd.bank.build_spec import BuildSpec, OfPictures
 from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames, without_copies
@@ -85,7 +85,7 @@ def main(arguments: argparse.Namespace) -> int:
     device = str(target)
     source = _source(arguments)
     spec = replace(spec, bit_depth=source.bit_depth)
-    _refuse_other_sizes(spec.area, source.paths, source.bit_depth)
+    _refuse_other_pictures(spec, source.paths)
     chosen = chosen_settings(arguments, spec, source.paths, device)
     if isinstance(chosen, ChosenSettings):
         spec = chosen.spec
@@ -224,11 +224,12 @@ def _area(arguments: argparse.Namespace) -> JudgedArea | None:
     return None if judged is None and excluded is None else JudgedArea(judged, excluded)
 
 
-def _refuse_other_sizes(area: JudgedArea | None, paths: Sequence[Path], bit_depth: int) -> None:
-    """Refuse polygons that were drawn on other pictures, before settings are tried out for minutes."""
-    first = read_image(paths[0], bit_depth) if area is not None and paths else None
-    if area is not None and first is not None:
-        area.refuse_size(*first.shape[:2])
+def _refuse_other_pictures(spec: BuildSpec, paths: Sequence[Path]) -> None:
+    """Refuse a mask or polygons of other pictures, before settings are tried out for minutes."""
+    is_drawn = spec.mask is not None or spec.area is not None
+    first = read_image(paths[0], spec.bit_depth) if is_drawn and paths else None
+    if first is not None:
+        OfPictures(spec).refuse(*first.shape[:2])
 
 
 def _source(arguments: argparse.Namespace) -> _Source:

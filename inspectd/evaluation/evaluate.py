@@ -25,7 +25,7 @@ from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
-from inspectd.pictures.region import Region
+from inspectd.pictures.region import Region, is_same_shape
 
 
 class ClassResult(msgspec.Struct, frozen=True):
@@ -245,8 +245,7 @@ def _mask(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.bool_] | No
     except PictureError as error:
         raise InputError(f"mask {image.mask}: {error}") from error
     (height, width), (down, across) = size, mask.shape
-    # Either may be the other one scaled, with its sides rounded.
-    if abs(down * width - across * height) > max(height, width, down, across):
+    if not is_same_shape(size, (down, across)):
         raise InputError(
             f"mask {image.mask}: is {across}x{down}, its image {image.path} is {width}x{height}, as its "
             "EXIF turns it: expected a mask of that size, or of that shape in another scale"

@@ -9,6 +9,11 @@ Region = tuple[float, float, float, float]
 """Left, top, width and height as shares of the frame."""
 
 
+def is_same_shape(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether pictures of these heights and widths may be one in two scales, with its sides rounded."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
+
+
 def pixels_of(region: Region | None, height: int, width: int) -> tuple[slice, slice]:
     """Rows and columns of the region of a frame, at least one of each; None: all."""
     if region is None:

@@ -17,6 +17,7 @@ from inspectd.bank.images import find_images, pixel_digest, read_image, video_fr
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.errors import InputError
 from inspectd.model.options import PatchOptions
+from inspectd.pictures.region import Region
 
 SMALL = BuildSpec(height=64, width=64, coreset=0.2)
 
@@ -207,8 +208,8 @@ def test_an_interrupted_build_leaves_the_old_bank(images: list[Path], tmp_path: 
 
 
 def test_only_the_region_and_the_mask_are_judged(images: list[Path], tmp_path: Path) -> None:
-    mask = np.zeros((100, 100), np.uint8)
-    mask[:, :50] = 255
+    mask = np.zeros((100, 80), np.uint8)
+    mask[:, :40] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     patches = PatchOptions(region=(0.0, 0.0, 0.8, 1.0))
     spec = BuildSpec(height=64, width=64, patches=patches, mask=tmp_path / "mask.png")
@@ -250,6 +251,35 @@ def test_a_mask_that_leaves_nothing_is_refused(images: list[Path], tmp_path: Pat
     spec = BuildSpec(height=64, width=64, mask=tmp_path / "mask.png")
     with pytest.raises(InputError, match="leaves no patch to judge"):
         build_bank(images, tmp_path / "x.bank", spec, quiet)
+
+
+@pytest.mark.parametrize(
+    ("region", "height", "width", "fits"),
+    [
+        (None, 300, 300, True),
+        (None, 7, 7, True),
+        (None, 480, 640, False),
+        (None, 300, 240, False),
+        ((0.0, 0.0, 0.8, 1.0), 300, 240, True),
+        ((0.0, 0.0, 0.8, 1.0), 100, 100, False),
+        ((0.25, 0.25, 0.5, 0.5), 150, 150, True),
+        ((0.25, 0.25, 0.5, 0.5), 300, 300, False),  # painted on the whole picture: it would be halved
+    ],
+)
+def test_a_mask_of_other_pictures_than_are_judged_is_refused(
+    images: list[Path], tmp_path: Path, region: Region | None, height: int, width: int, *, fits: bool
+) -> None:
+    """Stretched over them, it would take other places out of the judgement than were painted black."""
+    mask = np.zeros((height, width), np.uint8)
+    mask[:, : -(-width // 2)] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    spec = BuildSpec(height=64, width=64, patches=PatchOptions(region=region), mask=tmp_path / "mask.png")
+    # As many images as are too few for a bank: nothing is fitted.
+    said = (
+        "expected at least 10" if fits else rf"mask\.png is {width}x{height}, an image is 300x300.*--polygon"
+    )
+    with pytest.raises(InputError, match=said):
+        build_bank(images[:2], tmp_path / "x.bank", spec, quiet)
 
 
 def test_frames_are_spread_over_a_video(tmp_path: Path) -> None:

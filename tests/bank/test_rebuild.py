@@ -45,8 +45,8 @@ def folder(good_folder: Path, tmp_path: Path) -> Path:
 def test_it_is_the_bank_that_the_others_alone_would_have_made(
     detector: str, folder: Path, tmp_path: Path
 ) -> None:
-    mask = np.zeros((100, 100), np.uint8)
-    mask[:, :50] = 255
+    mask = np.zeros((100, 80), np.uint8)
+    mask[:, :40] = 255
     cv2.imwrite(str(tmp_path / "mask.png"), mask)
     patches = PatchOptions(region=(0.0, 0.0, 0.8, 1.0))
     spec = replace(SPEC, patches=patches, mask=tmp_path / "mask.png", coreset=50)
