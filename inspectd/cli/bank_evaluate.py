@@ -84,6 +84,7 @@ def _print_result(result: BankReport) -> None:
     print(f"bank               {result.bank_mb:.1f} MB")
     print_table(CLASS_HEADINGS, class_cells(result))
     print_names("images the bank was built from", result.from_the_bank or ())
+    print_names("masks that mark nothing: in no figure of pixels", result.empty_masks)
     if result.other_sizes:
         print(
             f"{result.other_sizes} images have a size the bank was not built from; the daemon judges such "

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_bank
-from inspectd.bank.images import named_image
+from inspectd.bank.images import Pictures, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
@@ -69,7 +69,7 @@ class BankReport(msgspec.Struct, frozen=True):
     other_sizes: int
     """Of them, those of sizes the bank was not built from: the daemon judges them with `any_size` only."""
     skipped: dict[str, str]
-    """Images that cannot be used, each with the reason."""
+    """Images that cannot be used, or are copies of others, each with the reason."""
     detector: str
     backbone: str
     bank_sha256: str
@@ -79,6 +79,9 @@ class BankReport(msgspec.Struct, frozen=True):
     region: Region | None = None
     """The part of every image that is scored, as shares; None: all of it. The rest counts as clear in figures
     of pixels, so a defect there is missed."""
+    empty_masks: list[str] = []
+    """Defective images whose mask marks nothing: nobody knows where their defect is, so they are in no figure
+    of pixels."""
 
 
 def class_cells(result: BankReport) -> Iterator[tuple[str, ...]]:
@@ -131,9 +134,12 @@ class Judgement:
 def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress: Progress) -> Judgement:
     """Score every image alone, as the daemon does, and compare with the truth.
 
+    A copy of a picture, in whatever file, is left out: counted twice it would make every interval narrower.
+
     Raises:
         BankError: the bank cannot be used.
-        InputError: too few images can be read, or a mask cannot, or is none of its image.
+        InputError: too few images can be read, a picture is good and a defect, or a mask cannot be read or is
+            none of its image.
     """
     file = read_bank(bank)
     own_images, scorer = OwnImages.of(file), Scorer.of(bank, file, device)
@@ -141,11 +147,13 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     judged: list[Judged] = []
     skipped: dict[str, str] = {}
     stages: dict[str, list[float]] = defaultdict(list)
-    pixels = PixelCounts()
+    pixels, seen, empty_masks = PixelCounts(), _Seen(), list[str]()
     for done, image in enumerate(images, start=1):
         name, frame = named_image(image.path, scorer.info.bit_depth)
         if isinstance(frame, str):
             skipped[name] = frame
+        elif (copied := seen.why_no_news(image, frame)) is not None:
+            skipped[name] = copied
         else:
             (result,) = scorer.score([frame])
             own = own_images.score(frame)
@@ -153,6 +161,9 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             size = (frame.shape[0], frame.shape[1])
             judged.append(Judged(image, score, result.heatmap, own is not None, size))
             mask = _mask(image, size)
+            if mask is not None and not mask.any():
+                empty_masks.append(name)
+                mask = None
             if own is None and (mask is not None or not image.defective):
                 pixels.add(laid_over(result.heatmap, scorer.info.region, *size, outside=-np.inf), mask)
             for stage, spent_ms in result.stage_ms.items():
@@ -161,9 +172,37 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     report = _report(scorer, judged, skipped, stages, bank)
     if (of_pixels := pixels.metrics()) is not None:
         report = msgspec.structs.replace(report, **msgspec.structs.asdict(of_pixels))
+    report = msgspec.structs.replace(report, empty_masks=empty_masks)
     if not own_images.recorded:
         report = msgspec.structs.replace(report, from_the_bank=None)
     return Judgement(report, judged)
+
+
+class _Seen:
+    """Pictures of a data set that were seen."""
+
+    def __init__(self) -> None:
+        self._pictures = Pictures()
+        self._labels: dict[str, LabelledImage] = {}
+
+    def why_no_news(self, image: LabelledImage, frame: NDArray[np.uint8]) -> str | None:
+        """Why a picture (H, W, 3) uint8 BGR is left out, for people: an earlier one shows the same.
+
+        Raises:
+            InputError: one of the two is good and the other a defect.
+        """
+        name = str(image.path)
+        first = self._pictures.same_as(name, frame)
+        if first is None:
+            self._labels[name] = image
+            return None
+        earlier = self._labels[first]
+        if earlier.defective is not image.defective:
+            raise InputError(
+                f"{first} (label {earlier.label!r}) and {name} (label {image.label!r}) are the same picture, "
+                "expected one label for it; take one of them out"
+            )
+        return f"has the same pixels as {first}, so it shows nothing more"
 
 
 def _report(

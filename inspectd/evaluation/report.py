@@ -46,7 +46,7 @@ def _body(judgement: Judgement) -> Iterator[str]:
     yield from _galleries(judgement)
     if result.skipped:
         skipped = "<br>".join(escape(f"{name}: {why}") for name, why in result.skipped.items())
-        yield f"<h2>Unusable images</h2><p>{skipped}</p>"
+        yield f"<h2>Images left out</h2><p>{skipped}</p>"
 
 
 def _facts(result: BankReport) -> Iterator[str]:

@@ -115,8 +115,8 @@ def test_images_of_sizes_the_daemon_would_not_judge_are_counted(
     bank_file: Path, mixed_folder: Path, tmp_path: Path
 ) -> None:
     images = [*read_dataset(mixed_folder).images[:1], *read_dataset(mixed_folder).images[-1:]]
-    for name in ("good", "dent"):
-        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), 90, np.uint8))
+    for name, grey in (("good", 90), ("dent", 120)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((64, 64, 3), grey, np.uint8))
         images.append(LabelledImage(tmp_path / f"{name}.png", name))
     assert evaluate(bank_file, images, "cpu", quiet).report.other_sizes == 2
 
@@ -160,6 +160,46 @@ def test_a_mask_that_is_not_of_its_image_is_refused(bank_file: Path, tmp_path: P
     with pytest.raises(InputError, match=r"mask .*mask\.png: is 300x200, its image .*turned\.jpg is 200x300"):
         asked((200, 300))
     assert asked((300, 200)) == pytest.approx(asked((150, 100)), abs=0.01)
+
+
+def test_a_copy_in_another_file_counts_once_and_is_not_both_good_and_a_defect(
+    bank_file: Path, tmp_path: Path
+) -> None:
+    """Counted twice, the same few pictures would show narrower intervals than they can."""
+    good, defective = cells(defective=False)[0], cells(defective=True)[0]
+    for path, of in (("good.bmp", good), ("crack.bmp", defective)):
+        cv2.imwrite(str(tmp_path / path), cv2.imread(str(of)))
+    data = [
+        LabelledImage(good, "good"), LabelledImage(tmp_path / "good.bmp", "good"),
+        LabelledImage(defective, "crack"), LabelledImage(tmp_path / "crack.bmp", "stain"),
+    ]  # fmt: skip
+    result = evaluate(bank_file, data, "cpu", quiet).report
+    assert (result.images, result.escapes.total, result.false_rejects.total) == (2, 1, 1)
+    assert {Path(name).name: said.split(", ")[-1] for name, said in result.skipped.items()} == {
+        "good.bmp": "so it shows nothing more",
+        "crack.bmp": "so it shows nothing more",
+    }
+    data[3] = LabelledImage(tmp_path / "crack.bmp", "good")
+    with pytest.raises(InputError, match=r"label 'crack'\) and .*crack\.bmp \(label 'good'\) are the same"):
+        evaluate(bank_file, data, "cpu", quiet)
+
+
+def test_a_mask_that_marks_nothing_is_named_and_in_no_figure_of_pixels(
+    bank_file: Path, tmp_path: Path
+) -> None:
+    """Else its defect would count as clear, and finding it as a false alarm."""
+    mask = np.zeros((300, 300), np.uint8)
+    cv2.imwrite(str(tmp_path / "empty.png"), mask)
+    mask[100:200, 100:200] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    good, (marked, unmarked) = cells(defective=False)[0], cells(defective=True)[:2]
+    data = [LabelledImage(good, "good"), LabelledImage(marked, "crack", tmp_path / "mask.png")]
+    without = evaluate(bank_file, [*data, LabelledImage(unmarked, "crack")], "cpu", quiet).report
+    data.append(LabelledImage(unmarked, "crack", tmp_path / "empty.png"))
+    result = evaluate(bank_file, data, "cpu", quiet).report
+    assert result.empty_masks == [str(unmarked)]
+    assert (result.images, result.escapes.total) == (3, 2)
+    assert (result.pixel_auroc, result.aupro) == (without.pixel_auroc, without.aupro)
 
 
 def test_defects_are_looked_for_where_the_bank_looks_and_each_counts_however_small(
