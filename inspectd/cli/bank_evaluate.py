@@ -85,6 +85,10 @@ def _print_result(result: BankReport) -> None:
     print_table(CLASS_HEADINGS, class_cells(result))
     print_names("images the bank was built from", result.from_the_bank or ())
     print_names("masks that mark nothing: in no figure of pixels", result.empty_masks)
+    print_names(
+        "images a line rejects as undecidable, whatever their scores",
+        [f"{name}: {why}" for name, why in result.undecidable.items()],
+    )
     if result.other_sizes:
         print(
             f"{result.other_sizes} images have a size the bank was not built from; the daemon judges such "

@@ -21,11 +21,15 @@ from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.evaluation.dataset import GOOD, LabelledImage
+from inspectd.evaluation.line_rules import LineRules
 from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
 from inspectd.pictures.region import Region, is_same_shape
+
+_OF_ANY_SIZE: Final = LineRules(any_size=True)
+"""Sizes are counted by themselves."""
 
 
 class ClassResult(msgspec.Struct, frozen=True):
@@ -82,6 +86,9 @@ class BankReport(msgspec.Struct, frozen=True):
     empty_masks: list[str] = []
     """Defective images whose mask marks nothing: nobody knows where their defect is, so they are in no figure
     of pixels."""
+    undecidable: dict[str, str] = {}
+    """Images taken otherwise than the bank's, each with what is otherwise. They count by their scores here; a
+    line rejects such frames, unless its recipe leaves the reason out (`quality_off`)."""
 
 
 def class_cells(result: BankReport) -> Iterator[tuple[str, ...]]:
@@ -148,6 +155,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     skipped: dict[str, str] = {}
     stages: dict[str, list[float]] = defaultdict(list)
     pixels, seen, empty_masks = PixelCounts(), _Seen(), list[str]()
+    undecidable: dict[str, str] = {}
     for done, image in enumerate(images, start=1):
         name, frame = named_image(image.path, scorer.info.bit_depth)
         if isinstance(frame, str):
@@ -159,6 +167,8 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
             own = own_images.score(frame)
             score = result.image_score if own is None else own
             size = (frame.shape[0], frame.shape[1])
+            if (why := _OF_ANY_SIZE.why_not_judged(scorer, frame)) is not None:
+                undecidable[name] = why
             judged.append(Judged(image, score, result.heatmap, own is not None, size))
             mask = _mask(image, size)
             if mask is not None and not mask.any():
@@ -172,7 +182,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     report = _report(scorer, judged, skipped, stages, bank)
     if (of_pixels := pixels.metrics()) is not None:
         report = msgspec.structs.replace(report, **msgspec.structs.asdict(of_pixels))
-    report = msgspec.structs.replace(report, empty_masks=empty_masks)
+    report = msgspec.structs.replace(report, empty_masks=empty_masks, undecidable=undecidable)
     if not own_images.recorded:
         report = msgspec.structs.replace(report, from_the_bank=None)
     return Judgement(report, judged)

@@ -13,6 +13,8 @@ from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import read_bank, read_manifest, write_bank
 from inspectd.errors import BankError, InputError
+from inspectd.evaluation.dataset import LabelledImage
+from inspectd.evaluation.evaluate import evaluate
 from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
 from inspectd.evaluation.recalibrate import Recalibration, recalibrate
 from inspectd.wire import Reason
@@ -57,6 +59,17 @@ def test_of_an_aligned_bank_no_line_leaves_the_place_out(bank: Path, tmp_path: P
     off = LineRules(quality_off=frozenset({Reason.QUALITY_POSITION}))
     with pytest.raises(BankError, match="quality_off: has position, but the bank is aligned"):
         recalibrate(aligned, [own], [], 0.5, device="cpu", progress=quiet, write=False, line=off)
+
+
+def test_an_evaluation_names_the_good_images_that_a_line_rejects(bank: Path, tmp_path: Path) -> None:
+    """By their scores alone, fewer good parts would seem to be rejected than are."""
+    good, defect = pictures(tmp_path / "good", 2, light=1.001)
+    (dark,) = pictures(tmp_path / "dark", 1, light=0.5)
+    data = [LabelledImage(good, "good"), LabelledImage(dark, "good"), LabelledImage(defect, "dent")]
+    result = evaluate(bank, data, "cpu", quiet).report
+    assert list(result.undecidable) == [str(dark)]
+    assert "undecidable (quality_exposure)" in result.undecidable[str(dark)]
+    assert (result.images, result.other_sizes) == (3, 0)
 
 
 def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_path: Path) -> None:
