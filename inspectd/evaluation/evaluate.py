@@ -26,7 +26,7 @@ from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
-from inspectd.pictures.region import Region, is_same_shape
+from inspectd.pictures.region import Region, is_same_shape, pixels_of
 
 _OF_ANY_SIZE: Final = LineRules(any_size=True)
 """Sizes are counted by themselves."""
@@ -81,8 +81,8 @@ class BankReport(msgspec.Struct, frozen=True):
     bit_depth: int = 8
     """Bits a channel of the images."""
     region: Region | None = None
-    """The part of every image that is scored, as shares; None: all of it. The rest counts as clear in figures
-    of pixels, so a defect there is missed."""
+    """The part of every image that is scored, as shares; None: all of it. In figures of pixels a
+    defect elsewhere is missed, and good pixels there do not count."""
     empty_masks: list[str] = []
     """Defective images whose mask marks nothing: nobody knows where their defect is, so they are in no figure
     of pixels."""
@@ -175,7 +175,9 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
                 empty_masks.append(name)
                 mask = None
             if own is None and (mask is not None or not image.defective):
-                pixels.add(laid_over(result.heatmap, scorer.info.region, *size, outside=-np.inf), mask)
+                region = scorer.info.region
+                laid = laid_over(result.heatmap, region, *size, outside=-np.inf)
+                pixels.add(laid, mask, pixels_of(region, *size))
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))

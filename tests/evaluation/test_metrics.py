@@ -81,3 +81,19 @@ def test_what_is_no_number_is_the_highest_and_nothing_is_known_without_a_defect(
     assert pixel_metrics([np.ones((1, 4))], [np.ones((1, 4), bool)]) is None
     zeros = np.array([[0.0, -0.0]])
     assert pixel_metrics([zeros], [np.array([[True, False]])]).pixel_auroc == 0.5
+
+
+@pytest.mark.parametrize("side", [40, 20])
+def test_a_smaller_region_makes_no_figure_of_pixels_better(side: int) -> None:
+    """Values that tell nothing have the figures of chance, however little of the picture is looked at."""
+    counts, generator = PixelCounts(), np.random.default_rng(0)
+    for image in range(200):
+        heatmap, mask = np.full((40, 40), -np.inf), np.zeros((40, 40), bool)
+        heatmap[:side, :side] = generator.normal(size=(side, side))
+        row, column = generator.integers(0, side - 5, 2)
+        mask[row : row + 5, column : column + 5] = True
+        counts.add(heatmap, mask if image % 2 else None, (slice(0, side), slice(0, side)))
+    result = counts.metrics()
+    assert result is not None
+    assert result.pixel_auroc == pytest.approx(0.5, abs=0.02)
+    assert result.aupro == pytest.approx(0.15, abs=0.02)
