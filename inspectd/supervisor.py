@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from inspectd.errors import UnavailableError
@@ -17,6 +16,7 @@ from inspectd.ipc.messages import Failed
 from inspectd.ipc.poller import Poller
 from inspectd.ipc.ring import RingError
 from inspectd.log import event
+from inspectd.memory_kills import NO_MEMORY, is_memory_kill, memory_kills
 
 _log: Final = logging.getLogger("inspectd.supervisor")
 
@@ -76,9 +76,14 @@ class Child:
     """One child process and its channel."""
 
     def __init__(
-        self, job: Job, process: subprocess.Popen[bytes], channel: Channel[Any], now_ns: int
+        self,
+        job: Job,
+        process: subprocess.Popen[bytes],
+        channel: Channel[Any],
+        now_ns: int,
+        memory_kills: int | None = None,
     ) -> None:
-        """A process just launched."""
+        """A process just launched; `memory_kills`: the kernel's count of them before it was."""
         self.job = job
         self.process = process
         self.channel = channel
@@ -91,8 +96,8 @@ class Child:
         """Whether it is known to end with this process, however that ends."""
         self.still_since_ns: int | None = None
         self.failure: Failed | None = None
-        self.memory_kills = _memory_kills()
-        """How many processes the kernel had killed for memory when this one began."""
+        self.memory_kills = memory_kills
+        """Those of the kernel's count that were not its own end: more of them may be."""
 
     @property
     def worked_ns(self) -> int:
@@ -115,12 +120,26 @@ class Supervisor:
     """
 
     def __init__(
-        self, poller: Poller, events: ProcessEvents, arguments: Sequence[str], clock: Callable[[], int]
+        self,
+        poller: Poller,
+        events: ProcessEvents,
+        arguments: Sequence[str],
+        clock: Callable[[], int],
+        memory_kills: Callable[[], int | None] = memory_kills,
     ) -> None:
-        """Watch channels with `poller`; give `arguments` to every child; `clock` is monotonic, in ns."""
+        """Watch over nothing yet.
+
+        Args:
+            poller: watches channels.
+            events: takes reports of lost children.
+            arguments: every child gets them.
+            clock: monotonic, in nanoseconds.
+            memory_kills: how many processes the kernel ended as memory ran out; None: it does not say.
+        """
         self._poller = poller
         self._events = events
         self._clock = clock
+        self._memory_kills = memory_kills
         self._last_tick_ns = clock()
         self._arguments = arguments
         self._children: dict[str, Child] = {}
@@ -145,6 +164,7 @@ class Supervisor:
         except (OSError, MemoryError) as error:
             raise UnavailableError(f"cannot start {job.name}: {_why(error)}") from error
         # -P: else a package in the working directory, which children may write, would be run in its place.
+        memory_kills = self._memory_kills()
         command = [sys.executable, "-P", "-m", job.module, "--channel", str(theirs.fileno())]
         try:
             process = subprocess.Popen(
@@ -157,7 +177,7 @@ class Supervisor:
             raise UnavailableError(f"cannot start {job.name}: {_why(error)}") from error
         finally:
             theirs.close()
-        child = Child(job, process, channel, now_ns)
+        child = Child(job, process, channel, now_ns, memory_kills)
         child.is_finishing = once
         if once:
             hold_back(process.pid)
@@ -313,6 +333,8 @@ class Supervisor:
         # Of one that was asked to end nobody needs the code, and the line would stand still for it.
         is_at_its_end = cause is None and child.is_asked_to_end
         exit_code = self._exit_code(child) if cause is None and not is_at_its_end else None
+        if cause is None and self._is_memory_kill(child, exit_code):
+            cause = NO_MEMORY
         cause = cause or _exit_cause(child, exit_code)
         self.stop(job.name)
         if not is_at_its_end:  # it writes its last lines
@@ -333,6 +355,16 @@ class Supervisor:
         self._events.on_process_lost(job.name, cause)
         if child.failure is not None and child.failure.is_replaced:
             self._events.on_program_replaced(job.name, cause)
+
+    def _is_memory_kill(self, child: Child, exit_code: int | None) -> bool:
+        """Whether the kernel ended it as memory ran out; each of its kills ended one child."""
+        kills = self._memory_kills()
+        if not is_memory_kill(exit_code, child.memory_kills, kills):
+            return False
+        for other in self._children.values():
+            if other.memory_kills is not None and kills is not None:
+                other.memory_kills = min(other.memory_kills + 1, kills)
+        return True
 
     @staticmethod
     def _exit_code(child: Child) -> int | None:
@@ -360,16 +392,6 @@ def _exit_cause(child: Child, exit_code: int | None) -> str:
         return child.failure.detail
     if exit_code is None:
         return "closed its channel"
-    if exit_code >= 0:
-        return f"exited with code {exit_code}"
-    cause = f"killed by {signal.Signals(-exit_code).name}"
-    if exit_code == -signal.SIGKILL and _memory_kills() > child.memory_kills:
-        # Whose kill it was the count does not tell.
-        cause += "; memory ran out meanwhile, see `journalctl -k`"
-    return cause
-
-
-def _memory_kills() -> int:
-    """How many processes the kernel killed for memory since it was started, in control groups too."""
-    counts = dict(line.split() for line in Path("/proc/vmstat").read_text(encoding="ascii").splitlines())
-    return int(counts.get("oom_kill", 0))
+    return (
+        f"killed by {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exited with code {exit_code}"
+    )

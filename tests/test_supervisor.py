@@ -15,6 +15,7 @@ from inspectd.errors import ExitCode
 from inspectd.ipc.channel import ChannelMessageError, ContradictionError
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import Poller
+from inspectd.memory_kills import NO_MEMORY, memory_kills
 from inspectd.scoring.messages import FromScoring
 from inspectd.supervisor import Supervisor
 
@@ -62,7 +63,11 @@ class Harness:
         self.replaced: list[tuple[str, str]] = []
         self.of_other_files: list[tuple[str, str]] = []
         self.poller = Poller()
-        self.supervisor = Supervisor(self.poller, self, [], lambda: self.now_ns)
+        self.memory_kills: int | None = 3
+        self.count_kills = lambda: self.memory_kills
+        self.supervisor = Supervisor(
+            self.poller, self, [], lambda: self.now_ns, memory_kills=lambda: self.count_kills()
+        )
 
     def on_process_lost(self, name, cause):
         self.replaced.append((name, cause))
@@ -113,6 +118,7 @@ def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
 
 @pytest.mark.skipif(os.getuid() != 0, reason="a control group takes root")
 def test_a_child_that_the_kernel_kills_for_memory_is_told_from_one_that_somebody_killed(harness):
+    harness.count_kills = memory_kills
     killed = start(harness, "answer")
     harness.until(lambda: killed.records)
     os.kill(killed.records[0].progress, signal.SIGKILL)
@@ -124,8 +130,7 @@ def test_a_child_that_the_kernel_kills_for_memory_is_told_from_one_that_somebody
         members.write_text(str(eater.records[0].progress))
         eater.channel.send(Stop())
         harness.until(lambda: eater.losses)
-    said = "killed by SIGKILL; memory ran out meanwhile, see `journalctl -k`"
-    assert eater.losses == [(said, -signal.SIGKILL)]
+    assert eater.losses == [(NO_MEMORY, -signal.SIGKILL)]
 
 
 @pytest.mark.parametrize("once", [False, True])
@@ -158,6 +163,40 @@ def test_what_a_child_says_of_its_end_is_the_cause(harness):
     job = start(harness, "fail")
     harness.until(lambda: job.losses)
     assert job.losses == [("the bank is gone", int(ExitCode.BAD_INPUT))]
+
+
+def killed(harness, job):
+    harness.until(lambda: job.records)
+    os.kill(job.records[0].progress, signal.SIGKILL)
+    harness.until(lambda: job.losses)
+    return job.losses[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        (3, 4, "killed by SIGKILL as memory ran out: "),
+        (3, 3, "killed by SIGKILL"),
+        (3, None, "killed by SIGKILL"),
+        (None, 4, "killed by SIGKILL"),
+    ],
+)
+def test_a_child_that_the_kernel_killed_as_memory_ran_out_is_told_so(harness, before, after, said):
+    harness.memory_kills = before
+    job = start(harness, "answer")
+    harness.memory_kills = after
+    cause, code = killed(harness, job)
+    assert (cause.startswith(said), len(cause) > len(said)) == (True, said.endswith(" "))
+    assert (code, harness.replaced) == (-signal.SIGKILL, [("child", cause)])
+
+
+def test_each_of_the_kernel_s_kills_is_told_of_one_child(harness):
+    job, other = start(harness, "answer"), Child("answer")
+    other.name = "other"
+    harness.supervisor.start(other, harness.now_ns)
+    harness.memory_kills = 4
+    assert "memory ran out" in killed(harness, job)[0]
+    assert killed(harness, other)[0] == "killed by SIGKILL"  # by a person
 
 
 def test_a_package_in_the_working_directory_is_not_run_in_place_of_the_childs(harness, monkeypatch, tmp_path):

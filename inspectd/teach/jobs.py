@@ -19,6 +19,7 @@ import msgspec
 from inspectd import log
 from inspectd.errors import InspectdError, UnavailableError
 from inspectd.files import write_bytes
+from inspectd.memory_kills import NO_MEMORY, is_memory_kill, memory_kills
 from inspectd.teach.desk_messages import DeskJob
 from inspectd.teach.refusals import TeachRefusedError
 from inspectd.teach.roles import Person
@@ -112,6 +113,7 @@ class TeachJobs:
             try:
                 self._work.mkdir(mode=0o700, parents=True, exist_ok=True)
                 work = tempfile.mkdtemp(dir=self._work)
+                before = memory_kills()
                 self._child = subprocess.Popen(
                     self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
                     env={**os.environ, "TMPDIR": work},
@@ -120,7 +122,9 @@ class TeachJobs:
                 self._end("failed", f"its process cannot be started: {error.strerror or error}")
                 raise InspectdError(f"{self._command[0]}: cannot be started: {error}") from error
             # It ends with the desk: it waits for the end of its standard input.
-            follower = threading.Thread(target=self._follow, args=(self._child, order, work), name="job")
+            follower = threading.Thread(
+                target=self._follow, args=(self._child, order, work, before), name="job"
+            )
             try:
                 follower.start()
             except RuntimeError as error:
@@ -169,8 +173,15 @@ class TeachJobs:
         if self._follower is not None:
             self._follower.join(_END_SECONDS)
 
-    def _follow(self, child: subprocess.Popen[bytes], order: JobOrder, work: str) -> None:
-        """Read what the process says until it ends; `work` has its temporary files."""
+    def _follow(self, child: subprocess.Popen[bytes], order: JobOrder, work: str, before: int | None) -> None:
+        """Read what the process says until it ends.
+
+        Args:
+            child: the process.
+            order: what it is to do.
+            work: has its temporary files.
+            before: `memory_kills` before it was started.
+        """
         assert child.stdin is not None
         assert child.stdout is not None
         with contextlib.suppress(BrokenPipeError):  # it ended already: that is said below
@@ -189,6 +200,7 @@ class TeachJobs:
                         candidate=last.candidate or self._current().candidate,
                     )  # fmt: skip
         code = child.wait()
+        ended = NO_MEMORY if is_memory_kill(code, before, memory_kills()) else f"ended with {code}"
         with contextlib.suppress(BrokenPipeError):
             child.stdin.close()
         child.stdout.close()
@@ -200,7 +212,7 @@ class TeachJobs:
                 self._job = msgspec.structs.replace(self._current(), candidate=last.candidate)
                 self._end("done", "")
             else:
-                self._end("failed", last.failed or f"its process ended with {code}; see the desk's log")
+                self._end("failed", last.failed or f"its process {ended}; see the desk's log")
 
     def _current(self) -> DeskJob:
         assert self._job is not None

@@ -12,6 +12,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from inspectd.memory_kills import NO_MEMORY, is_memory_kill, memory_kills
+
 _MAX_ERROR_BYTES: Final = 4000
 _END_SECONDS: Final = 2.0
 _NICE: Final = ("nice", "-n", "15")
@@ -53,6 +55,7 @@ class Children:
             OSError: it cannot be started.
         """
         async with self._turn:
+            before = memory_kills()
             child = await asyncio.create_subprocess_exec(
                 *_NICE, sys.executable, "-m", module, *arguments,
                 stdin=asyncio.subprocess.DEVNULL if source is None else source,
@@ -71,4 +74,7 @@ class Children:
                     with contextlib.suppress(TimeoutError):  # one that a disk holds ends when that answers
                         async with asyncio.timeout(_END_SECONDS):
                             await child.wait()
-            return ChildResult(child.returncode, output, error[-_MAX_ERROR_BYTES:].decode(errors="replace"))
+            said = error[-_MAX_ERROR_BYTES:].decode(errors="replace")
+            if is_memory_kill(child.returncode, before, memory_kills()):
+                said += f"\n{NO_MEMORY}"
+            return ChildResult(child.returncode, output, said)
