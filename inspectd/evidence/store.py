@@ -225,7 +225,18 @@ class EvidenceStore:
         """True if a person took it, or the day, month or year it lies in, away and left a link: not ours."""
         return any(folder.is_symlink() for folder in (place, *place.parents[:_FOLDERS_ABOVE]))
 
-    def _find(self) -> None:
+    def count(self) -> int:
+        """Bytes that pieces take now; unlike `probe`, it makes, claims and removes nothing.
+
+        Raises:
+            OSError: some of it cannot be listed.
+        """
+        self._find(may_remove=False)
+        if self.stuck is not None:
+            raise PermissionError(errno.EACCES, self.stuck, str(self._root))
+        return self.used_bytes
+
+    def _find(self, *, may_remove: bool = True) -> None:
         """Take stock; what an interrupted write left is removed."""
         self._pieces.clear()
         self._stuck.clear()
@@ -236,7 +247,7 @@ class EvidenceStore:
         inside = (inner for folder in folders for inner in self._folders(folder))
         found = [(age, inner) for inner in inside if (age := _age(inner)) is not None]
         for _, place in sorted(found):
-            if place.name.endswith(_PARTIAL):
+            if may_remove and place.name.endswith(_PARTIAL):
                 shutil.rmtree(place, ignore_errors=True)
             self._count(place)
         self._recount_at = self._clock() + _RECOUNT_SECONDS
