@@ -24,6 +24,8 @@ REPORT = {
     "threshold": 1.5, "taught": [], "unlike_the_rest": [], "flips": [], "passes_by_chance": NO_FLIPS,
     "other_passes": NO_FLIPS, "passes_to_fail": 1.0, "fails": NO_FLIPS, "golden_wrong_before": 0,
     "golden_wrong": 0, "golden": 0, "known_defects": [], "effects": None, "left_out": {}, "needs": [],
+    "notes": ["threshold 1.2 of the recipe is left out: the scores of another bank have another scale",
+              "/srv/drawn.png: cannot be read: Permission denied"],
 }  # fmt: skip
 
 CANDIDATE_FACTS: dict[str, Any] = {
@@ -99,6 +101,14 @@ def test_a_candidate_shows_what_it_waits_for_and_how_its_building_goes(its_page,
     assert vouch.count() == 1
     quality.open(f"/teach/{CANDIDATE}").sees(".sign .notice", "quality vouches for each")
     quality.sees(".sign article", "2027-01-15")
+    quality.sees("[role=note] li:first-of-type", "threshold 1.2 of the recipe is left out")
+    assert quality.ask("POST", "/api/me/language", {"language": "ko"}) == 200
+    try:
+        quality.open(f"/teach/{CANDIDATE}").sees("[role=note]", "레시피의 threshold 1.2")
+        quality.sees("[role=note]", "/srv/drawn.png: 읽을 수 없습니다: 권한이 없습니다")
+    finally:
+        assert quality.ask("POST", "/api/me/language", {"language": "en"}) == 200
+    quality.open(f"/teach/{CANDIDATE}").sees(".sign .notice", "quality vouches for each")
     early = glass_of("engineer").open(f"/teach/{CANDIDATE}")
     early.sees(".sign .hint", "Quality has to vouch first")
     assert early.tab.get_by_role("button", name="Propose it").is_disabled()

@@ -25,11 +25,14 @@ const known = (Object.keys(en) as Key[])
   });
 
 function one(text: string): string | null {
+  if (text === "") return null;
   for (const { key, names, pattern } of known) {
     const found = pattern.exec(text);
     if (found) return t(key, Object.fromEntries(names.map((name, at) => [name, argument(name, found[at + 1] ?? "")])));
   }
-  return null;
+  const ofFile = /^(\/\S*): (.+)$/.exec(text);
+  const why = one(ofFile?.[2] ?? "");
+  return why === null ? null : `${ofFile?.[1]}: ${why}`;
 }
 
 function argument(name: string, text: string): string {

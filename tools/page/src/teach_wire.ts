@@ -133,6 +133,7 @@ export interface TeachReport {
   effects: { case: string; passes: string[]; rejects: number }[] | null;
   left_out: Record<string, number>;
   needs: Need[];
+  notes: string[];
 }
 
 export interface Watch {

@@ -2,6 +2,7 @@
 
 import { useState } from "preact/hooks";
 import { useLoaded } from "../api";
+import { detailText } from "../details";
 import { may } from "../session";
 import { t, word } from "../text";
 import { number, percent, timeText, whole } from "../time";
@@ -230,6 +231,16 @@ function Report({ report, cases }: { report: TeachReport; cases: TeachCase[] }) 
         <p class="hint">
           {t("teach.flips_hint")} {leftOut > 0 && t("teach.left_out", { n: leftOut })}
         </p>
+        {report.notes.length > 0 && (
+          <div role="note">
+            <b>{t("teach.notes")}</b>
+            <ul>
+              {report.notes.map((note) => (
+                <li key={note}>{detailText(note)}</li>
+              ))}
+            </ul>
+          </div>
+        )}
       </section>
       <Effects report={report} cases={cases} toPass={toPass} />
       {defects.length > 0 && (
