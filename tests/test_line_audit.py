@@ -369,6 +369,28 @@ def test_what_judged_is_recorded_in_its_order_once_the_disk_takes_it(tmp_path, i
     assert recipes == ["11" * 32, "22" * 32, "11" * 32]
 
 
+@pytest.mark.parametrize("is_made_anew", [False, True])
+def test_a_state_folder_that_went_away_is_a_condition_though_nothing_is_to_be_written(tmp_path, is_made_anew):
+    log, away = tmp_path / "state" / "audit.jsonl", tmp_path / "away"
+    record_changed_judgements(log, [("11" * 32, BANK, True)])
+    told, answers, clerk = [], [], DiskClerk()
+    line = LineAudit(
+        log, clerk, Metrics("line", ["top"], 100.0), lambda *_, detail: told.append(detail), lambda: 0
+    )
+    log.parent.rename(away)
+    if is_made_anew:
+        log.parent.mkdir()
+    line.turn(0)
+    clerk.ask(lambda: None, answers.append, answers.append)
+    while not answers:
+        assert select.select([clerk], [], [], 10)[0], "the clerk does not answer"
+        clerk.take_answers()
+    clerk.close()
+    [(name, detail)] = line.conditions()
+    how = "another one" if is_made_anew else "gone"
+    assert (name, f"its folder is {how}" in detail, len(told)) == ("audit_failed", True, 1)
+
+
 def test_a_file_that_takes_no_records_is_a_condition_until_it_takes_some(tmp_path):
     log, away = tmp_path / "state" / "audit.jsonl", tmp_path / "away"
     record_changed_judgements(log, [("11" * 32, BANK, True)])
