@@ -26,7 +26,7 @@ from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
-from inspectd.pictures.region import Region, is_same_shape, pixels_of
+from inspectd.pictures.region import Region, is_same_shape
 
 _OF_ANY_SIZE: Final = LineRules(any_size=True)
 """Sizes are counted by themselves."""
@@ -82,7 +82,7 @@ class BankReport(msgspec.Struct, frozen=True):
     """Bits a channel of the images."""
     region: Region | None = None
     """The part of every image that is scored, as shares; None: all of it. In figures of pixels a
-    defect elsewhere is missed, and good pixels there do not count."""
+    defect elsewhere, or where a mask leaves places out, is missed, and good pixels there do not count."""
     empty_masks: list[str] = []
     """Defective images whose mask marks nothing: nobody knows where their defect is, so they are in no figure
     of pixels."""
@@ -150,6 +150,7 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     """
     file = read_bank(bank)
     own_images, scorer = OwnImages.of(file), Scorer.of(bank, file, device)
+    places = file.tensors.get("head.mask")
     scorer.warm_up(1)
     judged: list[Judged] = []
     skipped: dict[str, str] = {}
@@ -175,9 +176,8 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
                 empty_masks.append(name)
                 mask = None
             if own is None and (mask is not None or not image.defective):
-                region = scorer.info.region
-                laid = laid_over(result.heatmap, region, *size, outside=-np.inf)
-                pixels.add(laid, mask, pixels_of(region, *size))
+                laid, looked_at = _laid(result.heatmap, places, scorer.info.region, size)
+                pixels.add(laid, mask, looked_at)
             for stage, spent_ms in result.stage_ms.items():
                 stages[stage].append(spent_ms)
         progress("images", done, len(images))
@@ -188,6 +188,25 @@ def evaluate(bank: Path, images: Sequence[LabelledImage], device: str, progress:
     if not own_images.recorded:
         report = msgspec.structs.replace(report, from_the_bank=None)
     return Judgement(report, judged)
+
+
+def _laid(
+    heatmap: NDArray[np.floating],
+    places: NDArray[np.float32] | None,
+    region: Region | None,
+    size: tuple[int, int],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """A heatmap (h, w) over its picture (H, W), -inf where nothing is judged; and where something is.
+
+    Args:
+        heatmap: of the region.
+        places: (h, w) float, the bank's mask; None: all are judged.
+        region: of the picture; None: all of it.
+        size: H and W.
+    """
+    judged = np.ones_like(heatmap) if places is None else places
+    looked_at = laid_over(judged, region, *size, outside=0.0) >= 0.5
+    return np.where(looked_at, laid_over(heatmap, region, *size, outside=-np.inf), -np.inf), looked_at
 
 
 class _Seen:

@@ -13,7 +13,6 @@ from sklearn import metrics
 _PRO_LIMIT: Final = 0.3
 _CODES: Final = 1 << 16
 """Of values of float16."""
-_EVERYWHERE: Final = (slice(None), slice(None))
 
 Floats = NDArray[np.floating]
 Bools = NDArray[np.bool_]
@@ -61,22 +60,21 @@ class PixelCounts:
         self._overlap = np.zeros(_CODES)
         self._defects = 0
 
-    def add(self, heatmap: Floats, mask: Bools | None, looked_at: tuple[slice, slice] = _EVERYWHERE) -> None:
+    def add(self, heatmap: Floats, mask: Bools | None, judged: Bools | None = None) -> None:
         """Count an image's pixels.
 
-        Good ones where nobody looked are no alarms that were avoided, and do not count: a bank of a small
-        region would seem the better for them. Defective ones there are missed.
+        Good ones where nobody looked are no alarms that were avoided, and do not count: a bank that judges
+        little would seem the better for them. Defective ones there are missed.
 
         Args:
             heatmap: (h, w) float, a value for each of its pixels; what is no number counts as the highest.
             mask: (h, w) bool, True where defective; None: it is good.
-            looked_at: rows and columns of what is judged.
+            judged: (h, w) bool, True where somebody looks; None: everywhere.
         """
         codes = _codes(heatmap)
-        is_good = np.zeros(heatmap.shape, bool)
-        is_good[looked_at] = True
+        is_good = np.ones(heatmap.shape, bool) if judged is None else judged
         if mask is not None:
-            is_good &= ~mask
+            is_good = is_good & ~mask
         self._good += np.bincount(codes[is_good], minlength=_CODES)
         if mask is None:
             return

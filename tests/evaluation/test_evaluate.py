@@ -202,6 +202,24 @@ def test_a_mask_that_marks_nothing_is_named_and_in_no_figure_of_pixels(
     assert (result.pixel_auroc, result.aupro) == (without.pixel_auroc, without.aupro)
 
 
+def test_a_defect_where_a_mask_leaves_places_out_is_missed_and_good_pixels_there_do_not_count(
+    bank_file: Path, tmp_path: Path
+) -> None:
+    bank = read_bank(bank_file)
+    places = np.ones(bank.tensors["head.mean"].shape[-2:], np.float32)
+    places[:, : places.shape[1] // 2] = 0  # the left half
+    write_bank(tmp_path / "masked.bank", bank.manifest, bank.tensors | {"head.mask": places})
+    good, defective = cells(defective=False)[1], cells(defective=True)[0]
+    for side, found in (("left", False), ("right", True)):
+        mask = np.zeros((300, 300), np.uint8)
+        mask[100:200, 20:60] = 255
+        cv2.imwrite(str(tmp_path / "mask.png"), mask if side == "left" else mask[:, ::-1])
+        images = [LabelledImage(good, "good"), LabelledImage(defective, "spot", tmp_path / "mask.png")]
+        report = evaluate(tmp_path / "masked.bank", images, "cpu", quiet).report
+        assert report.pixel_auroc is not None
+        assert (report.pixel_auroc > 0) is found
+
+
 def test_defects_are_looked_for_where_the_bank_looks_and_each_counts_however_small(
     bank_file: Path, tmp_path: Path
 ) -> None:
