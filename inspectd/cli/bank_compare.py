@@ -14,7 +14,7 @@ from inspectd.bank.file import read_bank
 from inspectd.bench.footprint import resident_mb
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, print_names, say_own_images
-from inspectd.cli.bank_evaluate import facts
+from inspectd.cli.bank_evaluate import EMPTY_MASKS, UNDECIDABLE, facts
 from inspectd.cli.output import cell
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.comparison import (
@@ -58,6 +58,9 @@ def main(arguments: argparse.Namespace) -> int:
     output.console().print(table)
     for bank in banks:
         print_names(f"images {bank.label} was built from", bank.report.from_the_bank or ())
+        undecidable = [f"{name}: {why}" for name, why in bank.report.undecidable.items()]
+        print_names(f"{bank.label}: {UNDECIDABLE}", undecidable)
+    print_names(EMPTY_MASKS, banks[0].report.empty_masks)
     for note in data.notes:
         print(note)
     if arguments.report is not None:

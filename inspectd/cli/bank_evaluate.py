@@ -18,6 +18,8 @@ from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, class_cells
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
+EMPTY_MASKS: Final = "masks that mark nothing: in no figure of pixels"
+UNDECIDABLE: Final = "images a line rejects as undecidable, whatever their scores"
 _BY_CHANCE: Final = 0.5
 _USUAL_RATE: Final = 0.01
 
@@ -84,11 +86,8 @@ def _print_result(result: BankReport) -> None:
     print(f"bank               {result.bank_mb:.1f} MB")
     print_table(CLASS_HEADINGS, class_cells(result))
     print_names("images the bank was built from", result.from_the_bank or ())
-    print_names("masks that mark nothing: in no figure of pixels", result.empty_masks)
-    print_names(
-        "images a line rejects as undecidable, whatever their scores",
-        [f"{name}: {why}" for name, why in result.undecidable.items()],
-    )
+    print_names(EMPTY_MASKS, result.empty_masks)
+    print_names(UNDECIDABLE, [f"{name}: {why}" for name, why in result.undecidable.items()])
     if result.other_sizes:
         print(
             f"{result.other_sizes} images have a size the bank was not built from; the daemon judges such "

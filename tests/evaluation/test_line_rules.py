@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import cv2
 import msgspec
 import numpy as np
 import pytest
+from support.command import inspectd
 
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
@@ -70,6 +72,25 @@ def test_an_evaluation_names_the_good_images_that_a_line_rejects(bank: Path, tmp
     assert list(result.undecidable) == [str(dark)]
     assert "undecidable (quality_exposure)" in result.undecidable[str(dark)]
     assert (result.images, result.other_sizes) == (3, 0)
+
+
+def test_a_comparison_names_them_for_each_bank_and_masks_that_mark_nothing_once(
+    bank: Path, tmp_path: Path
+) -> None:
+    data, other = tmp_path / "data", Path(shutil.copy(bank, tmp_path / "other.bank"))
+    data.mkdir()
+    rows = ["path,label,mask"]
+    for name, label, light in (("fine", "good", 1.001), ("dark", "good", 0.5), ("dented", "dent", 1.002)):
+        pictures(data / name, 1, light=light)
+        rows.append(f"{name}/0.png,{label},{'none.png' if label == 'dent' else ''}")
+    cv2.imwrite(str(data / "none.png"), np.zeros((64, 64), np.uint8))
+    (data / "all.csv").write_text("\n".join(rows))
+    done = inspectd("bank", "compare", bank, other, "--data", data / "all.csv")
+    assert done.returncode == 0, done.stderr
+    for name in (bank.name, other.name):
+        assert f"{name}: images a line rejects as undecidable, whatever their scores (1):" in done.stdout
+    assert done.stdout.count("dark/0.png: a line calls it undecidable (quality_exposure)") == 2
+    assert done.stdout.count("masks that mark nothing: in no figure of pixels (1):") == 1
 
 
 def test_images_that_a_line_would_not_judge_set_no_threshold(bank: Path, tmp_path: Path) -> None:
