@@ -14,7 +14,7 @@ import zmq.asyncio
 from support.messages import verdict
 
 from inspectd import wire
-from inspectd.client import RecipeAck, RecipeAction, RecipeRequest, RecipeState
+from inspectd.client import Evaluation, Reason, RecipeAck, RecipeAction, RecipeRequest, RecipeState
 from inspectd.config.program_files import endpoint
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.order import RefusedOrderError
@@ -77,6 +77,27 @@ def test_verdicts_of_another_line_do_not_count_and_are_said(
     assert (sum(counted.counts.values()), counted.by_place) == (1, {"camera1": {"pass": 1}})
     (said,) = caplog.records
     assert (said.getMessage(), said.fields["line"]) == ("other_line", "line2")
+
+
+def test_golden_parts_are_no_rejects_of_a_rollout(tmp_path: Path) -> None:
+    line = AgentLine(verdicts=f"ipc://{tmp_path}/verdicts.sock", plant="demo", name="line1")
+    golden = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason.GOLDEN}
+    held = {"evaluation": Evaluation.UNDECIDABLE, "reason": Reason.GOLDEN_OVERDUE}  # parts, which go back
+    with zmq.Context() as context, context.socket(zmq.XPUB) as published:
+        published.setsockopt(zmq.LINGER, 0)
+        published.bind(line.verdicts)
+        with contextlib.closing(LineEar(line, time.monotonic)) as ear:
+            ear.start()
+            assert published.poll(5000)
+            ear.begin("cell", 1)
+            for seq, changes in enumerate((golden, golden, {}, held), 1):
+                judged = msgspec.structs.replace(verdict(seq), recipe="cell", recipe_version=1, **changes)
+                published.send_multipart(
+                    [wire.topic("demo", "line1", judged.camera, wire.Kind.VERDICT), wire.encode(judged)]
+                )
+            while sum((counted := ear.count("cell", 1)).counts.values()) < 2:
+                time.sleep(0.01)
+    assert (counted.counts, counted.reject_share) == ({"pass": 1, "undecidable": 1}, 0.5)
 
 
 @pytest.mark.parametrize("wrong", [RecipeAction.PREPARE, RecipeAction.ACTIVATE])

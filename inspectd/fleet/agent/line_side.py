@@ -16,6 +16,7 @@ from inspectd import log
 from inspectd.client import (
     Event,
     LiveReader,
+    Reason,
     RecipeAck,
     RecipeAction,
     RecipeRefusal,
@@ -47,7 +48,7 @@ _log: Final = logging.getLogger(__name__)
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """Verdicts of one version of a recipe.
+    """Verdicts of one version of a recipe; golden parts are no production, and none of them.
 
     Attributes:
         began: counted since, in seconds on a clock that never goes back.
@@ -140,6 +141,8 @@ class LineEar:
             )  # fmt: skip
 
     def _heard(self, verdict: Verdict) -> None:
+        if verdict.reason is Reason.GOLDEN:  # a check of a few would be a few rejects, and stop a rollout
+            return
         with self._lock:
             if self._counted == (verdict.recipe, verdict.recipe_version):
                 counts = self._tally.by_place.setdefault(verdict.place, {})
