@@ -68,7 +68,7 @@ def in_words(order: FleetOrder, signed: SignedOrder) -> Iterator[str]:
     recipe, band = order.recipe, order.band
     yield f"order {order.serial} for plant {order.plant}: {recipe.id}@{recipe.version}"
     yield f"  why          {order.why or 'no reason given'}"
-    yield f"  sha256       {recipe.sha256}"
+    yield f"  content      {recipe.content_sha256}"
     yield f"  archive      {recipe.archive_bytes / 1e6:.1f} MB, sha256 {recipe.archive_sha256}"
     for place, sha256 in sorted(recipe.bank_sha256.items()):
         yield f"  bank         {place} {sha256}"
@@ -89,20 +89,28 @@ def _make(file: Path, out: Path) -> int:
     if is_there(out):
         raise InputError(f"{out}: exists, and an order is never replaced; choose another name")
     plan = load_plan(file)
-    archive = Path(plan.order.archive)
-    with open_archive(archive) as archived:
-        made = archived.recipe
-    sha256, size_bytes, chunks = digests(archive)
-    recipe = OrderedRecipe(
-        id=made.id, version=made.version, sha256=made.sha256,
-        bank_sha256={place: camera.bank_sha256 for place, camera in made.cameras.items()},
-        archive_sha256=sha256, archive_bytes=size_bytes, chunk_sha256=chunks,
-    )  # fmt: skip
+    recipe = recipe_in(Path(plan.order.archive))
     signed = SignedOrder(order_text(plan, recipe, time.time_ns(), file))
     write_bytes(out, msgspec.json.encode(signed))
     print(printable_lines("\n".join(in_words(decode_order(signed.text), signed))))
     print(f"wrote {out}; `inspectd fleet sign {out} --name NAME --key NAME.signer`")
     return ExitCode.OK
+
+
+def recipe_in(archive: Path) -> OrderedRecipe:
+    """What an order says of the recipe in an archive.
+
+    Raises:
+        InputError: it is no archive of a version, or was altered.
+    """
+    with open_archive(archive) as archived:
+        made = archived.recipe
+    sha256, size_bytes, chunks = digests(archive)
+    return OrderedRecipe(
+        id=made.id, version=made.version, content_sha256=made.content_sha256,
+        bank_sha256={place: camera.bank_sha256 for place, camera in made.cameras.items()},
+        archive_sha256=sha256, archive_bytes=size_bytes, chunk_sha256=chunks,
+    )  # fmt: skip
 
 
 def _time(utc_ns: int) -> str:

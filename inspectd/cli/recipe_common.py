@@ -6,7 +6,9 @@ import re
 import textwrap
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from inspectd import config
 from inspectd.cli.line_folders import evidence_place, kept_by, state_place
@@ -102,6 +104,11 @@ def in_force_if_known(audit: Path) -> tuple[InForce | None, InputError | None]:
         return in_force(audit), None
     except InputError as error:
         return None, error
+
+
+def told(recipe: RecipeVersion) -> dict[str, Any]:
+    """All that a version says, and the digest by which the same one is known elsewhere, for `--json`."""
+    return {**msgspec.structs.asdict(recipe), "content_sha256": recipe.content_sha256}
 
 
 def is_in_force(force: InForce | None, recipe: RecipeVersion | None) -> bool:

@@ -15,7 +15,7 @@ from inspectd.bank.weights import refuse_without_weights
 from inspectd.cli.bank_common import Steps
 from inspectd.cli.output import warn
 from inspectd.cli.person import command_door, user_name
-from inspectd.cli.recipe_common import LineState, wrapped
+from inspectd.cli.recipe_common import LineState, told, wrapped
 from inspectd.config import (
     Camera,
     CameraRecipeSettings,
@@ -76,7 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
         else:
             recipe = line.store.add(_draft(arguments, who, admission), admit, progress)
     if arguments.json:
-        print(json_line(recipe))
+        print(json_line(told(recipe)))
         return ExitCode.OK
     total_bytes = sum(file.bytes for file in recipe.files.values())
     print(

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from inspectd.cli import output
 from inspectd.cli.output import cell
-from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, wrapped
+from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, told, wrapped
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
 from inspectd.recipes.audit import InForce
@@ -31,7 +31,9 @@ def main(arguments: argparse.Namespace) -> int:
     force, unknown = in_force_if_known(line.audit)
     if arguments.json:
         for each in listed:
-            print(json_line({**msgspec.structs.asdict(each), "in_force": is_in_force(force, each.recipe)}))
+            recipe = None if each.recipe is None else told(each.recipe)
+            in_force = is_in_force(force, each.recipe)
+            print(json_line({**msgspec.structs.asdict(each), "recipe": recipe, "in_force": in_force}))
         if unknown is not None:
             raise unknown
         return ExitCode.OK

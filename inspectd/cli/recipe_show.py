@@ -6,7 +6,14 @@ import argparse
 
 import msgspec
 
-from inspectd.cli.recipe_common import LineState, in_force_if_known, is_in_force, version_named, wrapped
+from inspectd.cli.recipe_common import (
+    LineState,
+    in_force_if_known,
+    is_in_force,
+    told,
+    version_named,
+    wrapped,
+)
 from inspectd.cli.times import shown_time
 from inspectd.errors import ExitCode
 from inspectd.recipes.version import CameraRecipe
@@ -22,7 +29,7 @@ def main(arguments: argparse.Namespace) -> int:
     line = LineState(arguments.config)
     recipe = line.store.verify(*version_named(line, arguments.recipe))
     if arguments.json:
-        print(json_line(recipe))
+        print(json_line(told(recipe)))
         return ExitCode.OK
     in_force, unknown = in_force_if_known(line.audit)
     force = ", in force" if is_in_force(in_force, recipe) else ""
@@ -34,6 +41,7 @@ def main(arguments: argparse.Namespace) -> int:
         "why": recipe.why,
         "made from": f"an archive of {recipe.origin}" if recipe.origin else made_from,
         "sha256": recipe.sha256,
+        "content": recipe.content_sha256,
         "folder": str(line.store.folder(recipe.id, recipe.version)),
     }
     for name, value in facts.items():

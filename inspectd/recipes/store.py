@@ -145,7 +145,7 @@ class RecipeStore(RecipeReader):
             progress: as of `add`.
 
         Raises:
-            InputError: the archive is damaged, altered or none, its version is already here, or as `add`.
+            InputError: the archive is damaged, altered or none, its content is already here, or as `add`.
             UnavailableError: as `add`.
         """
         with open_archive(path) as archived, self._writing():
@@ -245,10 +245,10 @@ class RecipeStore(RecipeReader):
         return next((each for each in have if each.version == meant), None)
 
     def _refuse_known(self, id: str, theirs: RecipeVersion) -> None:  # noqa: A002
-        """The same version again would only look like a new one."""
-        for version in self.versions(id):
+        """The same again would only look like a new one, by whichever lines it came."""
+        for version in reversed(self.versions(id)):
             listed = self._list(id, version).recipe
-            if listed and {listed.sha256, listed.origin} & {theirs.sha256, theirs.origin} - {None}:
+            if listed and listed.content_sha256 == theirs.content_sha256:
                 raise InputError(f"holds {theirs}, which is already here as {listed}")
 
 

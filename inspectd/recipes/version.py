@@ -18,6 +18,8 @@ MANIFEST: Final = "recipe.json"
 BANKS: Final = "banks"
 """Name of the folder of a version's banks."""
 SCHEMA: Final = "inspectd-recipe/1"
+_CONTENT: Final = ("cameras", "files")
+"""Fields that it judges by; all others say what it is called here, and who made it when and why."""
 MOST_BYTES: Final = 1_000_000
 """Of a `recipe.json`."""
 
@@ -81,6 +83,12 @@ class RecipeVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __str__(self) -> str:
         """`ID@VERSION`, as commands take it."""
         return f"{self.id}@{self.version}"
+
+    @property
+    def content_sha256(self) -> str:
+        """Over what it judges by, and nothing else: the same wherever it was exported and imported."""
+        fields = _fields(self)
+        return sealing_sha256({name: fields[name] for name in _CONTENT})
 
 
 def sealed(version: RecipeVersion) -> RecipeVersion:

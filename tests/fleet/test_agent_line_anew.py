@@ -59,9 +59,10 @@ def test_a_line_whose_state_was_lost_is_brought_the_orders_recipe_again(
     agent.start()
     found = agent.until_report(lambda r: r.state == "held")
     assert (found.recipe, found.version) == ("cells", 1), "it has the name and number of the order's"
-    assert f"is another recipe, sha256 {store_of(line).read('cells', 1).sha256[:12]}" in found.why
+    assert f"is another recipe, content {store_of(line).read('cells', 1).content_sha256[:12]}" in found.why
     assert (
-        f"the order's has sha256 {ordered.ordered.sha256[:12]}, and the store does not have it" in found.why
+        f"the order's has content {ordered.ordered.content_sha256[:12]}, and the store does not have it"
+        in found.why
     )
     seen = {"line": Seen(True, None, found, 0.0)}
     assert decide(decode_order(signed.text), signed.sha256, seen).step is Step.STOP

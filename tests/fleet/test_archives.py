@@ -37,7 +37,7 @@ def report(wanted_serial: int, wanted: MadeRecipe) -> bytes:
         FleetReport(
             plant="test", line="line", at_utc_ns=1, software="0", state=AgentState.FETCHING, why="",
             recipe=None, version=None, bank_sha256={}, wanted_serial=wanted_serial,
-            wanted_recipe=wanted.ordered.id, wanted_recipe_sha256=wanted.ordered.sha256,
+            wanted_recipe=wanted.ordered.id, wanted_recipe_sha256=wanted.ordered.content_sha256,
             offered_sha256=None, refusal=None, progress=0.5, counted_since_utc_ns=None, verdicts={},
             reject_share=None, drift=None,
         )

@@ -12,10 +12,12 @@ from support.daemon import camera_table, settings
 from support.orders import an_order
 
 from inspectd import config
+from inspectd.cli.fleet_order import recipe_in
 from inspectd.errors import UnavailableError
 from inspectd.fleet.agent.order import RefusedOrderError
 from inspectd.fleet.agent.store_side import LineStore
 from inspectd.recipes.audit import AuditAction
+from inspectd.recipes.store import RecipeDraft, RecipeStore
 from inspectd.recipes.stored import Change, RecipeRecords
 
 
@@ -56,6 +58,29 @@ def test_that_an_ordered_change_was_taken_back_can_be_said_by_nobody_but_the_lin
     same_words = Change(AuditAction.ROLLBACK, "inspectd", "local", "the record took longer than 2 s")
     records.record(same_words, b, a)
     assert asyncio.run(store.put_in_force_as("order 7")) == 1
+
+
+def test_what_a_line_has_is_not_brought_again_from_an_archive_that_another_line_exported(
+    tmp_path: Path, stub_bank: Path, good_folder: Path
+) -> None:
+    """An order is made of what a line has that got the recipe from here, as a way back may be."""
+    file, state = line_with_a_recipe(tmp_path, stub_bank, good_folder)
+    here, there = RecipeStore(state / "recipes"), RecipeStore(tmp_path / "there")
+    here.export("a", 1, tmp_path / "a.zip")
+    there.import_archive(tmp_path / "a.zip", who="otto")
+    there.export("a", 1, tmp_path / "again.zip")
+    own, store = here.read("a", 1), LineStore(file)
+    for archive in ("a.zip", "again.zip"):
+        recipe = recipe_in(tmp_path / archive)
+        assert asyncio.run(store.version_of(recipe)) == (1, own.sha256)
+    twin = here.add(
+        RecipeDraft(
+            id="a", number=1, cameras=own.cameras, who="anna",
+            banks={name: here.folder("a", 1) / name for name in own.files},
+        )
+    )  # fmt: skip
+    assert asyncio.run(store.version_of(recipe)) == (1, own.sha256)
+    assert asyncio.run(store.look(recipe, twin.version)).version == twin.version
 
 
 def test_only_what_the_store_says_of_an_archive_gives_an_order_up(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+from itertools import pairwise, product
 from pathlib import Path
 
 import msgspec
@@ -217,6 +218,24 @@ def test_an_archive_carries_a_version_to_another_line(store, sources, tmp_path):
     other.export("cells", 1, tmp_path / "back.zip")
     with pytest.raises(InputError, match="holds cells@1, which is already here as cells@2"):
         store.import_archive(tmp_path / "back.zip", who="otto")
+
+
+def test_what_judges_the_same_is_known_by_whichever_lines_it_came(store, sources, tmp_path):
+    """Each import gives it a number, a person and a time of its own, and so another sha256."""
+    stores = [store, *(RecipeStore(tmp_path / name) for name in ("second", "third"))]
+    versions = [store.add(draft(sources))]
+    for number, (before, after) in enumerate(pairwise(stores)):
+        before.export("cells", 1, tmp_path / f"{number}.zip")
+        versions.append(after.import_archive(tmp_path / f"{number}.zip", who=f"person {number}"))
+    stores[2].export("cells", 1, tmp_path / "2.zip")
+    assert len({version.sha256 for version in versions}) == 3
+    assert len({version.content_sha256 for version in versions}) == 1
+    for here, number in product(stores, range(3)):
+        with pytest.raises(InputError, match="holds cells@1, which is already here as cells@1"):
+            here.import_archive(tmp_path / f"{number}.zip", who="otto")
+    side = msgspec.structs.replace(versions[0].cameras["cam1"], threshold=7.25)
+    other = store.add(msgspec.structs.replace(draft(sources), cameras={**versions[0].cameras, "cam1": side}))
+    assert other.content_sha256 != versions[0].content_sha256
 
 
 def test_the_same_version_is_the_same_archive_and_replaces_no_file(store, sources, tmp_path):

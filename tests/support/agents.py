@@ -18,13 +18,13 @@ from support.nats_cluster import NatsCluster
 from support.ports import free_port
 
 from inspectd.bank.file import read_bank, write_bank
+from inspectd.cli.fleet_order import recipe_in
 from inspectd.fleet.agent import publisher
 from inspectd.fleet.agent.order import Band, FleetOrder, OrderedRecipe, SignedOrder, Wave, canonical
 from inspectd.fleet.agent.report import FleetReport
 from inspectd.fleet.agent.signing import sign
 from inspectd.fleet.names import LineNames, PlantNames
 from inspectd.fleet.servers import Servers
-from inspectd.recipes.archive import open_archive
 from inspectd.recipes.store import RecipeDraft, RecipeStore
 from inspectd.recipes.version import CameraRecipe
 from inspectd.scoring.stub import Behaviour
@@ -65,14 +65,7 @@ def recipe_with(folder: Path, file: Path, *, threshold: float, seed: int = 0) ->
     )
     archive = folder / f"cells{seed}.zip"
     store.export("cells", made.version, archive)
-    with open_archive(archive) as archived:
-        recipe = archived.recipe
-    sha256, size_bytes, chunks = publisher.digests(archive)
-    ordered = OrderedRecipe(
-        id="cells", version=1, sha256=recipe.sha256, bank_sha256={"top": camera.bank_sha256},
-        archive_sha256=sha256, archive_bytes=size_bytes, chunk_sha256=chunks,
-    )  # fmt: skip
-    return MadeRecipe(archive, ordered)
+    return MadeRecipe(archive, recipe_in(archive))
 
 
 class Signers:

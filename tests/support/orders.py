@@ -20,8 +20,8 @@ def people_with_keys(folder: Path, *names: str) -> dict[str, tuple[Path, str]]:
 def an_order(*, archive_bytes: int = 3 << 20, **changes: Any) -> FleetOrder:
     """An order of now with the serial number 7, for line1 and then line2 of the plant `test`."""
     recipe = OrderedRecipe(
-        id="cells", version=3, sha256="a" * 64, bank_sha256={"top": "b" * 64}, archive_sha256="c" * 64,
-        archive_bytes=archive_bytes, chunk_sha256=("d" * 64, "e" * 64, "f" * 64),
+        id="cells", version=3, content_sha256="a" * 64, bank_sha256={"top": "b" * 64},
+        archive_sha256="c" * 64, archive_bytes=archive_bytes, chunk_sha256=("d" * 64, "e" * 64, "f" * 64),
     )  # fmt: skip
     given: dict[str, Any] = {
         "plant": "test", "serial": 7, "recipe": recipe,

@@ -85,7 +85,7 @@ async def _wanted(servers: Servers, names: PlantNames, line: str, orders: list[F
     return {
         order.recipe.archive_sha256
         for order in orders
-        if order.recipe.sha256 == recipe or order is orders[-1]
+        if order.recipe.content_sha256 == recipe or order is orders[-1]
     }
 
 

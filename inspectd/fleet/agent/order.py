@@ -69,7 +69,8 @@ class OrderedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         id: its name.
         version: as its maker numbered it; a line's own store may give it another number.
-        sha256: of that version, over everything that makes it judge as it does.
+        content_sha256: over everything that makes it judge as it does, and nothing else: the same on each
+            line, and in each archive of it.
         bank_sha256: digests of its banks, as verdicts carry them, by camera or region.
         archive_sha256: of the file of `inspectd recipe export`.
         archive_bytes: its size.
@@ -78,7 +79,7 @@ class OrderedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     id: Name
     version: Annotated[int, Meta(ge=1, le=999_999_999)]
-    sha256: Digest
+    content_sha256: Digest
     bank_sha256: Annotated[dict[PlaceName, Digest], Meta(min_length=1, max_length=MOST_PLACES)]
     archive_sha256: Digest
     archive_bytes: Annotated[int, Meta(ge=1, le=MOST_CHUNKS * CHUNK_BYTES)]
@@ -86,7 +87,7 @@ class OrderedRecipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.id}@{self.version} ({self.sha256[:12]})"
+        return f"{self.id}@{self.version} ({self.content_sha256[:12]})"
 
 
 class Wave(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -227,7 +227,7 @@ class FleetAgent:
             },
             wanted_serial=book.kept.serial,
             wanted_recipe=wanted.id if wanted is not None else None,
-            wanted_recipe_sha256=wanted.sha256 if wanted is not None else None,
+            wanted_recipe_sha256=wanted.content_sha256 if wanted is not None else None,
             offered_sha256=book.newest_sha256,
             refusal=reports.cut(book.refusal) or None,
             progress=self._outlook.progress,

@@ -44,8 +44,8 @@ class _Version(msgspec.Struct):
     id: str
     version: int
     sha256: str
+    content_sha256: str
     cameras: dict[str, _Camera]
-    origin: str | None = None
 
 
 class StoredVersion(NamedTuple):
@@ -76,13 +76,13 @@ class StoreLook(msgspec.Struct, frozen=True):
 
     Attributes:
         version: under which it has the recipe now; None: it no longer has it.
-        sha256: of the version that was put in force then; None: there is none of this number now, or it is
-            damaged.
+        content_sha256: of the version that was put in force then; None: there is none of this number now, or
+            it is damaged.
         is_line_new: nobody ever put anything in force, by the line's records: they were made anew.
     """
 
     version: int | None
-    sha256: str | None
+    content_sha256: str | None
     is_line_new: bool
 
 
@@ -108,12 +108,12 @@ class LineStore:
     async def look(self, recipe: OrderedRecipe, version: int | None) -> StoreLook:
         """How the store stands to a recipe put in force as this version; raises as `version_of`."""
         listing = await self._listing()
-        stored = _version_in(listing, recipe)
+        stored = _version_in(listing, recipe, version)
         named = (each.recipe for each in listing if (each.id, each.version) == (recipe.id, version))
         other = next(named, None)
         return StoreLook(
             None if stored is None else stored.version,
-            other.sha256 if other is not None else None,
+            other.content_sha256 if other is not None else None,
             is_line_new=not (await self._run("history", "--json", seconds=_LIST_SECONDS)).strip(),
         )
 
@@ -169,10 +169,10 @@ class LineStore:
         """
         words = ("import", str(archive), "--json", "--who", who[:100], "--why", why[:300])
         made = _decoded(await self._run(*words, seconds=_IMPORT_SECONDS), _Version)
-        if (made.id, made.origin) != (recipe.id, recipe.sha256):
+        if (made.id, made.content_sha256) != (recipe.id, recipe.content_sha256):
             raise RefusedOrderError(
                 Refusal.STORE,
-                f"names {recipe}, and its archive holds {made.id} ({(made.origin or '')[:12]}), which is now "
+                f"names {recipe}, and its archive holds {made.id} ({made.content_sha256[:12]}), which is now "
                 f"in the store as {made.id}@{made.version}, and is not put in force; make the order anew",
             )
         _refuse_other_banks(made, recipe)
@@ -228,13 +228,21 @@ def _ended(code: int | None, detail: str) -> str:
     )
 
 
-def _version_in(listing: list[_Listed], recipe: OrderedRecipe) -> StoredVersion | None:
-    for listed in listing:
-        found = listed.recipe
-        if found is not None and found.id == recipe.id and recipe.sha256 in {found.sha256, found.origin}:
-            _refuse_other_banks(found, recipe)
-            return StoredVersion(found.version, found.sha256)
-    return None
+def _version_in(
+    listing: list[_Listed], recipe: OrderedRecipe, before: int | None = None
+) -> StoredVersion | None:
+    """The version that judges as a recipe does; of several that of the number `before`, else the oldest."""
+    is_it = [
+        each.recipe
+        for each in listing
+        if each.recipe is not None
+        and (each.recipe.id, each.recipe.content_sha256) == (recipe.id, recipe.content_sha256)
+    ]
+    found = min(is_it, key=lambda each: (each.version != before, each.version), default=None)
+    if found is None:
+        return None
+    _refuse_other_banks(found, recipe)
+    return StoredVersion(found.version, found.sha256)
 
 
 def _refuse_other_banks(found: _Version, recipe: OrderedRecipe) -> None:

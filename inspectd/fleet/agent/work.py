@@ -401,12 +401,11 @@ class OrderWork:
                 return AgentState.RUNNING, ""
             what = f"the line judges {other}"
         elif status.in_force == f"{recipe.id}@{version}":
-            stored = (
-                "damaged, or gone" if look.sha256 is None else f"another recipe, sha256 {look.sha256[:12]}"
-            )
+            content = look.content_sha256
+            stored = "damaged, or gone" if content is None else f"another recipe, content {content[:12]}"
             what = (
-                f"{recipe.id}@{version} in the line's store is {stored}; the order's has sha256 "
-                f"{recipe.sha256[:12]}, and the store {there}"
+                f"{recipe.id}@{version} in the line's store is {stored}; the order's has content "
+                f"{recipe.content_sha256[:12]}, and the store {there}"
             )
         elif look.version is None:
             what = f"the line's store no longer has that recipe; the line goes on by {status.in_force}"
