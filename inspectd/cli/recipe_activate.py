@@ -33,12 +33,15 @@ from inspectd.recipes.book import FILE, LineRecipe
 from inspectd.recipes.stored import Change, RecipeRecords, recipe_before
 from inspectd.text import json_line, printable
 from inspectd.wire import Event, RecipeState
+from inspectd.wire.shadow import ShadowState
 
 _ENDS: Final = {
     RecipeAction.PREPARE: ("recipe_prepared", "recipe_failed"),
     RecipeAction.SHADOW: ("shadow_started", "shadow_failed"),
 }
 """Events that end what takes its time: done, and failed."""
+_LOOK_SECONDS: Final = 2.0
+"""How often the line is asked besides, where that event is lost on its way."""
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -72,6 +75,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> RecipeAck:
     """Have a recipe loaded beside what runs, and wait for it; the answer as it is then."""
     done, failed = _ENDS[asked.action]
+    sync = socket_of(arguments.config, "sync")
     with LiveReader(socket_of(arguments.config, "verdicts")) as reader:
         reader.receive(0.2)  # connected before the answer can be missed
         until = time.monotonic() + arguments.timeout
@@ -82,6 +86,7 @@ def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> 
         if isinstance(answer, RecipeRefusal):
             raise InspectdError(f"{_name(asked)}: {answer.reason}: {answer.detail}")
         epochs: set[int | None] = set()
+        look, is_loaded = time.monotonic() + _LOOK_SECONDS, None
         while answer.state is RecipeState.LOADING:
             message = reader.receive(0.5)
             lines = reader.lines.values()
@@ -104,6 +109,13 @@ def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> 
             ):
                 if message.event == failed:
                     raise InspectdError(message.detail.replace(f" ({asked.request})", ""))
+                is_loaded = True
+            elif is_loaded is None and time.monotonic() >= look:
+                is_loaded = _has_loaded(sync, asked, answer)
+                look = time.monotonic() + _LOOK_SECONDS
+            elif is_loaded is False and time.monotonic() >= look:  # nor has the event come, which says why
+                raise InspectdError(f"{_name(asked)}: could not be loaded; the line's log says why")
+            if is_loaded:
                 is_shadow = asked.action is RecipeAction.SHADOW
                 state = RecipeState.SHADOW if is_shadow else RecipeState.PREPARED
                 return msgspec.structs.replace(answer, state=state)
@@ -112,6 +124,20 @@ def _wait(control: str, arguments: argparse.Namespace, asked: RecipeRequest) -> 
                     f"{_name(asked)}: not loaded within {arguments.timeout:g} s; the line goes on trying"
                 )
         return answer
+
+
+def _has_loaded(sync: str, asked: RecipeRequest, answer: RecipeAck) -> bool | None:
+    """What the line says became of what it loads, as the event may be lost; None: it does not say yet."""
+    try:
+        status = ask_status(sync, timeout_seconds=_LOOK_SECONDS)
+    except UnavailableError:  # its heartbeats tell whether it is there
+        return None
+    if asked.action is not RecipeAction.SHADOW:
+        return status.has_loaded(answer.name)
+    shadow = status.shadow
+    if shadow is None or shadow.recipe != answer.name or shadow.state == ShadowState.FAILED:
+        return False
+    return None if shadow.state == ShadowState.LOADING else True
 
 
 def _asked(control: str, request: RecipeRequest) -> RecipeAck:

@@ -76,10 +76,9 @@ class RecipeDesk:
         """
         if awaited is None or awaited is not self.end_of_loading or awaited.done():
             return
-        if self._loading in {status.in_force, *status.prepared}:
-            awaited.set_result(None)
-        elif status.loading not in {None, self._loading}:
-            awaited.set_result(RecipeRefusalReason.FAILED)
+        is_loaded = status.has_loaded(self._loading)
+        if is_loaded is not None:
+            awaited.set_result(None if is_loaded else RecipeRefusalReason.FAILED)
 
     def line_lost(self, problem: str) -> None:
         """The line ended or was started again: nobody loads what was asked for before."""
@@ -127,7 +126,7 @@ class RecipeDesk:
                 return answer
             if answer.state is not RecipeState.LOADING:
                 return answer
-            self._loading = f"{answer.recipe}@{answer.version}"
+            self._loading = answer.name
             async with asyncio.timeout(self._load_seconds):
                 return await loaded or answer
         except TimeoutError:

@@ -119,6 +119,11 @@ class RecipeAck(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_ack
     before: str | None = None
     """Of `activate`: what was in force until then, `ID@VERSION`."""
 
+    @property
+    def name(self) -> str:
+        """As `status/1` names it: `ID@VERSION`, or `file` of a configuration file as it was first loaded."""
+        return f"{self.recipe}@{self.version}" if self.version else self.recipe
+
 
 class RecipeRefusal(msgspec.Struct, frozen=True, tag_field="schema", tag="recipe_refusal/1"):
     """The answer to a recipe request that was not taken: nothing changed."""

@@ -200,6 +200,19 @@ class LineStatus(msgspec.Struct, frozen=True, tag_field="schema", tag="status/1"
     """The recipe that is being prepared, `ID@VERSION`; empty: none is. None: an earlier version, which does
     not say."""
 
+    def has_loaded(self, recipe: str) -> bool | None:
+        """What became of a recipe that the line answered to load: whether it is loaded; None: not known yet.
+
+        The event that ends loading may be lost on its way. Of a status that was asked for after that answer:
+        what is neither loaded nor being loaded any more has failed.
+
+        Args:
+            recipe: `RecipeAck.name` of the answer.
+        """
+        if recipe in {self.in_force, *self.prepared}:
+            return True
+        return None if self.loading in {None, recipe} else False
+
 
 class Verdicts(msgspec.Struct, frozen=True, tag_field="schema", tag="verdicts/1"):
     """So many verdicts follow, each as its topic and its header, the very bytes that were published."""

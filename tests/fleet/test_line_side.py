@@ -12,10 +12,12 @@ import pytest
 import zmq
 import zmq.asyncio
 from support.messages import verdict
+from support.played_line import SHA256, PlayedLine
 
 from inspectd import wire
 from inspectd.client import Evaluation, Reason, RecipeAck, RecipeAction, RecipeRequest, RecipeState
 from inspectd.config.program_files import endpoint
+from inspectd.errors import UnavailableError
 from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.order import RefusedOrderError
 from inspectd.fleet.agent.settings import AgentLine
@@ -98,6 +100,32 @@ def test_golden_parts_are_no_rejects_of_a_rollout(tmp_path: Path) -> None:
             while sum((counted := ear.count("cell", 1)).counts.values()) < 2:
                 time.sleep(0.01)
     assert (counted.counts, counted.reject_share) == ({"pass": 1, "undecidable": 1}, 0.5)
+
+
+@pytest.mark.parametrize("is_loaded", [True, False])
+def test_what_became_of_a_recipe_is_known_though_the_event_of_the_line_is_lost(
+    tmp_path: Path, is_loaded: bool
+) -> None:
+    line = AgentLine(verdicts=f"ipc://{tmp_path}/verdicts.sock", plant="test", name="line")
+    ear = LineEar(line, time.monotonic)
+    desk = LineDesk(line, ear, load_seconds=20)
+    played = PlayedLine(tmp_path)
+    played.loads_for_ever = True
+
+    async def work() -> None:
+        attempt = asyncio.create_task(desk.put_in_force("glass", StoredVersion(3, SHA256), "order 5"))
+        while not played.loading:
+            await asyncio.sleep(0.01)
+        played.loading, played.loads_for_ever = "", not is_loaded
+        await attempt
+
+    failed = pytest.raises(UnavailableError, match="glass@3: could not be loaded; the line's log says why")
+    with contextlib.closing(ear), contextlib.nullcontext() if is_loaded else failed:
+        try:
+            asyncio.run(work())
+        finally:
+            played.stop()
+    assert played.in_force == ("glass@3" if is_loaded else "cells@1")
 
 
 @pytest.mark.parametrize("wrong", [RecipeAction.PREPARE, RecipeAction.ACTIVATE])

@@ -190,18 +190,21 @@ class LineDesk:
         answer = await self._asked(request)
         _refuse_other(answer, stored)
         if answer.state is RecipeState.LOADING:
-            await self._loaded(request)
+            await self._loaded(request, answer.name)
         answer = await self._asked(msgspec.structs.replace(request, action=RecipeAction.ACTIVATE))
         _refuse_other(answer, stored)
         if answer.in_force_utc_ns is not None:
             self._ear.begin(recipe, stored.version)
 
-    async def _loaded(self, request: RecipeRequest) -> None:
-        name = f"{request.recipe}@{request.version}"
+    async def _loaded(self, request: RecipeRequest, name: str) -> None:
+        is_loaded: bool | None = None
         try:
             async with asyncio.timeout(self._load_seconds):
                 while (end := self._ear.end_of(request.request)) is None:
-                    if name in (await self.status()).prepared:
+                    if is_loaded is False:  # nor has the event come since, which says why
+                        raise UnavailableError(f"{name}: could not be loaded; the line's log says why")
+                    is_loaded = (await self.status()).has_loaded(name)
+                    if is_loaded:
                         return
                     await asyncio.sleep(_AGAIN_SECONDS)
         except TimeoutError as error:

@@ -92,8 +92,8 @@ class VisionHandlers:
             # What it said before it began to load knows nothing of it.
             if status is None or since is None or self._line.status_asked_at <= since:
                 continue
-            is_loaded = recipe in {status.in_force, *status.prepared}
-            if is_loaded or status.loading not in {None, recipe}:
+            is_loaded = status.has_loaded(recipe)
+            if is_loaded is not None:
                 del self._loading[request]
                 found.append((recipe, is_loaded))
         return found
@@ -221,7 +221,7 @@ class VisionHandlers:
         if not isinstance(answer, RecipeAck) or answer.state is not RecipeState.LOADING:
             self._loading.pop(request, None)
         elif request in self._loading:
-            self._loading[request] = _Loading(f"{answer.recipe}@{answer.version}", clock_seconds())
+            self._loading[request] = _Loading(answer.name, clock_seconds())
         return answer if isinstance(answer, RecipeAck) else method_error(answer)
 
     async def _made_ready(self, recipe: str) -> tuple[MethodError, str | None]:
