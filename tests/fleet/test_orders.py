@@ -28,7 +28,7 @@ from inspectd.fleet.agent.order import (
 from inspectd.fleet.agent.publisher import told
 from inspectd.fleet.agent.settings import AgentConfig, AgentLine, Signer
 from inspectd.fleet.agent.signing import new_signer, problems_of_people, sign, verified
-from inspectd.fleet.agent.state import StateFolder, Told
+from inspectd.fleet.agent.state import NewestTold, StateFolder, Told
 from inspectd.fleet.agent.work import OrderBook
 
 
@@ -229,6 +229,20 @@ def test_an_entry_is_told_again_by_its_number_or_by_its_time(
     for each in (book, started_again):
         assert each.take(order, again) is is_tried
         assert (each.order is not None) is is_tried
+
+
+@pytest.mark.parametrize(
+    ("told", "newest"),
+    [
+        ((Told(5, 500), Told(6, 600), Told(6, 600)), (True, True, True)),
+        ((Told(5, 500), Told(1, 600), Told(1, 600)), (True, True, True)),  # the stream was made anew
+        ((Told(6, 600), Told(5, 500), Told(6, 600)), (True, False, True)),  # of a server that lags
+        ((Told(6, 600), *[Told(5, 500)] * 4), (True, False, False, True, True)),  # it was put back
+    ],
+)
+def test_what_is_told_by_a_stream_that_was_made_anew_is_the_newest_at_once(told, newest) -> None:
+    known = NewestTold()
+    assert tuple(map(known.take, told)) == newest
 
 
 def test_an_order_that_cannot_be_kept_is_waited_for_only_while_it_is_the_newest(

@@ -18,7 +18,7 @@ from inspectd.fleet.agent.line_side import LineDesk, LineEar
 from inspectd.fleet.agent.metrics import AgentMetrics
 from inspectd.fleet.agent.report import AgentState, FleetReport
 from inspectd.fleet.agent.settings import AgentConfig
-from inspectd.fleet.agent.state import StateFolder, Told
+from inspectd.fleet.agent.state import NewestTold, StateFolder, Told
 from inspectd.fleet.agent.work import OrderBook, OrderWork, Outlook
 from inspectd.fleet.names import PlantNames
 from inspectd.fleet.program import keep_alive, until_signalled
@@ -36,8 +36,6 @@ _LOOK_SECONDS: Final = 2.0
 _STORED_SECONDS: Final = 0.5
 """After a hint: until the servers have what they told of."""
 _BETWEEN_REPORTS_SECONDS: Final = 1.0
-_OLDER_IN_A_ROW: Final = 3
-"""A server that lags gives what was there before; so often in a row, the stream was made anew."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -100,7 +98,7 @@ class FleetAgent:
             desk=LineDesk(settings.line, self._ear, settings.fleet.load_seconds),
             metrics=metrics, outlook=self._outlook, clock_ns=clock_ns,
         )  # fmt: skip
-        self._sequence, self._older = 0, 0
+        self._newest = NewestTold()
 
     def close(self) -> None:
         """Disconnect from the line."""
@@ -165,7 +163,7 @@ class FleetAgent:
                 pass  # nothing was said to this line yet
             else:
                 told = Told(found.seq or 0, round(found.time.timestamp() * 1e9) if found.time else 0)
-                if self._is_newest(told.number) and self._book.take(found.data or b"", told):
+                if self._newest.take(told) and self._book.take(found.data or b"", told):
                     # At once: what runs by the order before must not be taken for what this one wants.
                     self._outlook.now(AgentState.WAITING, f"order {self._book.kept.serial} was accepted")
                     self._new_order.set()
@@ -180,13 +178,6 @@ class FleetAgent:
                 hinted.cancel()
             if done:
                 await asyncio.sleep(_STORED_SECONDS)
-
-    def _is_newest(self, sequence: int) -> bool:
-        self._older = self._older + 1 if sequence < self._sequence else 0
-        if 0 < self._older < _OLDER_IN_A_ROW:
-            return False
-        self._sequence = sequence
-        return True
 
     async def _report(self, servers: Servers) -> None:
         """Say what the line runs, at every change and every so often."""

@@ -14,6 +14,7 @@ from inspectd.fleet.agent.order import MOST_BYTES, Refusal, SignedOrder
 
 _FILE: Final = "accepted.json"
 _FETCHED: Final = "fetched"
+_OLDER_IN_A_ROW: Final = 3
 
 
 class Told(NamedTuple):
@@ -34,6 +35,26 @@ class Told(NamedTuple):
         their time. Within a stream the number tells, also where a server's clock was set back meanwhile.
         """
         return self.number > other.number or self.utc_ns > other.utc_ns
+
+
+class NewestTold:
+    """Which of the entries that the servers give is the newest: one that lags gives what was there before.
+
+    What is no later than the newest by number and time is believed after a few answers in a row, as where the
+    stream was put back from a backup.
+    """
+
+    def __init__(self) -> None:
+        self._newest, self._older = Told(), 0
+
+    def take(self, told: Told) -> bool:
+        """Whether this is the newest, as far as is known."""
+        is_older = told != self._newest and not told.is_after(self._newest)
+        self._older = self._older + 1 if is_older else 0
+        if 0 < self._older < _OLDER_IN_A_ROW:
+            return False
+        self._newest = told
+        return True
 
 
 class GivenUp(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
