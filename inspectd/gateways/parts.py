@@ -190,7 +190,12 @@ class PartsUnderWay:
             self.drop(part.trigger)
 
     def unanswered(self, before: PlantTrigger | None = None) -> list[PlantTrigger]:
-        """Those that the line has not answered yet; with `before`, of those that began before it."""
+        """Those that the line has not answered yet; with `before`, of those that began before it.
+
+        Of one that is not any more nobody knows which began before it, and a later part is none of them.
+        """
+        if before is not None and before not in self:
+            return []
         found = []
         for part in self._open.values():
             if before is not None and part.trigger.trigger_id == before.trigger_id:

@@ -50,6 +50,7 @@ class PlayedLine:
         loading: the recipe that it says to load; empty: none.
         next_in_force: somebody puts this one in force just before the next trigger; None: nobody does.
         triggers: ids of the triggers that came.
+        orders: requests for recipes that came: so many.
         passed_by: triggers that it had to refuse, as they named no camera: so many.
         questions: to the journal, so many.
     """
@@ -77,7 +78,7 @@ class PlayedLine:
         self.cameras = {"top": "up"}
         self.state = LineState.RUNNING
         self.triggers: list[str] = []
-        self.passed_by = 0
+        self.passed_by = self.orders = 0
         self.questions = 0
         self.loads_for_ever, self.loading = False, ""
         self.in_force = "cells@1"
@@ -166,6 +167,8 @@ class PlayedLine:
             )  # fmt: skip
             self._after(self.answer_seconds, lambda: self._taken(who, answer))
             return
+
+        self.orders += 1
 
         def in_force() -> None:
             action, state = RecipeAction(order["action"]), RecipeState.LOADING

@@ -115,8 +115,8 @@ class LineSide:
         assert self._sender is not None, "a job before the start"
         async with self._turn:
             if not self._vision.wants(job):
-                self._refused.add()
-                return "not_ready"  # Halt, Abort or a silent line ended it while it waited
+                self.job_ended(job)
+                return "not_ready"  # Halt, Abort, a silent line or a later part ended it while it waited
             if self._vision.overtake(job):
                 self._refused.add()
             answer = await self._refused.ask(job.request, self._sender, job.at + self._answer_seconds)
@@ -130,10 +130,9 @@ class LineSide:
         self._refused.add()
 
     def job_ended(self, job: VisionJob) -> None:
-        """A job that may not have been sent comes to nothing: the line is told of its part."""
-        self._vision.overtake(job)
-        self._vision.drop(job)
-        self._refused.add()
+        """A job that may not have been sent comes to nothing: the line is told of its part, if it was not."""
+        if self._vision.end(job):
+            self._refused.add()
 
     async def ask(
         self, action: RecipeAction, recipe: str, version: int | None, who: str, request: str

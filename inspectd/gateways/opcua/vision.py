@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import IntEnum, StrEnum
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 import msgspec
@@ -124,6 +125,8 @@ class VisionSystem:
         """Why it is in `Preoperational` or `Error`."""
         self._next = first_acquisition
         self._parts = PartsUnderWay()
+        self._untold: dict[str, None] = {}
+        """Jobs that the line has neither answered, nor was told of as of refused parts; the oldest first."""
         self._heartbeat: Heartbeat | None = None
         self._last: Heartbeat | None = None
         self._ahead_ns: int | None = None
@@ -224,6 +227,7 @@ class VisionSystem:
             user=user,
         )  # fmt: skip
         self._parts.begin(job)
+        self._untold[job.trigger_id] = None
         # The line may record a pass that comes here too late: none is told before its job has its result.
         told = _Told(reason_number("no_verdict"), ResultState.COMPLETED, is_late=False)
         self._remember(without_verdict(job.trigger_id), told)
@@ -242,16 +246,30 @@ class VisionSystem:
             by: the later part's job; None: it has none, and is refused here.
 
         Returns:
-            Whether there were any.
+            Whether there were any that the line is to be told of: of each part once, and never after a later
+            one, whose picture it could be given else.
         """
-        overtaken = self._parts.unanswered(by)
-        for job in overtaken:
+        if by is not None and by.trigger_id not in self._untold:
+            return False  # it was overtaken itself, and all from before it
+        until = None if by is None else by.trigger_id
+        before = list(takewhile(lambda name: name != until, self._untold))
+        for job in self._parts.unanswered(by):
             self.drop(job)
-        return bool(overtaken)
+        for name in before:
+            self._untold.pop(name, None)
+        return bool(before)
+
+    def end(self, job: VisionJob) -> bool:
+        """A job that may not have been sent comes to nothing; whether the line is to be told of its part."""
+        is_untold = job.trigger_id in self._untold
+        self.overtake(job)
+        self.drop(job)
+        return is_untold
 
     def accepted(self, job: VisionJob, answer: Accepted) -> bool:
         """The line took it; False if the job is none any more."""
         self.counts["trigger", "accepted"] += 1
+        self._untold.pop(job.trigger_id, None)
         is_wanted = self._parts.accepted(job, answer)
         if not is_wanted:
             self.drop(job)
@@ -265,6 +283,7 @@ class VisionSystem:
     def drop(self, job: PlantTrigger) -> None:
         """It comes to nothing, and gets no result; the line may judge its part all the same."""
         self._parts.drop(job)
+        self._untold.pop(job.trigger_id, None)
         told = _Told(reason_number("no_verdict"), ResultState.ABORTED, is_late=True)
         self._remember(without_verdict(job.trigger_id), told)
 

@@ -173,6 +173,25 @@ def test_the_line_is_told_of_a_part_whose_job_is_refused_here(line, live) -> Non
     live(test)
 
 
+def test_the_line_is_told_of_an_overtaken_job_once_and_not_after_the_later_part(line, live, gateway) -> None:
+    """Told after it, the line could give that part's picture to the one that was overtaken."""
+
+    async def test(client) -> None:
+        line.recipe_seconds = 0.4
+        other = await gateway.client()
+        first = asyncio.create_task(client.job("P-1", recipe="glass"))
+        while not line.orders:
+            await asyncio.sleep(0.01)
+        assert (await other.job("P-2"))[1] == 0
+        assert line.passed_by == 1
+        assert await first == ("", -1)
+        assert (await client.job("P-3"))[1] == 0  # sent once the line has heard of all before
+        assert (line.passed_by, len(line.triggers)) == (1, 2)
+        await other.disconnect()
+
+    live(test)
+
+
 def test_a_line_that_is_stopped_as_planned_is_no_error(line, live) -> None:
     async def test(client) -> None:
         subscription = await client.create_subscription(10, client)

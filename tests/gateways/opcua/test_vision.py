@@ -138,6 +138,24 @@ def test_a_job_that_a_later_part_overtook_before_the_line_answered_is_no_job() -
     assert not plant.vision.accepted(first, answer)
 
 
+def test_the_line_is_told_of_a_job_that_is_not_sent_once_and_never_after_a_later_part() -> None:
+    """Of one that ended while its recipe was put in force the line could take a later part's picture."""
+    plant = Plant().beats()
+    aborted, first, second, third = (
+        plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", user="mes") for _ in range(4)
+    )
+    plant.vision.abort(plant.now, UTC_NS)
+    fourth = plant.vision.begin(plant.now, part_id=None, meas_id="", product_id="", user="mes")
+    assert plant.vision.end(first), "with the one before it"
+    assert not plant.vision.end(aborted)
+    assert plant.vision.overtake(third)
+    assert not plant.vision.end(second)
+    assert plant.vision.end(third)
+    assert plant.vision.wants(fourth), "what ends before it has no say in it"
+    assert not plant.vision.overtake(fourth)
+    assert plant.vision.end(fourth)
+
+
 @pytest.mark.parametrize(
     ("seconds", "changes", "judgement"),
     [
