@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import msgspec
 from inspectd import wire
 from inspectd.config import PublishSettings
 from inspectd.publish.bus import Asker
+from inspectd.publish.door.answers import Answers
 from inspectd.publish.door.half_sent import HalfSent
 from inspectd.publish.door.listeners import Listeners
-from inspectd.publish.door.messages import Delivered, Request
-from inspectd.publish.door.sockets import Delivery, Sockets
+from inspectd.publish.door.messages import Delivered, Reply, Request
+from inspectd.publish.door.sockets import Sockets
 from inspectd.wire.sockets import AuthCause
 
 
@@ -72,26 +74,24 @@ class Doorway:
     def __init__(self, sockets: ServedSockets) -> None:
         self.sockets = sockets
         self.delivered: Callable[[Delivered], None] = lambda _delivered: None
-        self._unsent: list[tuple[str, Asker, list[bytes], int | None]] = []
-        self._answers: list[Delivered] = []
+        self._held: list[Delivered] = []
+        self._answers = Answers(
+            lambda reply: sockets.reply(reply.socket, reply.client, reply.parts),
+            self._held.append,
+            time.monotonic_ns,
+        )
 
     def requests(self, name: str) -> Iterator[tuple[Asker, Request]]:
         """What has come, after what became of answers; those that found no room are tried again."""
-        unsent, self._unsent = self._unsent, []
-        for name_, asker, parts, ticket in unsent:
-            self.reply(name_, asker, parts, ticket)
-        answers, self._answers = self._answers, []
-        for answer in answers:
-            self.delivered(answer)
+        self._answers.give_again()
+        held = self._held[:]
+        self._held.clear()
+        for each in held:
+            self.delivered(each)
         for incoming in self.sockets.requests(name):
             yield Asker("local", incoming.client), Request(name, incoming.client, incoming.parts, 0)
 
     def reply(self, socket: str, asker: Asker, parts: list[bytes], ticket: int | None = None) -> bool:
         """As `Bus.reply`."""
-        delivery = self.sockets.reply(socket, asker.client, parts)
-        if delivery is Delivery.FULL:
-            if ticket is not None or len(self._unsent) < 128:
-                self._unsent.append((socket, asker, parts, ticket))
-        elif ticket is not None:
-            self._answers.append(Delivered(ticket, delivery is Delivery.SENT))
+        self._answers.give(Reply(socket, asker.client, parts, ticket))
         return True

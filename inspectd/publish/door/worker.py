@@ -25,6 +25,7 @@ from inspectd.ipc.io_thread import IoThreads
 from inspectd.ipc.messages import Alive
 from inspectd.ipc.poller import LOOK_MS, Poller
 from inspectd.publish.access.auth import KeysChange
+from inspectd.publish.door.answers import Answers
 from inspectd.publish.door.half_sent import MAX_MEMORY_BYTES
 from inspectd.publish.door.messages import (
     Delivered,
@@ -50,9 +51,6 @@ _AGAIN_NS: Final = 1_000_000
 _RECONNECT_NS: Final = 2_000_000_000
 """By then clients of the door before this one have come back, with what they kept meanwhile."""
 _LOOK_EVERY_NS: Final = 2_000_000
-_MAX_UNSENT: Final = 128  # replays come on top, of which the line sends a bounded number at once
-_UNREAD_NS: Final = 2_000_000_000
-"""A client that leaves an answer unread for so long does not get the next."""
 _READ_NS: Final = 300_000_000
 """An answer is read within so long by whoever waits for it, on a busy machine too."""
 
@@ -83,7 +81,7 @@ class Door:
             look_ms=LOOK_MS if start.is_triggered else _TURN_NS // 1_000_000,
         )
         self._held: deque[Request | Delivered] = deque()
-        self._unsent: deque[tuple[int, Reply]] = deque()
+        self._answers = Answers(self._answer, self._held.append, time.monotonic_ns)
         self._answered_ns = 0
         self._changes: deque[KeysChange] = deque()
         self._told: DoorLevels | None = None
@@ -107,12 +105,12 @@ class Door:
         """Serve until the main process closes the channel; all it sent before that goes out."""
         try:
             while True:
-                has_to_go_on = self._held or self._unsent or self._is_to_look
+                has_to_go_on = self._held or self._answers or self._is_to_look
                 self._poller.wait(_AGAIN_NS if has_to_go_on else _TURN_NS)
                 if self._begins_ns is not None and time.monotonic_ns() >= self._begins_ns:
                     self._begins_ns = None
                     self._poller.add(self._channel, self._take)
-                self._send_again()
+                self._answers.give_again()
                 self._say_held()
                 self._say_known()
                 if time.monotonic_ns() >= self._due_ns:
@@ -136,34 +134,15 @@ class Door:
             if isinstance(record, Publication):
                 self._sockets.publish(record.socket, record.parts)
             elif isinstance(record, Reply):
-                if not self._answer(record):
-                    self._unsent.append((time.monotonic_ns() + _UNREAD_NS, record))
+                self._answers.give(record)
             elif isinstance(record, Look):
                 self._is_to_look = True
             else:
                 raise TypeError(f"not a record for a door: {record!r}")
 
-    def _answer(self, reply: Reply) -> bool:
-        """Send an answer; False where it has to be tried again."""
-        delivery = self._sockets.reply(reply.socket, reply.client, reply.parts)
+    def _answer(self, reply: Reply) -> Delivery:
         self._answered_ns = time.monotonic_ns()
-        if reply.ticket is None:
-            return delivery is not Delivery.FULL or len(self._unsent) >= _MAX_UNSENT
-        if delivery is not Delivery.FULL:
-            self._held.append(Delivered(reply.ticket, delivery is Delivery.SENT))
-        return delivery is not Delivery.FULL
-
-    def _send_again(self) -> None:
-        """Send answers whose clients had not taken those before."""
-        now_ns = time.monotonic_ns()
-        for _ in range(len(self._unsent)):
-            until_ns, reply = self._unsent.popleft()
-            if self._answer(reply):
-                continue
-            if now_ns < until_ns:
-                self._unsent.append((until_ns, reply))
-            elif reply.ticket is not None:
-                self._held.append(Delivered(reply.ticket, is_sent=False))
+        return self._sockets.reply(reply.socket, reply.client, reply.parts)
 
     # --- to the main process ------------------------------------------------------------------------------
 
