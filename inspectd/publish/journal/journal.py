@@ -45,7 +45,7 @@ _SILENT: Final = "the disk does not answer"
 _REMIND_NS: Final = 5_000_000_000
 _REMIND_FOR_NS: Final = 30_000_000_000
 _BEHIND_NS: Final = 3_600_000_000_000
-"""A clock that starts further behind the newest verdict is wrong, or was."""
+"""A clock that is further behind the newest verdict, or what it was before, is wrong, or was."""
 
 
 class Journal:
@@ -88,6 +88,8 @@ class Journal:
             self.epoch = epoch_after(mark.epoch)
         self.newest_utc_ns = time.time_ns()
         """The latest time that an earlier start has recorded, as far as it was read, or that of this one."""
+        self._seen_utc_ns = self.newest_utc_ns
+        """The latest time of the clock since the start, or since it was said to be behind."""
         self.failure: str | None = None
         """The reason why nothing is recorded; None while verdicts are."""
         self.levels: Levels | None = None
@@ -163,10 +165,11 @@ class Journal:
         return self._pending.waiting
 
     def turn(self, now_ns: int) -> None:
-        """Do what is due: hand over a group, stop waiting for one, try a failed disk again, remind."""
+        """Do what is due: hand over a group, stop waiting for one, try a failed disk again, watch, remind."""
         event = self._pending.turn(now_ns)
         if event is not None:
             self._on(event, _SILENT)
+        self._watch_behind()
         self._remind(now_ns)
 
     def wake_ns(self) -> int | None:
@@ -242,13 +245,9 @@ class Journal:
         self._on(JournalEvent.OPENED)
         self.epoch = opened.epoch
         self.unfinished = opened.unfinished
-        behind_ns = (opened.newest_utc_ns or 0) - self.newest_utc_ns
-        self.newest_utc_ns += max(0, behind_ns)
-        if behind_ns > _BEHIND_NS:
-            self._alarm_of_clock(
-                f"the clock is {behind_ns / 86_400e9:.1f} days behind the newest verdict: "
-                "it is wrong, and all is dated by it until it is put right, or it was ahead before"
-            )
+        self.newest_utc_ns = max(self.newest_utc_ns, opened.newest_utc_ns or 0)
+        self._seen_utc_ns = max(self._seen_utc_ns, opened.newest_utc_ns or 0)
+        self._watch_behind("is {:.1f} days behind the newest verdict")
         self._observer.journal_recording(recording=self.failure is None)
 
     def _commit(self, group: Group) -> None:
@@ -279,6 +278,19 @@ class Journal:
                 "none is removed for its age in the next 24 hours"
             )
         self._is_clock_ahead = bool(ahead_ns)
+
+    def _watch_behind(self, words: str = "was set back by {:.1f} days") -> None:
+        """Send an alarm where the wall clock is behind what was dated by it before."""
+        utc_ns = time.time_ns()
+        behind_ns = self._seen_utc_ns - utc_ns
+        if 0 <= behind_ns <= _BEHIND_NS:
+            return
+        self._seen_utc_ns = utc_ns
+        if behind_ns > 0:
+            self._alarm_of_clock(
+                f"the clock {words.format(behind_ns / 86_400e9)}: "
+                "it is wrong, and all is dated by it until it is put right, or it was ahead before"
+            )
 
     def _alarm_of_clock(self, detail: str) -> None:
         self._say("alarm", "journal_clock", detail)

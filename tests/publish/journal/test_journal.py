@@ -99,6 +99,19 @@ def test_a_clock_that_starts_behind_the_newest_verdict_is_said(
     again.until(lambda: again.published)  # and the line goes on
 
 
+def test_a_clock_that_is_set_back_while_the_line_runs_is_said_each_time(start, monkeypatch) -> None:
+    clock, ahead_hours = time.time_ns, [0.0]
+    monkeypatch.setattr(time, "time_ns", lambda: clock() + round(ahead_hours[0] * 3600e9))
+    line = start()
+    for hours in (-0.9, 0.0, 30.0, -18.0, -42.0, -42.9):  # by a time server, by a hand that corrects itself
+        ahead_hours[0] = hours
+        line.verdict()
+        line.until(lambda: len(line.published) == line.seq)
+    words = [f"the clock was set back by {days} days: it is wrong" for days in ("2.0", "1.0")]
+    assert [told[2][: len(words[0])] for told in line.told.events] == words
+    assert line.told.names() == ["journal_clock"] * 2
+
+
 def test_two_lines_cannot_share_a_state_directory(start, tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from inspectd.publish.journal.file import *;"
