@@ -22,6 +22,7 @@ from support.ports import free_port
 
 from inspectd.cli import main
 from inspectd.cli.gateway import example
+from inspectd.client import ask_status
 from inspectd.errors import ExitCode
 from inspectd.gateways.modbus.settings import load
 from inspectd.scoring.stub import Behaviour
@@ -68,19 +69,23 @@ class Plc:
         self.beat = 0
 
     def cycle(self, bits: int = ENABLED, *more: int) -> list[int]:
-        self.beat = (self.beat + 1) % 65_536
-        status = self.link.exchange([bits, self.beat, *more])
+        status = self._exchange(bits, *more)
         assert status is not None
         return status
 
     def until(
         self, condition: Callable[[list[int]], object], bits: int = ENABLED, seconds: float = 10
     ) -> list[int]:
+        """Go on until the condition holds; as a PLC, which asks again where an answer takes too long."""
         end = time.monotonic() + seconds
-        while not condition(status := self.cycle(bits)):
-            assert time.monotonic() < end, [hex(word) for word in status]
+        while (status := self._exchange(bits)) is None or not condition(status):
+            assert time.monotonic() < end, [hex(word) for word in status or []]
             time.sleep(0.005)
         return status
+
+    def _exchange(self, bits: int, *more: int) -> list[int] | None:
+        self.beat = (self.beat + 1) % 65_536
+        return self.link.exchange([bits, self.beat, *more])
 
 
 @pytest.fixture
@@ -237,16 +242,19 @@ def test_a_command_that_the_line_loses_with_its_end_is_said_to_be_lost(
     daemon = start_daemon(line(stub_bank, good_folder)).ready()
     add_recipe(daemon.folder / "state", "a", 11, {"top": 11.0})
     daemon.behave(Behaviour(load_seconds=60))
-    unit = plc(gateways(daemon))
+    # A PLC that falls silent takes its command back, and this one is silent while the line ends and starts.
+    unit = plc(gateways(daemon, FAST + "plc_timeout_ms = 60000\n"))
     unit.until(lambda status: status[0] & 1)
     unit.link.exchange([1, 11], first=10)
-    unit.until(lambda status: "scoring-b" in daemon.children(), ENABLED | EXECUTE)
+    sync = f"ipc://{daemon.runtime_dir}/sync.sock"  # it tells so after it has answered the command
+    unit.until(lambda status: ask_status(sync).loading == "a@1", ENABLED | EXECUTE)
     daemon.stop(signum)
     has_ended = signum == signal.SIGTERM  # a line that is killed may be back at any moment
     if has_ended:
         unit.until(lambda status: status[0] >> 14 & 1, ENABLED | EXECUTE)
     again = Daemon(daemon.folder, line(stub_bank, good_folder), behaviour=Behaviour())
     try:
+        again.ready()
         status = unit.until(lambda status: status[0] >> 13 & 3, ENABLED | EXECUTE)
         assert status[5] == COMMAND_REFUSAL_NUMBERS[result]
         unit.until(lambda status: status[0] & 1)
