@@ -91,18 +91,27 @@ def deaths(arguments: argparse.Namespace, progress: Progress) -> list[str]:
         for v in verdicts
         if v.reason is Reason.SCORING_LOST
     )
+    back = seconds_until_scored([event.utc_ns for event in lost], verdicts)
     gaps = sum(later.seq - earlier.seq != 1 for earlier, later in pairwise(verdicts))
     alarms = sum(event.severity == "alarm" for event in lost)
     wrong = sum(not is_own(verdict) for verdict in passes)
     return f"""\
 - killed {sum(killed.values())} times ({listed(killed)}); {len(lost)} events `scoring_lost`,
-  {alarms} of them alarms
+  {alarms} of them alarms; scored again after {", ".join(f"{each:.1f}" for each in back) or "none"} s
 - {len(verdicts)} verdicts, {gaps} gaps in their numbers; of {len(passes)} passes {wrong} without an own score
   in time and within its threshold
 - {sum(why.values())} undecidable ({listed(why)}); lost in one death at most
   {max(at.values(), default=0)}{holds}
 - captured {counts.captured} = {counts.verdicts} verdicts + {counts.drops} drops
   + {counts.in_flight} in flight; the last verdict has number {verdicts[-1].seq}""".splitlines()
+
+
+def seconds_until_scored(deaths_utc_ns: list[int], verdicts: list[Verdict]) -> list[float]:
+    """From each death until the next part was judged by a score; infinite where none was any more."""
+    scored = [v.decided_utc_ns for v in verdicts if v.evaluation is not Evaluation.UNDECIDABLE]
+    return [
+        min((at - death for at in scored if at > death), default=math.inf) / 1e9 for death in deaths_utc_ns
+    ]
 
 
 def read(reader: LiveReader, seconds: float, seen: list[Any]) -> None:
