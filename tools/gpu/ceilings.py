@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 import torch
-from gpu_run import CUDA, DEV, graphed, median_ms, put, step
+from calls import put
+from gpu_run import CUDA, DEV, graphed, median_ms, step
 
 
-def ceilings() -> None:
+def machine() -> None:
     facts = {
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -36,18 +37,17 @@ def ceilings() -> None:
         from inspectd.backends.cuda.arithmetic import nominal_rate
 
         facts["nominal_tflops"] = (nominal_rate(p) or 0) / 1e12
-        done = subprocess.run(
-            [
-                "nvidia-smi",
-                "--query-gpu=driver_version,clocks.sm,clocks.max.sm,power.limit,temperature.gpu",
-                "--format=csv,noheader",
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        facts["smi"] = done.stdout.strip()
+        query = "--query-gpu=driver_version,clocks.sm,clocks.max.sm,power.limit,temperature.gpu"
+        with contextlib.suppress(OSError):  # a machine may not have it
+            facts["smi"] = subprocess.run(
+                ["nvidia-smi", query, "--format=csv,noheader"],
+                capture_output=True, text=True, check=False, timeout=20,
+            ).stdout.strip()  # fmt: skip
     put("machine", **facts)
+
+
+def ceilings() -> None:
+    machine()
     side = 8192 if CUDA else 256
     for name, dtype in (("fp16", torch.float16), ("bf16", torch.bfloat16)):
         with step(f"product {name}"):

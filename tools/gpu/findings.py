@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from gpu_run import OUT, words
+from calls import OUT, words
 
 GOALS = {  # what, batch -> (images a second at least, p50 ms at most)
     ("wrn50 fine", 32): (8800.0, None),
@@ -23,14 +23,12 @@ def table(folders: list[str] | None = None) -> None:
         for line in file.read_text().splitlines()
     ]
     machine = next((line for line in lines if line["kind"] == "machine"), {})
-    product = max(
-        (
-            line["tflops"]
-            for line in lines
-            if line["kind"] == "ceiling" and line["what"] in ("product fp16", "product bf16")
-        ),
-        default=None,
-    )
+    products = [
+        line["tflops"]
+        for line in lines
+        if line["kind"] == "ceiling" and line["what"] in ("product fp16", "product bf16")
+    ] or [line["product_tflops"] for line in lines if line["kind"] == "bench" and line.get("product_tflops")]
+    product = max(products, default=None)
     print(
         f"\n{machine.get('card')}, torch {machine.get('torch')}, triton {machine.get('triton')}; product "
         f"measured {product and round(product)} TFLOP/s, nominal {round(machine.get('nominal_tflops') or 0)}"
@@ -75,6 +73,7 @@ def table(folders: list[str] | None = None) -> None:
         "kernels",
         "daemon",
         "tests",
+        "warned",
         "failed",
         "left out",
     ):

@@ -1,10 +1,9 @@
-"""What the CUDA path does on the card: rings, batches, memory that runs short, a process that is killed."""
+"""What the CUDA path does on the card: rings, batches, and memory that runs short."""
 
 from __future__ import annotations
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_run import CUDA, DEV, DRY, LITE, OUT, WRN, median_ms, noise, pipeline, put, run_to_end, step
+from calls import WRN, put
+from gpu_run import CUDA, DEV, median_ms, noise, pipeline, step, sync
 
 
 def contact() -> None:
@@ -127,7 +127,7 @@ def taken() -> None:
         now = [0.0]
         pipe = CudaPipeline(pipeline(WRN), 32, clock=lambda: now[0])
         frames = noise(32)
-        pipe.score(frames[:1])
+        (want,) = pipe.score(frames[:1])
         torch.cuda.empty_cache()
         take = (
             "import torch; free = torch.cuda.mem_get_info()[0]; "
@@ -140,40 +140,26 @@ def taken() -> None:
         assert other.stdout is not None
         said = other.stdout.readline().strip()
         free = torch.cuda.mem_get_info()[0]
-        scored = len(pipe.begin(frames)())
+        answers = pipe.begin(frames)()
         small = pipe.most
         other.communicate("\n")
         for _ in range(8):
             now[0] += 1e4
             pipe.begin(frames)()
         put(
-            "contact", what="memory taken by another process", other=said, free_mb=free / 1e6, scored=scored,
+            "contact", what="memory taken by another process", other=said, free_mb=free / 1e6,
+            scored=len(answers), first_off=abs(answers[0].image_score / want.image_score - 1),
             batches=small, batches_afterwards=pipe.most,
         )  # fmt: skip
 
 
-def killed() -> None:
-    """The daemon's scoring process is killed under load: how long until it scores again, and what is lost."""
-    from PIL import Image
+def tiny() -> None:
+    """For compute-sanitizer: a few batches through every kernel at an awkward size."""
+    from inspectd.backends.cuda.half import HalvedPipeline
 
-    from inspectd.bench.subject import Synthetic, write_synthetic
-
-    if not (CUDA or DRY):
-        return
-    with step("scoring killed under load", 100) as go:
-        if not go:
-            return
-        folder = OUT / "killed"
-        (folder / "good").mkdir(parents=True, exist_ok=True)
-        for number, frame in enumerate(noise(8)):
-            Image.fromarray(np.asarray(frame)).save(folder / "good" / f"{number}.bmp")
-        write_synthetic(folder / "r.bank", Synthetic(**LITE))
-        command = [
-            sys.executable, "tools/measure_pool.py", str(folder / "good"), "--bank", str(folder / "r.bank"),
-            "--parts", "deaths", "--devices", DEV, "--rate", "300" if CUDA else "10",
-            "--kills", "5" if CUDA else "2", "--every", "12" if CUDA else "6",
-        ]  # fmt: skip
-        done = run_to_end(command)
-        shutil.rmtree(folder)
-        kind = "failed" if done.returncode else "contact"
-        put(kind, what="scoring killed under load", said=(done.stdout or done.stderr).strip()[-1500:])
+    steps = HalvedPipeline(
+        pipeline({**WRN, "backbone": "resnet18", "height": 72, "width": 56, "rows": 301, "dims": 90})
+    )
+    steps.step_by_step(noise(3, 77, 91), lambda: None)
+    sync()
+    print("no fault seen; search", steps.search)

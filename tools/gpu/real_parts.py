@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from gpu_run import CUDA, DEV, put, step
+from calls import put
+from gpu_run import CUDA, DEV, step
 
 _TRAIN = 66
 
@@ -32,7 +34,9 @@ def accuracy() -> None:
     want = scores_of(on_cpu, images)
     spread = float(np.std(want[np.array(kinds)]))
     bank = read_bank(root / "cells.bank")
-    kinds_of_search = ("auto", "exact-float8", "exact-fused", "exact-float16", "flat")
+    kinds_of_search = ["auto", "exact-float8", "exact-fused", "exact-float16"]
+    if importlib.util.find_spec("faiss"):  # it does not travel with the cells
+        kinds_of_search.append("flat")
     for kind in ("torch, float32", *kinds_of_search) if CUDA else ():
         with step(f"accuracy {kind}", 15) as go:
             if not go:

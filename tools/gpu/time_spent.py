@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_run import CUDA, LITE, OUT, WRN, left, median_ms, noise, pipeline, put, step, sync
+from calls import LITE, OUT, WRN, left, put
+from gpu_run import CUDA, median_ms, noise, pipeline, step, sync
 
 
 def profile() -> None:
@@ -138,7 +139,7 @@ def stages() -> None:
 
 
 def sustained() -> None:
-    """Batches of 32, two in flight, as long as there is time: rate and memory from minute to minute."""
+    """Batches of 32, two in flight, as long as there is time: rate and memory, and how much that grows."""
     from inspectd.backends.cuda.pipeline import CudaPipeline
 
     if not CUDA:
@@ -146,10 +147,27 @@ def sustained() -> None:
     with step("sustained load", 40):
         pipe = CudaPipeline(pipeline(WRN), 32)
         pipe.warm_up(32)
-        while left() > 25:
-            rate = overlapped(pipe, 32, min(20.0, left() - 20))
-            resident = int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-            put(
-                "sustained", images_s=rate, device_mb=torch.cuda.memory_allocated() / 1e6,
-                reserved_mb=torch.cuda.memory_reserved() / 1e6, resident_mb=resident / 1e6,
-            )  # fmt: skip
+        overlapped(pipe, 32, 5.0)  # what the first seconds take is no growth
+        began, images, first = time.perf_counter(), 0.0, memory_mb()
+        while left() > 15:
+            seconds = min(20.0, left() - 10)
+            rate = overlapped(pipe, 32, seconds)
+            images += rate * seconds
+            now = memory_mb()
+            put("sustained", images_s=rate, **now)
+            growth = {f"{name}_more": now[name] - first[name] for name in now}
+        put(
+            "contact", what="growth under load", minutes=(time.perf_counter() - began) / 60, images=images,
+            **growth,
+        )  # fmt: skip
+
+
+def memory_mb() -> dict[str, float]:
+    """Torch's, all of the card by its driver, as libraries take some of it past torch, and the host's."""
+    free, there = torch.cuda.mem_get_info()
+    return {
+        "device_mb": torch.cuda.memory_allocated() / 1e6,
+        "reserved_mb": torch.cuda.memory_reserved() / 1e6,
+        "taken_mb": (there - free) / 1e6,
+        "resident_mb": int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6,
+    }
