@@ -30,7 +30,18 @@ _SIZES_KEPT: Final = 128
 
 
 @triton.jit(
-    do_not_specialize=["frame_bytes", "row_bytes", "first_byte", "height", "width", "row_taps", "column_taps"]
+    do_not_specialize=[
+        "frame_bytes",
+        "row_bytes",
+        "first_byte",
+        "height",
+        "width",
+        "row_taps",
+        "column_taps",
+    ],
+    # Behind frames of another size an image may begin anywhere: that would be another binary, compiled while
+    # the line waits.
+    do_not_specialize_on_alignment=["images"],
 )  # type: ignore[untyped-decorator]
 def fit_frames(  # type: ignore[no-untyped-def]  # noqa: ANN201, PLR0917 - Triton reads annotations, and launches
     frames, images, first_rows, row_weights, first_columns, column_weights, scale, shift,  # noqa: ANN001 - pointers

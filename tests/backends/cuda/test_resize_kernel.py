@@ -9,7 +9,10 @@ import triton
 from support.interpreted import interpreted
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
+from triton.compiler.compiler import make_backend
+from triton.runtime.jit import create_function_from_signature
 
+from inspectd.backends.cuda import resize_kernel
 from inspectd.backends.cuda.half import HalvedPipeline
 from inspectd.backends.cuda.resize_kernel import COLUMNS, OPTIONS, WEIGHTS, FrameFitter, fit_frames
 from inspectd.bench.subject import Synthetic
@@ -51,6 +54,25 @@ def test_the_weights_of_many_sizes_do_not_pile_up():
     for size in range(1, 300):
         fitter._taps_of(size, 9, one.device)
     assert len(fitter._taps) == 128
+
+
+def test_one_binary_serves_every_size_and_every_place_in_a_batch(monkeypatch):
+    launches = []
+
+    class Kernel:
+        def __getitem__(self, _grid):
+            return lambda *given, **named: launches.append((given, named))
+
+    monkeypatch.setattr(resize_kernel, "fit_frames", Kernel())
+    one = torch.ones(1, 3, 1, 1)
+    fitter = FrameFitter(15, 13, one, one)
+    images = torch.empty(4, 15, 13, 3, dtype=torch.half).permute(0, 3, 1, 2)
+    for place, (height, width) in enumerate([(15, 13), (64, 48), (31, 1), (1, 16)]):
+        fitter.fit(torch.zeros(1, height, width, 3, dtype=torch.uint8), images[place:], 0, width)
+    for_card = make_backend(GPUTarget("cuda", 90, 32))
+    binary_of = create_function_from_signature(fit_frames.signature, fit_frames.params, for_card)
+    keys = [str(binary_of(*given, **named)[1]) for given, named in launches]
+    assert keys == keys[:1] * 4
 
 
 @pytest.mark.gpu
