@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import shutil
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,8 +128,15 @@ def _refused(trial: Callable[[], str | None], facts: FailedKernel | None) -> Ker
         if facts and not answers():
             _remember(msgspec.structs.replace(facts, error=f"{type(error).__name__}: {error}"))
             raise lost(error) from error
-        return KernelRefusal("not_compiled", f"{type(error).__name__}: {error}", unexpected=True)
+        detail = f"{type(error).__name__}: {error}{_missing_header()}"
+        return KernelRefusal("not_compiled", detail, unexpected=True)
     return None if wrong is None else KernelRefusal("wrong_result", wrong, unexpected=True)
+
+
+def _missing_header() -> str:
+    """What the error of a C compiler does not say: it prints that the header it was given is not there."""
+    header = Path(sysconfig.get_path("include", "posix_prefix")) / "Python.h"
+    return "" if header.is_file() else f"; Triton needs {header}, which is not there; install python3-dev"
 
 
 def _facts(kernel: str) -> FailedKernel:

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+import sysconfig
 
 import pytest
 import torch
@@ -59,6 +60,21 @@ def test_a_kernel_is_refused_for_what_it_raises_and_for_what_it_gives(caplog):
         assert found.reason == "not_compiled"
         assert found.detail.startswith(type(error).__name__)
     assert {record.getMessage() for record in caplog.records} == {"kernel_unavailable"}
+
+
+@pytest.mark.parametrize("headers", [True, False])
+def test_of_what_does_not_compile_without_python_s_headers_that_is_said(monkeypatch, tmp_path, headers):
+    if headers:
+        (tmp_path / "Python.h").touch()
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
+
+    def fails():
+        raise subprocess.CalledProcessError(1, ["gcc", "main.c"])
+
+    said = tried("search", fails).detail
+    assert said.startswith("CalledProcessError: Command '['gcc', 'main.c']' returned non-zero exit status 1.")
+    lacks = f"; Triton needs {tmp_path / 'Python.h'}, which is not there; install python3-dev"
+    assert said.endswith(lacks) is not headers
 
 
 @pytest.mark.parametrize(
