@@ -32,7 +32,16 @@ def test_a_bank_without_onnx_is_refused_with_both_ways_out(tmp_path: Path) -> No
     assert footprint("spots", str(path), bank).device_bytes == network + others
 
 
+@pytest.fixture
+def _with_both_runtimes() -> None:
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("openvino")
+    if "CUDAExecutionProvider" not in runtime.get_available_providers():
+        pytest.skip("onnxruntime computes on no card here: onnxruntime-gpu does")
+
+
 @pytest.mark.gpu
+@pytest.mark.usefixtures("_with_both_runtimes")
 @pytest.mark.parametrize("words", [(), ("--colours", "bgr", "--judge", "places")])
 def test_scores_are_those_of_the_cpu(words: tuple[str, ...], tmp_path: Path) -> None:
     path = bank_of(tmp_path, "--keep-onnx", *words)
