@@ -4,9 +4,9 @@
 #
 #   once, where inspectd and pip work:   PYTHON=.venv/bin/python tools/gpu_day.sh prepare    fills .gpuday/ (left out of git): 2 minutes
 #   on the GPU machine, with the checkout and the one folder named, what is worth most first:
-#     torch, faiss and this in one run; memory taken; scoring killed    tools/gpu_day.sh 1    .gpuday/two
+#     torch, faiss and this in one run; scoring killed; memory taken    tools/gpu_day.sh 1    .gpuday/two
 #     tests, first contact, real parts, more benches                    tools/gpu_day.sh 2    .gpuday/one
-#     where the time goes, the daemon, growth under load                tools/gpu_day.sh 3    .gpuday/two
+#     growth under load, where the time goes, the daemon                tools/gpu_day.sh 3    .gpuday/two
 #   where the results came back to:      tools/gpu_day.sh table FOLDER...
 #   without a card:                      tools/gpu_day.sh dry         tiny sizes on the CPU; takes PYTHON
 #
@@ -22,7 +22,7 @@ STEPS="$PWD/tools/gpu/steps.py"
 CARRIED_BYTES=$(( 64 << 20 ))
 export OUT=${OUT:-/tmp/gpu-day-out}
 export GPU_DAY_PART=$PART GPU_DAY_END=$(( $(date +%s) + ${GPU_DAY_SECONDS:-550} ))
-export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TRITON_CACHE_DIR=/tmp/gpu-day-triton CACHE_DIRECTORY=/tmp/gpu-day-cache
+export PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 TRITON_CACHE_DIR=$WORK/triton CACHE_DIRECTORY=$WORK/cache
 mkdir -p "$WORK" "$OUT" "$TRITON_CACHE_DIR" "$CACHE_DIRECTORY"
 
 fetch() {  # fetch FOLDER NAME...: wheels for the GPU machine's Python
@@ -99,23 +99,23 @@ shim() {  # libcublas.so.12 whose functions are those of the libcublas.so.13 tha
 setup() {  # setup FOLDER: wheels and packages that were carried
   local from=$1
   if compgen -G "$from/*.whl" >/dev/null; then
-    "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site "$from"/*.whl || echo "wheels of $from not installed"
+    "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target "$WORK/site" "$from"/*.whl || echo "wheels of $from not installed"
   fi
-  [ -d "$from/elpv_dataset" ] && mkdir -p /tmp/site && cp -r "$from/elpv_dataset" /tmp/site/
-  export PYTHONPATH="$PWD:/tmp/site"
+  [ -d "$from/elpv_dataset" ] && mkdir -p "$WORK/site" && cp -r "$from/elpv_dataset" "$WORK/site/"
+  export PYTHONPATH="$PWD:$WORK/site"
   # FFmpeg's wheel is too large to travel, and no step here opens a video: an empty module stands in for it.
-  "$PYTHON" -c 'import av' 2>/dev/null || { mkdir -p /tmp/site && echo '"""No videos here."""' > /tmp/site/av.py; }
-  export FAISS_SHIM=/tmp/faiss-shim  # of an earlier call on the same machine, where this one carries none
+  "$PYTHON" -c 'import av' 2>/dev/null || { mkdir -p "$WORK/site" && echo '"""No videos here."""' > "$WORK/site/av.py"; }
+  export FAISS_SHIM=$WORK/faiss-shim  # of an earlier call on the same machine, where this one carries none
   if compgen -G "$from/faiss_gpu*.whl" >/dev/null; then
     # Where that fails faiss cannot be loaded, as its steps will say.
-    shim $FAISS_SHIM && cp "$from/libcudart.so.12" $FAISS_SHIM/
+    shim "$FAISS_SHIM" && cp "$from/libcudart.so.12" "$FAISS_SHIM/"
   fi
 }
 
 case $PART in
   prepare) prepare ;;
   1) setup .gpuday/two
-     "$PYTHON" "$STEPS" machine first_tests benches taken killed 2>&1 | tee "$OUT/log1.txt"
+     "$PYTHON" "$STEPS" machine first_tests benches killed taken 2>&1 | tee "$OUT/log1.txt"
      "$PYTHON" "$STEPS" table "$OUT" ;;
   2) setup .gpuday/one
      "$PYTHON" "$STEPS" ceilings tests contact accuracy more_benches 2>&1 | tee "$OUT/log2.txt"
@@ -124,7 +124,7 @@ case $PART in
      fi
      "$PYTHON" "$STEPS" table "$OUT" ;;
   3) setup .gpuday/two
-     "$PYTHON" "$STEPS" machine profile stages service sustained 2>&1 | tee "$OUT/log3.txt"
+     "$PYTHON" "$STEPS" machine sustained profile stages service 2>&1 | tee "$OUT/log3.txt"
      "$PYTHON" "$STEPS" table "$OUT" ;;
   table) shift; "$PYTHON" "$STEPS" table "$@" ;;
   dry) export GPU_DAY_DRY=1 PYTHONPATH="$PWD" GPU_DAY_END=$(( $(date +%s) + 240 )); rm -f "$OUT"/part*.jsonl

@@ -32,7 +32,7 @@ _ON_THE_CARD = {  # file, seconds that have to be left for it and that it may ta
     "accuracy": ("real_parts", 40, 120),
     "profile": ("time_spent", 40, 150),
     "stages": ("time_spent", 40, 100),
-    "sustained": ("time_spent", 60, 600),
+    "sustained": ("time_spent", 60, 400),
 }
 
 

@@ -12,6 +12,9 @@ import torch
 from calls import LITE, OUT, WRN, left, put
 from gpu_run import CUDA, median_ms, noise, pipeline, step, sync
 
+_INTERVAL_SECONDS, _INTERVALS = 20.0, 16
+"""Of sustained load; the rest of a call is for where the time goes."""
+
 
 def profile() -> None:
     from inspectd.backends.cuda.pipeline import CudaPipeline
@@ -139,7 +142,7 @@ def stages() -> None:
 
 
 def sustained() -> None:
-    """Batches of 32, two in flight, as long as there is time: rate and memory, and how much that grows."""
+    """Batches of 32, two in flight, for some minutes: rate and memory, and how much that grows."""
     from inspectd.backends.cuda.pipeline import CudaPipeline
 
     if not CUDA:
@@ -149,17 +152,15 @@ def sustained() -> None:
         pipe.warm_up(32)
         overlapped(pipe, 32, 5.0)  # what the first seconds take is no growth
         began, images, first = time.perf_counter(), 0.0, memory_mb()
-        while left() > 15:
-            seconds = min(20.0, left() - 10)
+        for seconds in [_INTERVAL_SECONDS] * _INTERVALS:
+            if left() < seconds + 15:
+                break
             rate = overlapped(pipe, 32, seconds)
             images += rate * seconds
-            now = memory_mb()
-            put("sustained", images_s=rate, **now)
-            growth = {f"{name}_more": now[name] - first[name] for name in now}
-        put(
-            "contact", what="growth under load", minutes=(time.perf_counter() - began) / 60, images=images,
-            **growth,
-        )  # fmt: skip
+            put("sustained", images_s=rate, **memory_mb())
+        more = {f"{name}_more": value - first[name] for name, value in memory_mb().items()}
+        minutes = (time.perf_counter() - began) / 60
+        put("contact", what="growth under load", minutes=minutes, images=images, **more)
 
 
 def memory_mb() -> dict[str, float]:
