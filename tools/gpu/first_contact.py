@@ -138,7 +138,8 @@ def taken() -> None:
             [sys.executable, "-c", take], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
         assert other.stdout is not None
-        said = other.stdout.readline().strip()
+        if other.stdout.readline().strip() != "taken":
+            raise RuntimeError("the other process took nothing: the log says why")
         free = torch.cuda.mem_get_info()[0]
         answers = pipe.begin(frames)()
         small = pipe.most
@@ -147,7 +148,7 @@ def taken() -> None:
             now[0] += 1e4
             pipe.begin(frames)()
         put(
-            "contact", what="memory taken by another process", other=said, free_mb=free / 1e6,
+            "contact", what="memory taken by another process", free_mb=free / 1e6,
             scored=len(answers), first_off=abs(answers[0].image_score / want.image_score - 1),
             batches=small, batches_afterwards=pipe.most,
         )  # fmt: skip
