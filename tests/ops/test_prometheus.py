@@ -44,7 +44,7 @@ class Prometheus:
         ]
         (folder / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
         configuration["rule_files"] = ["rules.yml"]
-        (job,) = configuration["scrape_configs"]
+        job, _beside = configuration["scrape_configs"]
         job["static_configs"] = [{"targets": [target]}]
         job |= job_settings or {}
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))

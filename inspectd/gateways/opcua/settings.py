@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from inspectd.config import Host, Name, Settings
 from inspectd.gateways import settings as common
-from inspectd.gateways.settings import GatewayConfig, GatewayLine
+from inspectd.gateways.settings import GatewayConfig, GatewayLine, GatewayMetricsSettings
 
 _PATHS: Final = {"opcua": ("certificates", "users_file")}
 
@@ -77,11 +77,18 @@ class OpcUaSettings(Settings, frozen=True, kw_only=True):
     ] = 64
 
 
+class OpcUaMetricsSettings(GatewayMetricsSettings, frozen=True, kw_only=True):
+    """The Prometheus endpoint."""
+
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0: no endpoint.")] = 9472
+
+
 class OpcUaConfig(GatewayConfig, frozen=True, kw_only=True):
     """A whole file of the gateway."""
 
     line: GatewayLine = GatewayLine()
     opcua: OpcUaSettings = OpcUaSettings()
+    metrics: OpcUaMetricsSettings = OpcUaMetricsSettings()
 
 
 def load(path: Path) -> OpcUaConfig:
