@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 _SCRYPT: Final = (2**14, 8, 1)  # 16 MiB and some 50 ms a try; a right password is computed once
+KEYS_COMMAND: Final = "inspectd keys password"
+"""The command that makes the file of those who may read the metrics."""
 _REQUEST_SECONDS: Final = 5.0
 """For all of a request, hand-shake and answer included, however many bytes it comes in."""
 
@@ -54,13 +56,13 @@ class TooManyGuessesError(InspectdError):
 class Users:
     """Names and password hashes of a file."""
 
-    def __init__(self, file: Path) -> None:
-        """Read `file`.
+    def __init__(self, file: Path, made_by: str = KEYS_COMMAND) -> None:
+        """Read `file`, which the command `made_by` makes.
 
         Raises:
             InputError: it cannot be read, others may read it, or a line is not in its format.
         """
-        self._hashes = _read(file)
+        self._hashes = _read(file, made_by)
         self._known: dict[str, bytes] = {}
         self._salt = secrets.token_bytes(16)
         self._lock = threading.Lock()
@@ -101,8 +103,8 @@ class Users:
         return True
 
 
-def add_user(file: Path, user: str, password: str) -> None:
-    """Give `user` a password, in place of an earlier one.
+def add_user(file: Path, user: str, password: str, made_by: str = KEYS_COMMAND) -> None:
+    """Give `user` a password, in place of an earlier one, as the command `made_by` does.
 
     Raises:
         InputError: the file is there and cannot be used.
@@ -112,7 +114,7 @@ def add_user(file: Path, user: str, password: str) -> None:
     n, r, p = _SCRYPT
     hashed = (n, r, p, salt, hashlib.scrypt(password.encode(), salt=salt, n=n, r=r, p=p))
     with changing(file):
-        hashes = {**(_read(file) if file.exists() else {}), user: hashed}
+        hashes = {**(_read(file, made_by) if file.exists() else {}), user: hashed}
         lines = _comments(file) + [
             f"{name}:{n}:{r}:{p}:{salt.hex()}:{key.hex()}\n" for name, (n, r, p, salt, key) in hashes.items()
         ]
@@ -379,12 +381,12 @@ def _comments(file: Path) -> list[str]:
     return [f"{line}\n" for line in text.splitlines() if line.lstrip().startswith("#")]
 
 
-def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
+def _read(file: Path, made_by: str) -> dict[str, tuple[int, int, int, bytes, bytes]]:
     try:
         text = read_small(file).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8 text"
-        raise InputError(f"{file}: cannot be read: {reason}; `inspectd keys password` makes it") from error
+        raise InputError(f"{file}: cannot be read: {reason}; `{made_by}` makes it") from error
     refuse_mode(file, 0o077, "600")
     users = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -395,6 +397,6 @@ def _read(file: Path) -> dict[str, tuple[int, int, int, bytes, bytes]]:
             users[name] = int(n), int(r), int(p), bytes.fromhex(salt), bytes.fromhex(key)
         except ValueError as error:
             raise InputError(
-                f"{file}, line {number}: is not in the format that `inspectd keys password` writes"
+                f"{file}, line {number}: is not in the format that `{made_by}` writes"
             ) from error
     return users

@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Final
+from typing import Any, Final
 
 from inspectd import __version__
 from inspectd.backends.cuda.faults import faults_told
@@ -118,8 +118,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """A word that is too much is told with the usage of that very command, in place of that of `inspectd`."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As the base class, but nothing is left for whoever has called this command's parser."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
+
+
 def _parser(chosen: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="inspectd",
         description="Inspects parts on a production line and judges each one pass, fail or undecidable.",
         epilog="Exit codes: 0 done; 1 failed, or the answer is no; 2 bad input; 3 a port, directory, device "

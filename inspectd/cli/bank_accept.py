@@ -67,4 +67,6 @@ def image_sha256(word: str, bit_depth: int) -> str:
             return digest_of(read_picture(path, bit_depth))
         except PictureError as error:
             raise InputError(f"{word}: {error}") from error
-    raise InputError(f"{word}: expected an image file, or at least the first 6 digits of its sha256")
+    raise InputError(
+        f"{word}: no such file; expected the path of an image, or the first 6 digits of its sha256 or more"
+    )

@@ -11,7 +11,7 @@ from inspectd import endpoint
 from inspectd.errors import ExitCode, InputError
 from inspectd.gateways.opcua import settings
 from inspectd.gateways.opcua.certificates import CertificateFolder, ClientCertificate, own_hosts
-from inspectd.gateways.opcua.settings import OpcUaConfig
+from inspectd.gateways.opcua.settings import USERS_COMMAND, OpcUaConfig
 from inspectd.text import printable
 
 
@@ -83,5 +83,5 @@ def _give_password(config: OpcUaConfig, user: str) -> None:
     asked = getpass.getpass(f"password for {user}: ") if sys.stdin.isatty() else sys.stdin.readline()
     if not asked.rstrip("\n"):
         raise InputError("the password is empty")
-    endpoint.add_user(Path(config.opcua.users_file), user, asked.rstrip("\n"))
+    endpoint.add_user(Path(config.opcua.users_file), user, asked.rstrip("\n"), USERS_COMMAND)
     print(f"{user} may log in as {known[user]}; effective from the gateway's next start")

@@ -66,8 +66,11 @@ class RecipeReader:
         """
         versions = self.versions(id)
         if not versions:
-            names = ", ".join(self.ids()[:20]) or "none is there yet"
-            raise InputError(f"{self._root}: has no recipe {id[:100]!r}, expected one of: {names}")
+            names = ", ".join(self.ids()[:20])
+            expected = (
+                f"expected one of: {names}" if names else "nor any other; `inspectd recipe import` makes one"
+            )
+            raise InputError(f"{self._root}: has no recipe {id[:100]!r}, {expected}")
         return versions[-1]
 
     def by_number(self, number: int, version_of: Callable[[str], int] | None = None) -> str:

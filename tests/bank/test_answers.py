@@ -8,6 +8,7 @@ from support.banks import bank_of, sha256_of
 from inspectd.bank.answers import accept, aside_mask, outliers_of, row_of
 from inspectd.bank.file import IMAGE_DIGESTS, BankFile, read_bank, write_bank
 from inspectd.bank.threshold import default_threshold
+from inspectd.cli.bank_accept import image_sha256
 from inspectd.errors import BankError, InputError
 
 SCORES = np.append(np.random.default_rng(0).normal(size=200), [40.0, 60.0])
@@ -97,3 +98,9 @@ def test_outliers_that_an_earlier_version_did_not_record_can_be_accepted() -> No
     assert manifest.outliers[1] == msgspec.structs.replace(
         bank_of(SCORES).manifest.outliers[1], name=sha256_of(201)[:12], status="accepted"
     )
+
+
+def test_a_name_that_is_no_file_here_is_told_so(tmp_path: Path) -> None:
+    """A table of images has their names alone, which are files in another folder."""
+    with pytest.raises(InputError, match=r"^293\.jpg: no such file; expected the path of an image, or"):
+        image_sha256("293.jpg", 8)

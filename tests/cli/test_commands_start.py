@@ -69,3 +69,11 @@ def test_a_command_that_is_none_is_told_the_one_that_is_near(inspectd):
     assert done.returncode == 2
     assert "'stats' is no command; is status meant?" in done.stderr
     assert "meant?" not in inspectd("xyzzy").stderr
+
+
+@pytest.mark.parametrize("words", [("keys", "list"), ("audit",), ("status",)])
+def test_a_word_too_many_is_told_with_the_usage_of_the_command_itself(inspectd, words):
+    done = inspectd(*words, "line.toml", "--config", "line.toml", "--confg", "other.toml")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"usage: inspectd {' '.join(words)} ")
+    assert "--confg other.toml" in done.stderr

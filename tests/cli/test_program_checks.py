@@ -54,6 +54,27 @@ def test_every_file_that_is_not_there_is_a_problem(
     assert f"{len(expected)} problems" in said
 
 
+def test_files_of_passwords_are_told_with_the_command_that_makes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "opcua.toml"
+    file.write_text('[opcua]\nusers_file = "users"\n[metrics]\nusers_file = "readers"\n')
+    assert cli.main(["gateway", "opcua", "--config", str(file), "--check"]) == ExitCode.BAD_INPUT
+    (tmp_path / "users").write_text("anna\n")
+    (tmp_path / "users").chmod(0o600)
+    assert cli.main(["gateway", "opcua", "--config", str(file), "--check"]) == ExitCode.BAD_INPUT
+    said = capsys.readouterr().err
+    assert (
+        f"{tmp_path}/users: cannot be read: No such file or directory; `inspectd opcua password` makes"
+        in said
+    )
+    assert f"{tmp_path}/users, line 1: is not in the format that `inspectd opcua password` writes" in said
+    assert (
+        f"{tmp_path}/readers: cannot be read: No such file or directory; `inspectd keys password` makes"
+        in said
+    )
+
+
 def test_files_that_can_be_used_are_no_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("server", "me"):
         key_files.new_pair(tmp_path / name)

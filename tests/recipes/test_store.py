@@ -35,7 +35,9 @@ def sources(tmp_path: Path) -> Path:
 
 def test_a_store_that_is_not_there_is_empty(store):
     assert store.ids() == store.versions("cells") == store.listing() == []
-    with pytest.raises(InputError, match="has no recipe 'cells', expected one of: none is there yet"):
+    with pytest.raises(
+        InputError, match="has no recipe 'cells', nor any other; `inspectd recipe import` makes one"
+    ):
         store.newest("cells")
 
 

@@ -11,7 +11,7 @@ from asyncua.crypto.permission_rules import PermissionRuleset, User, UserRole
 from asyncua.server.user_managers import UserManager
 
 from inspectd.endpoint import Users
-from inspectd.gateways.opcua.settings import PlantRole
+from inspectd.gateways.opcua.settings import USERS_COMMAND, PlantRole
 
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """Name of the user whose request is answered: asyncua tells its method handlers nothing of him."""
@@ -49,7 +49,7 @@ class PlantUsers(UserManager):
         Raises:
             InputError: it cannot be read, others may read it, or a line is not in its format.
         """
-        self._users = Users(file)
+        self._users = Users(file, USERS_COMMAND)
         self._roles = roles
 
     def get_user(

@@ -12,6 +12,8 @@ from inspectd.config import Host, Name, Settings
 from inspectd.gateways import settings as common
 from inspectd.gateways.settings import GatewayConfig, GatewayLine, GatewayMetricsSettings
 
+USERS_COMMAND: Final = "inspectd opcua password"
+"""What makes the file of users."""
 _PATHS: Final = {"opcua": ("certificates", "users_file")}
 
 
