@@ -16,6 +16,7 @@ from inspectd.golden.schedule import GoldenSubject
 from inspectd.health import LineFacts, find_conditions
 from inspectd.page import login_form
 from inspectd.page.settings import Language
+from inspectd.quality.drift import Drift
 from inspectd.records import CameraPhase
 from inspectd.wire import Evaluation, Reason
 from inspectd.wire.golden import GoldenView
@@ -49,6 +50,9 @@ def test_details_that_the_line_says_are_known_again_by_the_page_s_texts() -> Non
         f"recipe cell: its parts are {how} until a check passes"
         for how in ("judged", "undecidable", "judged until 21:58, from then on every part is undecidable")
     ]
+    for hours in (None, 7.0):
+        drift = Drift("process", "score", 0.7715, 0.1671, 1.0, 0.73, hours)
+        said += str(drift).split("; ")
     part = GoldenPart(name="good-1", recipe="cell", expect="pass", cameras=["top"])
     check = GoldenCheck("c", GoldenSubject("cell", "ab"), [part], ["top"], who="kim", now_ns=0)
     for evaluation, score in (("fail", 5.0), ("undecidable", None)):

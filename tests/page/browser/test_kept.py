@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from support.page_history import made
+from support.page_history import EPOCH, made
 from support.page_process import PageProcess
 
 from inspectd.client import Cursor, Position, Verdict
@@ -66,6 +68,32 @@ def test_trends_show_values_that_stand_alone(page_of, look) -> None:
     glass.sees("figure.chart canvas")
     chart = glass.tab.locator("figure.chart", has_text="Time to the verdict")
     assert chart.locator("canvas").evaluate(COLOURED) > 500
+
+
+DRAWN = """
+const [drawn, draw] = [[], CanvasRenderingContext2D.prototype.fillText];
+window.drawn = drawn;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, ...more) {
+  drawn.push([text, this.textAlign, Math.round(x), x + this.measureText(text).width < this.canvas.width]);
+  return draw.call(this, text, x, ...more);
+};
+"""
+"""Keeps what charts write, and how."""
+
+
+def test_a_short_span_has_each_time_once_and_names_of_changes_beside_their_lines(page_of, look) -> None:
+    items = verdicts(40, 15_000)
+    for at, epoch in ((20, 1), (39, 2)):  # restarts, of which one has no room on its right
+        items[at:] = [msgspec.structs.replace(item, epoch=EPOCH + epoch) for item in items[at:]]
+    glass = look(page_of(items), path="/account")
+    glass.tab.add_init_script(DRAWN)
+    glass.open(f"/trends?from_ms={NOW_MS - 10 * 60_000}&to_ms={NOW_MS}")
+    glass.sees("figure.chart canvas")
+    drawn = [tuple(each) for each in glass.tab.evaluate("window.drawn")]
+    restarts = {(text, align, is_whole) for text, align, _, is_whole in drawn if text.startswith("Restart")}
+    assert restarts == {("Restart", "left", True)}
+    of_time = {(text, x) for text, _, x, _ in drawn if re.fullmatch(r"\d\d:\d\d", text)}
+    assert len(of_time) == len({text for text, _ in of_time}) > 5
 
 
 def test_one_after_leads_to_the_next_part_however_many_come_in_a_minute(page_of, look) -> None:

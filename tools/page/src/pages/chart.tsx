@@ -135,7 +135,7 @@ function timeOf(ms: number): string {
   }).format(ms);
 }
 
-/** Hours within a day or two, else days. */
+/** Hours within a day or two, else days; where several marks would say the same, the first of them does. */
 function timeMarks(plot: uPlot, seconds: number[]): string[] {
   const { min = 0, max = 0 } = plot.scales.x ?? {};
   const isLong = (max ?? 0) - (min ?? 0) > 2 * 86_400;
@@ -144,7 +144,8 @@ function timeMarks(plot: uPlot, seconds: number[]): string[] {
     hourCycle: "h23",
     ...(isLong ? { month: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }),
   });
-  return seconds.map((each) => format.format(each * 1000));
+  const texts = seconds.map((each) => format.format(each * 1000));
+  return texts.map((text, at) => (text === texts[at - 1] ? "" : text));
 }
 
 function drawMarks(plot: uPlot, marks: Mark[], colour: (name: string) => string): void {
@@ -153,6 +154,7 @@ function drawMarks(plot: uPlot, marks: Mark[], colour: (name: string) => string)
   ctx.lineWidth = devicePixelRatio;
   ctx.font = `${12 * devicePixelRatio}px sans-serif`;
   ctx.textBaseline = "top";
+  ctx.textAlign = "left"; // of the axes, which are drawn before, it is another
   let freeFrom = -Infinity;
   for (const mark of marks) {
     const x = Math.round(plot.valToPos(mark.ms / 1000, "x", true));
@@ -163,9 +165,12 @@ function drawMarks(plot: uPlot, marks: Mark[], colour: (name: string) => string)
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    if (x < freeFrom) continue;
-    ctx.fillText(mark.text.slice(0, 24), x + 3 * devicePixelRatio, bbox.top + 2);
-    freeFrom = x + ctx.measureText(mark.text.slice(0, 24)).width + 8;
+    const text = mark.text.slice(0, 24);
+    const [width, gap] = [ctx.measureText(text).width, 3 * devicePixelRatio];
+    const left = x + gap + width > bbox.left + bbox.width ? x - gap - width : x + gap;
+    if (left < freeFrom) continue;
+    ctx.fillText(text, left, bbox.top + 2);
+    freeFrom = left + width + 8;
   }
   ctx.restore();
 }

@@ -88,9 +88,10 @@ export function Trends() {
   );
 }
 
-/** What was changed into what, and where. */
+/** What was changed into what, and where. Of a restart there is the line's new epoch, a number of 13 digits for programs. */
 function changeText(mark: Changed): string {
-  const text = `${word("mark", mark.kind)} ${mark.text.replaceAll(" -> ", " → ")}`.trim();
+  const what = mark.kind === "restart" ? "" : mark.text.replaceAll(" -> ", " → ");
+  const text = `${word("mark", mark.kind)} ${what}`.trim();
   return mark.camera === null ? text : `${text}, ${placeOf({ camera: mark.camera, region: mark.region })}`;
 }
 
