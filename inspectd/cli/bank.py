@@ -12,6 +12,7 @@ from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.cli.bank_import_options import DESCRIPTION
 from inspectd.cli.bank_import_options import add_options as add_import
+from inspectd.cli.numbers import share
 from inspectd.cli.outcome_files import bank_to_write, drawing_to_write, page_to_write
 from inspectd.cli.times import utc_ns
 from inspectd.errors import InputError
@@ -178,9 +179,9 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
     )
     calibrate.add_argument(
         "--false-reject-rate",
-        type=float,
+        type=share,
         metavar="RATE",
-        help="rate to show, such as 0.01; default: print the thresholds to choose from, write nothing",
+        help="rate to show, such as 0.01 or 1%%; default: print the thresholds to choose from, write nothing",
     )
     calibrate.add_argument(
         "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
@@ -256,7 +257,7 @@ def _add_sensitivity(sensitivity: argparse.ArgumentParser) -> None:
     )
     sensitivity.add_argument(
         "--false-reject-rate",
-        type=float,
+        type=share,
         metavar="RATE",
         help="judge at the threshold that this share of the bank's good scores exceeds; default: at its own",
     )
@@ -296,7 +297,7 @@ def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("banks", type=Path, nargs="+", metavar="BANK", help="two or more, of any kinds")
     _add_data(compare)
     compare.add_argument(
-        "--false-reject-rate", type=float, default=0.02, metavar="RATE",
+        "--false-reject-rate", type=share, default=0.02, metavar="RATE",
         help="budget at which the defects found are compared; default: %(default)g",
     )  # fmt: skip
     compare.add_argument(

@@ -34,6 +34,18 @@ def positive(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """A share, of an option: 0.02 or 2%. How large it may be, who uses it says.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number.
+    """
+    try:
+        return float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"got {text!r}, expected a share such as 0.02, or 2%") from None
+
+
 def patience(seconds: float) -> float:
     """The longest wait for something, as `--timeout` gives it.
 
