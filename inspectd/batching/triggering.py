@@ -102,7 +102,8 @@ class Triggering:
         cameras = self._cameras_of(request)
         refusal = self._unknown(cameras)
         keys = {} if refusal else self._keys(request, cameras)
-        refusal = refusal or self._refusal(request, keys, judged, is_up) or self._admission(trigger)
+        refusal = refusal or self._refusal(request, keys, judged, is_up)
+        refusal = refusal or self._changeover(trigger) or self._admission(trigger)
         if refusal is not None:
             self.pass_by(trigger, request)
             return Refusal(request.trigger_id, *refusal)
@@ -258,6 +259,17 @@ class Triggering:
             if key not in judged:
                 return RefusalReason.NOT_READY, f"scoring is not ready for recipe {key}"
         return None
+
+    def _changeover(self, trigger: Trigger) -> tuple[RefusalReason, str] | None:
+        """Refuse one that may have come before the recipe in force: the part may need the one of before.
+
+        Nor does a name say which: it means the version that was in force last.
+        """
+        if trigger.came_ns >= self._book.in_force_since_ns:
+            return None
+        name = self._book.in_force.name
+        detail = f"may have come before {name} was put in force: which recipe its part needs is not certain"
+        return RefusalReason.NOT_READY, detail
 
     def _admission(self, trigger: Trigger) -> tuple[RefusalReason, str] | None:
         reason = self.parts.refusal(trigger.trigger_id, trigger.received_ns)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import msgspec
 import pytest
@@ -192,6 +193,30 @@ def test_no_older_trigger_gets_a_frame_of_a_part_whose_trigger_was_refused(secon
     )
     line.hold_frame(FrameRef("top", 1, 0, 1, 1040, 0, 2, 2))
     assert len(line.settle(1050, 1050).matched) == gets_it
+
+
+@pytest.mark.parametrize("named", [None, "b", "other"])
+@pytest.mark.parametrize(("doubt_ns", "is_taken"), [(0, True), (10, True), (11, False), (500, False)])
+def test_no_recipe_judges_a_part_whose_trigger_may_have_come_before_it(named, doubt_ns, is_taken):
+    one, other = (
+        LineRecipe(id=name, version=1, places={"top": f"{name}@1"}, deadlines_ns={f"{name}@1": 10**6})
+        for name in ("b", "other")
+    )
+    book = RecipeBook(one)
+    book.add(other)
+    line = Triggering({"top": FirstAfter(100, (0, 0))}, Parts(4, 0), book)
+    opened = partial(
+        line.open_part, judged=["b@1", "other@1"], is_up=lambda _: True, new_id=itertools.count(1).__next__
+    )
+    assert isinstance(opened(TriggerRequest("1"), Trigger("1", received_ns=980, doubt_ns=500)), Part)
+    book.put_in_force(other, 1000)
+    answer = opened(TriggerRequest("2", recipe=named), Trigger("2", received_ns=1010, doubt_ns=doubt_ns))
+    assert isinstance(answer, Part) == is_taken
+    if not is_taken:
+        assert (answer.reason, "before other@1 was" in answer.detail) == ("not_ready", True)
+    line.hold_frame(FrameRef("top", 1, 0, 1, 1020, 0, 2, 2))  # the part is there all the same
+    matched = line.settle(1030, 1030).matched
+    assert [view.trigger.trigger_id for views, _ in matched for view in views] == ["2"] * is_taken
 
 
 def test_a_line_without_triggered_cameras_takes_no_trigger():
