@@ -25,8 +25,6 @@ from inspectd.records import EvidenceResult
 from inspectd.text import printable
 
 _BUSY_SECONDS: Final = 0.01
-_HUNG_SECONDS: Final = 1.0
-"""After this the disk counts as hung, and no sign of life is sent until it is back."""
 
 _NICE: Final = 10
 
@@ -46,8 +44,9 @@ class EvidenceWorker:
         """Serve until the main process closes the channel; then write what is waiting, and end."""
         try:
             while True:
-                if self._writer.silent_seconds < _HUNG_SECONDS:
-                    self._heart.beat()
+                # Also while the disk hangs: one that is killed stands in the kernel and keeps the tree.
+                self._heart.beat()
+                self._writer.watch()
                 for answer in self._writer.answers():
                     self._channel.send_wait(answer)
                 if self._channel.wait(_BUSY_SECONDS if self._writer.is_busy else child.HEARTBEAT_SECONDS):

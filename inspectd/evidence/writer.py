@@ -25,6 +25,8 @@ _MAX_WAITING: Final = 4
 """Frames copied and not written yet; more are not taken."""
 
 _LEVEL_SECONDS: Final = 2.0
+_HUNG_SECONDS: Final = 10.0
+"""Longer at one thing, and the disk counts as hung: a busy one takes a second now and then."""
 
 Piece = tuple[SaveEvidence, NDArray[np.uint8]]
 
@@ -40,6 +42,7 @@ class Writer:
         self._pieces: queue.Queue[Piece | None] = queue.Queue(_MAX_WAITING)
         self._answers: queue.SimpleQueue[Done | Level] = queue.SimpleQueue()
         self._working_since: float | None = None
+        self._level = Level(0, None)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -58,6 +61,11 @@ class Writer:
     def is_busy(self) -> bool:
         """True while an answer is to be expected soon."""
         return not self._pieces.empty() or not self._answers.empty()
+
+    def watch(self) -> None:
+        """Say that the disk hangs, which the thread cannot; it says itself when the disk is back."""
+        if self.problem is None and self.silent_seconds > _HUNG_SECONDS:
+            self._say(f"the disk has not answered for {_HUNG_SECONDS:.0f} s", self._level)
 
     def write(self, piece: Piece) -> None:
         """Take a piece; for a caller that saw that it is not full."""
@@ -107,7 +115,7 @@ class Writer:
         try:
             self._store.save(facts.verdict, files)
         except OSError as error:
-            self._say(reason(error))
+            self._say(reason(error), self._now())
             return EvidenceResult.UNWRITABLE
         return EvidenceResult.SAVED
 
@@ -116,11 +124,16 @@ class Writer:
             self._store.claim()
             self._store.probe()
         except OSError as error:
-            self._say(reason(error))
+            self._say(reason(error), self._now())
         else:
-            self._say(None)
+            self._say(None, self._now())
 
-    def _say(self, problem: str | None) -> None:
+    def _now(self) -> Level:
+        """Of the store, which is the thread's alone."""
+        self._level = Level(self._store.used_bytes, None, self._store.stuck)
+        return self._level
+
+    def _say(self, problem: str | None, store: Level) -> None:
         if problem != self.problem:
             level, name = (
                 (logging.INFO, "evidence_writable")
@@ -129,4 +142,4 @@ class Writer:
             )
             event(_log, level, name, detail=problem)
         self.problem = problem
-        self._answers.put(Level(self._store.used_bytes, problem, self._store.stuck))
+        self._answers.put(msgspec.structs.replace(store, problem=problem))

@@ -5,11 +5,15 @@ import time
 
 import msgspec
 import numpy as np
+from support.disks import disk, frozen, needs_root
 
-from inspectd.evidence.messages import Done, Level, SaveEvidence
+from inspectd.evidence.messages import Done, FromEvidence, Level, SaveEvidence, StartEvidence, ToEvidence
 from inspectd.evidence.record import Facts, read_record
 from inspectd.evidence.store import EvidenceStore
+from inspectd.evidence.worker import EvidenceWorker
 from inspectd.evidence.writer import Writer
+from inspectd.ipc.channel import Channel
+from inspectd.ipc.messages import Alive
 from inspectd.records import EvidenceResult, FrameRef
 from tests.evidence.test_store import verdict
 
@@ -94,3 +98,34 @@ def test_what_came_before_the_tree_was_found_to_be_another_lines_is_not_written_
         Done(1, EvidenceResult.UNWRITABLE)
     ]
     assert [path.name for path in tmp_path.iterdir()] == [".line"]
+
+
+@needs_root
+def test_a_disk_that_hangs_is_said_by_the_process_which_lives_on_and_so_is_its_return(tmp_path, monkeypatch):
+    monkeypatch.setattr("inspectd.evidence.writer._LEVEL_SECONDS", 0.05)
+    monkeypatch.setattr("inspectd.evidence.writer._HUNG_SECONDS", 0.3)
+    ours, theirs = Channel.pair()
+    heard: list[object] = []
+    with disk(tmp_path / "evidence") as folder:
+        line = Channel(ours, FromEvidence)
+        channel = Channel(theirs, ToEvidence)
+        worker = EvidenceWorker(channel, StartEvidence(str(folder), 10**9, 0, "p/l"))
+        lives = threading.Thread(target=worker.live)
+        lives.start()
+
+        def hears(record) -> bool:
+            while (received := line.receive()) is not None:
+                heard.append(received[0])
+            return record in heard
+
+        until(lambda: hears(Level(0, None)))
+        with frozen(folder):
+            until(lambda: hears(Level(0, "the disk has not answered for 0 s")))
+            heard.clear()
+            until(lambda: sum(isinstance(each, Alive) for each in heard) > 1 or hears(None))
+            assert {type(each) for each in heard} == {Alive}  # and it was said once
+        until(lambda: hears(Level(0, None)))
+        line.close()
+        lives.join(10)
+        assert not lives.is_alive()
+        channel.close()
