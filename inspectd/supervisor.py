@@ -32,6 +32,8 @@ _EXIT_SECONDS: Final = 0.05
 """The main process waits this long for the exit code of a child whose channel closed."""
 
 _KILL_SECONDS: Final = 1.0
+_MOST_ENDING: Final = 3
+"""Of one job: those that were killed and that a driver or a disk holds in the kernel keep their memory."""
 
 _LET_GO_NS: Final = 30_000_000_000
 """A child that was let go ends by itself, after what it is loading; one that has not by then hangs."""
@@ -143,7 +145,8 @@ class Supervisor:
         self._last_tick_ns = clock()
         self._arguments = arguments
         self._children: dict[str, Child] = {}
-        self._ending: dict[subprocess.Popen[bytes], int] = {}  # until when each may end by itself
+        # The job of each, and until when it may end by itself.
+        self._ending: dict[subprocess.Popen[bytes], tuple[str, int]] = {}
         self._restarts: dict[str, tuple[int, Job]] = {}
         self._backoff_ns: dict[str, int] = {}
 
@@ -192,11 +195,17 @@ class Supervisor:
 
     def start_again(self, job: Job, now_ns: int) -> None:
         """Launch the job's process; where the machine cannot start one now, try again later."""
-        try:
-            self.start(job, now_ns)
-        except UnavailableError as error:
-            event(_log, logging.ERROR, "process_not_started", process=job.name, cause=str(error))
-            self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
+        ending = sum(name == job.name for name, _ in self._ending.values())
+        cause = f"{ending} of it were killed and have not ended: the kernel holds them"
+        if ending < _MOST_ENDING:
+            try:
+                self.start(job, now_ns)
+            except UnavailableError as error:
+                cause = str(error)
+            else:
+                return
+        event(_log, logging.ERROR, "process_not_started", process=job.name, cause=cause)
+        self._restarts[job.name] = (now_ns + _LONGEST_BACKOFF_NS, job)
 
     def tick(self, now_ns: int) -> None:
         """Replace children without progress, restart those whose back-off is over, reap the dead."""
@@ -209,12 +218,12 @@ class Supervisor:
                 self._lose(child, child.job.stuck, now_ns)
             elif (silent_ns := child.stalled_for_ns(now_ns)) is not None:
                 self._lose(child, f"no progress for {silent_ns / 1e9:.1f} s", now_ns)
+        self._ending = {process: each for process, each in self._ending.items() if process.poll() is None}
         for name, (due_ns, job) in list(self._restarts.items()):
             if now_ns >= due_ns:
                 del self._restarts[name]
                 self.start_again(job, now_ns)
-        self._ending = {process: ns for process, ns in self._ending.items() if process.poll() is None}
-        for process, until_ns in self._ending.items():
+        for process, (_, until_ns) in self._ending.items():
             if now_ns > until_ns:
                 process.kill()  # it would keep its memory, and a card's, until the line ends
 
@@ -272,7 +281,7 @@ class Supervisor:
             if behind:
                 end_behind(child.process.pid)
             child.channel.close()
-            self._ending[child.process] = self._clock() + _LET_GO_NS
+            self._ending[child.process] = name, self._clock() + _LET_GO_NS
 
     def running(self, name: str) -> bool:
         """True while the job's process runs and was not let go."""

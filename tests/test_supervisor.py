@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.disks import disk, frozen, needs_root
 from support.memory_group import memory_group
 
 from inspectd.capture.messages import Stop
@@ -102,6 +103,28 @@ def start(harness, behaviour):
     job = Child(behaviour)
     harness.supervisor.start(job, harness.now_ns)
     return job
+
+
+@needs_root
+def test_of_children_that_the_kernel_holds_there_are_three_until_one_is_gone(harness, tmp_path):
+    with disk(tmp_path / "disk") as folder:
+        with frozen(folder):
+            job = start(harness, f"write:{folder / 'file'}")
+            for launches in range(1, 4):
+                harness.until(lambda n=launches: len(job.records) == n and is_held(job.records[-1].progress))
+                harness.after(1_200 + 800)  # it says nothing more, and then its back-off is over
+            harness.after(30_000)
+            assert (job.launches, len(job.losses)) == (3, 3)
+        harness.until(lambda: not any(is_held(record.progress) for record in job.records))
+        harness.after(20_000)
+        assert job.launches > 3
+        harness.supervisor.kill_all(0)
+
+
+def is_held(pid: int) -> bool:
+    """Whether it waits in the kernel, where no signal ends it."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "D"
 
 
 def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 from inspectd.capture.messages import ToCapture
 from inspectd.ipc.channel import Channel
@@ -34,6 +35,8 @@ def main() -> int:
         channel.send(Failed("the program's files were replaced", 3, is_replaced=True))
         return 3
     channel.send(Alive(os.getpid()), (0,) if behaviour == "descriptor" else ())
+    if behaviour.startswith("write:"):
+        Path(behaviour.partition(":")[2]).touch()
     if behaviour == "ignore-signals":
         time.sleep(60)  # not even the end of its channel
     channel.wait(60)
