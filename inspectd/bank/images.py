@@ -83,6 +83,16 @@ class Pictures:
         self._names[digest] = name
         return None
 
+    def why_no_news(self, name: str, frame: NDArray[np.uint8]) -> str | None:
+        """Why a picture (H, W, 3) uint8 BGR is left out, for people; None: it copies no earlier one."""
+        first = self.same_as(name, frame)
+        return None if first is None else no_news(first)
+
+
+def no_news(first: str) -> str:
+    """Why a copy of a picture is left out, for people."""
+    return f"has the same pixels as {first}, so it shows nothing more"
+
 
 def without_copies(frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
     """The same frames, each picture once; those that cannot be used stay."""

@@ -12,7 +12,7 @@ from inspectd.backends.cuda.device import choose_device
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.cli import output
 from inspectd.cli.bank_common import Steps, parse_coreset, parse_size, print_names, say_own_images
-from inspectd.cli.bank_evaluate import facts
+from inspectd.cli.bank_evaluate import EMPTY_MASKS, UNDECIDABLE, facts
 from inspectd.errors import ExitCode, InputError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
@@ -95,6 +95,8 @@ def _print_result(result: Tuning, base: BuildSpec) -> None:
         table.add_row(mark, trial.size, f"{trial.coreset:g}", str(trial.neighbours), layers, *figures)
     output.console().print(table)
     print_names("images the banks were built from", result.from_the_bank)
+    print_names(EMPTY_MASKS, result.empty_masks)
+    print_names(UNDECIDABLE, [f"{name}: {why}" for name, why in result.undecidable.items()])
     best = result.trials[result.recommended]
     print(f"recommended: {result.reason}")
     print(f"next: {_build_command(base, best)}")

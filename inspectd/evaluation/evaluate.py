@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import read_bank
-from inspectd.bank.images import Pictures, named_image
+from inspectd.bank.images import Pictures, named_image, no_news
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.errors import InputError
@@ -233,7 +233,7 @@ class _Seen:
                 f"{first} (label {earlier.label!r}) and {name} (label {image.label!r}) are the same picture, "
                 "expected one label for it; take one of them out"
             )
-        return f"has the same pixels as {first}, so it shows nothing more"
+        return no_news(first)
 
 
 def _report(

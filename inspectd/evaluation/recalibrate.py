@@ -248,8 +248,8 @@ def _score(
         if isinstance(frame, str):
             found.skipped[name] = frame
             continue
-        if (first := seen.same_as(name, frame)) is not None:
-            found.skipped[name] = f"has the same pixels as {first}, so it shows nothing more"
+        if (copied := seen.why_no_news(name, frame)) is not None:
+            found.skipped[name] = copied
             continue
         if step == "good" and (no_measure := own_images.why_no_measure(frame)) is not None:
             found.skipped[name] = no_measure

@@ -14,7 +14,7 @@ import numpy as np
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
 from inspectd.bank.file import BankFile, good_scores, read_bank
-from inspectd.bank.images import named_image, read_again
+from inspectd.bank.images import Pictures, named_image, read_again
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.progress import Progress
 from inspectd.bank.threshold import default_threshold
@@ -277,7 +277,7 @@ def _good_images(
     *,
     progress: Progress,
 ) -> _Found:
-    found = _Found([], [], [] if own_images.recorded else None, {})
+    found, seen = _Found([], [], [] if own_images.recorded else None, {}), Pictures()
     for done, path in enumerate(paths, start=1):
         if len(found.images) == _MOST_IMAGES:
             found.unused = len(paths) - done + 1
@@ -286,6 +286,8 @@ def _good_images(
         name, frame = named_image(path, bit_depth)
         if isinstance(frame, str):
             found.skipped[name] = frame
+        elif (copied := seen.why_no_news(name, frame)) is not None:
+            found.skipped[name] = copied
         elif found.own is not None and own_images.score(frame) is not None:
             found.own.append(name)
         elif (no_measure := own_images.why_no_measure(frame)) is not None:

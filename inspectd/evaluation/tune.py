@@ -65,6 +65,10 @@ class Tuning(msgspec.Struct, frozen=True):
     reason: str
     from_the_bank: list[str] = []
     """Labelled images that the banks were built from; see `BankReport`."""
+    empty_masks: list[str] = []
+    """As there."""
+    undecidable: dict[str, str] = {}
+    """As there, of any of the banks."""
 
 
 def tune(
@@ -92,7 +96,7 @@ def tune(
         InputError: a combination cannot be built, or none is within the limits.
     """
     trials: list[TuningTrial] = []
-    own: set[str] = set()
+    own, empty_masks, undecidable = set[str](), set[str](), dict[str, str]()
     specs = list(_combinations(base, sweep))
     progress("settings", 0, len(specs))
     with temporary_folder("inspectd-tune-") as folder:
@@ -101,9 +105,16 @@ def tune(
             build_bank(good, bank, spec, lambda *_: None, device)
             result = evaluate(bank, images, device, lambda *_: None).report
             own |= set(result.from_the_bank or ())
+            empty_masks |= set(result.empty_masks)
+            undecidable |= result.undecidable
             trials.append(_trial(spec, result))
             progress("settings", len(trials), len(specs))
-    return msgspec.structs.replace(choose(trials, limits), from_the_bank=sorted(own))
+    return msgspec.structs.replace(
+        choose(trials, limits),
+        from_the_bank=sorted(own),
+        empty_masks=sorted(empty_masks),
+        undecidable=undecidable,
+    )
 
 
 def choose(trials: Sequence[TuningTrial], limits: Limits) -> Tuning:

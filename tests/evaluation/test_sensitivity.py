@@ -10,6 +10,7 @@ from support.cells import cells
 
 from inspectd import cli
 from inspectd.bank.file import IMAGE_DIGESTS, read_bank, write_bank
+from inspectd.bank.own_images import OwnImages
 from inspectd.errors import InputError
 from inspectd.evaluation.drawn_defects import (
     WHOLE,
@@ -22,6 +23,7 @@ from inspectd.evaluation.drawn_defects import (
 from inspectd.evaluation.paste_plan import PlannedPaste, plan_pastes
 from inspectd.evaluation.sensitivity import (
     SensitivityRun,
+    _good_images,
     by_kind,
     by_place,
     measure_sensitivity,
@@ -67,6 +69,16 @@ def test_the_same_seed_gives_the_same_figures(run: SensitivityRun, bank_file: Pa
     )
     assert [item.score for item in first.scored] == [item.score for item in again.scored]
     assert first.result == again.result
+
+
+def test_a_copy_of_a_picture_in_another_file_is_drawn_into_once(tmp_path: Path) -> None:
+    first, other = cells(defective=False)[:2]
+    copy = Path(shutil.copy(first, tmp_path / "copy.png"))
+    found = _good_images(
+        [first, copy, other], OwnImages({}), 8, 1.0, lambda frames: [0.0] * len(frames), progress=quiet
+    )
+    assert [image.name for image in found.images] == [str(first), str(other)]
+    assert found.skipped == {str(copy): f"has the same pixels as {first}, so it shows nothing more"}
 
 
 class Tags(HTMLParser):

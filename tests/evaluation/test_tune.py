@@ -1,13 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.images import find_images
+from inspectd.cli.bank_evaluate import EMPTY_MASKS, UNDECIDABLE
+from inspectd.cli.bank_tune import _print_result
 from inspectd.errors import InputError
 from inspectd.evaluation.dataset import read_dataset
 from inspectd.evaluation.plots import trade_off_svg
-from inspectd.evaluation.tune import Limits, Sweep, TuningTrial, choose, tune
+from inspectd.evaluation.tune import Limits, Sweep, Tuning, TuningTrial, choose, tune
 
 
 def trial(auroc: float, latency_ms: float, bank_mb: float) -> TuningTrial:
@@ -34,12 +39,23 @@ def test_limits_are_kept() -> None:
         choose(TRIALS, Limits(latency_ms=1))
 
 
-def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path) -> None:
+def test_what_says_less_than_it_seems_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    tuning = Tuning(TRIALS, 0, "", empty_masks=["black.png"], undecidable={"bright.png": "is too bright"})
+    _print_result(tuning, BuildSpec())
+    told = capsys.readouterr().out
+    assert f"{EMPTY_MASKS} (1):\n  black.png\n" in told
+    assert f"{UNDECIDABLE} (1):\n  bright.png: is too bright\n" in told
+
+
+def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path, tmp_path: Path) -> None:
     sweep = Sweep(sizes=[(64, 64)], coresets=[0.1, 50], neighbours=[1], layers=[("blocks.2", "blocks.4")])
     done: list[int] = []
+    images = read_dataset(mixed_folder).images[15:25]
+    cv2.imwrite(str(tmp_path / "nothing.png"), np.zeros((300, 300), np.uint8))
+    images[0] = replace(images[0], mask=tmp_path / "nothing.png")
     tuning = tune(
         find_images(good_folder)[:12],
-        read_dataset(mixed_folder).images[15:25],
+        images,
         BuildSpec(),
         sweep,
         device="cpu",
@@ -52,5 +68,6 @@ def test_a_small_sweep_for_real(good_folder: Path, mixed_folder: Path) -> None:
     assert [Path(path).name for path in tuning.from_the_bank] == [
         path.name for path in find_images(mixed_folder / "good")[:5]
     ]
+    assert tuning.empty_masks == [str(images[0].path)]
     points = [(t.latency_ms, t.image_auroc, t.name()) for t in tuning.trials]
     assert trade_off_svg(points, [True, False], 0, "ms", "AUROC").count("<circle") == 2
