@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, BankFile, Manifest, Outlier
-from inspectd.bank.threshold import find_threshold, outliers
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, IMAGE_PARTS, BankFile, Manifest, Outlier
+from inspectd.bank.threshold import counted_scores, find_threshold, outliers
 from inspectd.errors import BankError, InputError
 
 SHORT: Final = 12
@@ -30,6 +30,11 @@ def aside_mask(bank: BankFile) -> NDArray[np.bool_]:
     if accepted:
         mask &= [digest not in accepted for digest in digests_of(bank)]
     return mask
+
+
+def scores_that_count(bank: BankFile) -> NDArray[np.float64]:
+    """The bank's good scores (m,) that count for a threshold: one of each part, none that is set aside."""
+    return counted_scores(bank.tensors[GOOD_SCORES], aside_mask(bank), bank.tensors.get(IMAGE_PARTS))
 
 
 def digests_of(bank: BankFile) -> list[str]:
@@ -81,7 +86,7 @@ def refuse_other_rule(path: Path, bank: BankFile, advice: str) -> None:
         InputError: it was set by calibrate, or by the rule of an earlier version.
     """
     manifest = bank.manifest
-    by_rule = find_threshold(bank.tensors[GOOD_SCORES], aside_mask(bank)).value
+    by_rule = find_threshold(bank.tensors[GOOD_SCORES], aside_mask(bank), bank.tensors.get(IMAGE_PARTS)).value
     if manifest.is_calibrated or not math.isclose(by_rule, manifest.threshold, rel_tol=1e-9):
         whose = "was set by calibrate" if manifest.is_calibrated else "is not that of the default rule"
         raise InputError(
@@ -120,7 +125,7 @@ def accept(
     aside = aside_mask(BankFile(manifest, bank.tensors, bank.sha256))
     if threshold == "keep":
         return manifest if aside.any() else msgspec.structs.replace(manifest, threshold_with_outliers=None)
-    found = find_threshold(scores, aside)
+    found = find_threshold(scores, aside, bank.tensors.get(IMAGE_PARTS))
     return msgspec.structs.replace(
         manifest,
         threshold=found.value,

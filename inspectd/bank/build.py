@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspectd.bank.alike import MOST_ALIKE, alike
 from inspectd.bank.blind import highest_odd
 from inspectd.bank.build_spec import (
     BuildSpec,
@@ -41,6 +42,7 @@ from inspectd.bank.collect import (
 from inspectd.bank.coreset_workers import CoresetWorkers
 from inspectd.bank.file import (
     GOOD_SCORES,
+    IMAGE_PARTS,
     Manifest,
     Outlier,
     write_bank,
@@ -50,6 +52,7 @@ from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.image_records import arrays_of, taught_images, taught_rows, unlike_the_rest
 from inspectd.bank.images import NamedFrame, digest_of, named_image
 from inspectd.bank.lists import add_lists
+from inspectd.bank.parts import numbered
 from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.progress import Progress
 from inspectd.bank.share import ShareSpec, shares_of
@@ -218,6 +221,8 @@ class BankBuilder:
             quality=manifest.quality,
             radius=None if built.radius is None else round(built.radius, 4),
             workers_lost=built.workers_lost,
+            parts=None if IMAGE_PARTS not in built.arrays else len(np.unique(built.arrays[IMAGE_PARTS])),
+            alike=[list(names) for names in built.alike],
         )
 
     def fit(
@@ -277,7 +282,7 @@ class BankBuilder:
         take = filling(room, made.extractor) if self._spec.ray is None else left_to_workers
         images = collect(frames, total, take, lambda done: progress(reading, done, total), look)
         taught = self._taught(images)
-        _check_enough(images, int((~taught).sum()), strict=self._spec.strict)
+        parts = self._parts(images, taught)
         with torch.inference_mode(), ExitStack() as stack:
             fit = self._fit
             features: Features
@@ -297,12 +302,13 @@ class BankBuilder:
                         CoresetWorkers(shared, len(tensor), fit.mask, self._spec.workers, fit.seed)
                     )
                     features = FeaturesHere(tensor, workers.choose)
-            fitted, held_out = _fitted(features, fit, taught, progress)
+            fitted, held_out = _fitted(features, fit, taught, parts, progress)
+            same = self._alike(features, np.flatnonzero(~taught))
             lost = 0 if workers is None else workers.lost
         finished = time.perf_counter()
         own_scores = held_out.scores[~taught]
         unlike, aside = unlike_the_rest(self._spec, images, np.flatnonzero(~taught), own_scores)
-        threshold = find_threshold(own_scores, aside)
+        threshold = find_threshold(own_scores, aside, None if parts is None else parts[~taught])
         learnt = learner.learn() if aligned is None else aligned.learnt
         left_out = held_out.held_out
         pipeline: Scoring = ReferencePipeline(made.extractor, left_out.detector, left_out.head)
@@ -314,16 +320,18 @@ class BankBuilder:
             images=len(own_scores),
             taught=taught_images(images, np.flatnonzero(taught), held_out.scores, outlier_limit(own_scores)),
             highest_odd=highest_odd(pipeline, first[0]),
+            alike=_said_if_many(same, len(own_scores)),
+            quality=None if learnt is None else learnt.quality,
         )
-        arrays = arrays_of(fitted.detector, held_out, images, taught) | dict(made.tensors)
+        arrays = arrays_of(fitted.detector, held_out, images, taught, parts) | dict(made.tensors)
         if learnt is not None:
-            manifest = msgspec.structs.replace(manifest, quality=learnt.quality)
             arrays |= learnt.tensors
         seconds = (extracted - start, fitted.coreset_seconds, finished - extracted)
         return Built(
             manifest, arrays, images, seconds, fitted.radius, lost, pipeline,
             [images.names[row] for row in left_out.rows],
             taught_rows(images, np.flatnonzero(taught), fitted.row_images),
+            [[images.names[row] for row in rows] for rows in same],
         )  # fmt: skip
 
     def _room(self, total: int, shared: SharedFeatures | None) -> torch.Tensor:
@@ -362,6 +370,30 @@ class BankBuilder:
         """Mask (N,) of the images that were taught."""
         wanted = self._spec.taught
         return np.array([digest.tobytes().hex() in wanted for digest in images.digests], dtype=bool)
+
+    def _parts(self, images: Collection, taught: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Numbers (N,) of the parts that the images show; None: each shows another, or nobody said it.
+
+        Raises:
+            InputError: of too few parts one image can be used; see `_check_enough`.
+        """
+        named, parts = self._spec.parts, None
+        own = np.flatnonzero(~taught)
+        of_own = None if named is None else numbered([named[images.names[row]] for row in own])
+        if of_own is not None:
+            parts = np.arange(len(taught)) + len(own)  # each taught image by itself
+            parts[own] = of_own
+        count = int((~taught).sum()) if parts is None else len(np.unique(parts[~taught]))
+        of_each = "" if parts is None else ", of each part one"
+        _check_enough(images, count, of_each, strict=self._spec.strict)
+        return parts
+
+    def _alike(self, features: Features, own: NDArray[np.int64]) -> list[list[int]]:
+        """Groups of the images `own` that look like several of one part each; none where parts were named."""
+        if self._spec.parts is not None or self._imported is not None:
+            return []
+        groups = alike(features.embeddings()[torch.from_numpy(own)])
+        return [own[rows].tolist() for rows in groups]
 
     def _of_the_drawn_area(self, frames: Iterable[NamedFrame]) -> Iterator[NamedFrame]:
         """The same frames; raises InputError at one on which mask or polygons were not drawn."""
@@ -445,13 +477,23 @@ def _place_dims(options: Options) -> int:
 
 
 def _fitted(
-    features: Features, fit: FitSpec, taught: NDArray[np.bool_], progress: Progress
+    features: Features,
+    fit: FitSpec,
+    taught: NDArray[np.bool_],
+    parts: NDArray[np.int64] | None,
+    progress: Progress,
 ) -> tuple[Fitted, CrossFit]:
     """The detector, with the lists of its search, and scores of all images by fits without them."""
     fitted = features.fitted(None, fit, partial(progress, "bank"), taught)
     _, height, width, _ = features.shape
     add_lists(fitted.detector, height * width, features.nearest)
-    return fitted, cross_fit(features, fit, partial(progress, "threshold"), taught)
+    return fitted, cross_fit(features, fit, partial(progress, "threshold"), taught, parts)
+
+
+def _said_if_many(groups: Sequence[Sequence[int]], images: int) -> int | msgspec.UnsetType:
+    """What a manifest says of groups of images that look like one part each; see `Manifest.alike`."""
+    further = sum(len(group) - 1 for group in groups)
+    return further if further > MOST_ALIKE * images else msgspec.UNSET
 
 
 def build_bank(
@@ -489,7 +531,7 @@ def _is_among(frame: NDArray[np.uint8], taught: frozenset[str]) -> bool:
     return bool(taught) and digest_of(frame) in taught
 
 
-def _check_enough(images: Collection, count: int, *, strict: bool) -> None:
+def _check_enough(images: Collection, count: int, of_each: str, *, strict: bool) -> None:
     """Refuse too few images, `count` without those that were taught, or in a strict build unreadable ones."""
     if strict and images.unreadable:
         named = "; ".join(f"{name}: {why}" for name, why in images.unreadable.items())
@@ -498,6 +540,6 @@ def _check_enough(images: Collection, count: int, *, strict: bool) -> None:
         left_out = f"{len(images.unreadable)} unreadable and {len(images.duplicates)} repeated ones left out"
         first = "".join(f"; {name}: {why}" for name, why in list(images.unreadable.items())[:1])
         raise InputError(
-            f"{count} images of good parts ({left_out}{first}), "
+            f"{count} images of good parts{of_each} ({left_out}{first}), "
             f"expected at least {FEWEST_IMAGES}; 100 to 500 serve well"
         )

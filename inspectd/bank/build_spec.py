@@ -66,6 +66,8 @@ class BuildSpec:
         taught: sha256 of the pixels of images that are in it because the line rejected them, in hexadecimal:
             they give rows to the bank, and nothing to threshold, head and limits of quality, which stand for
             parts drawn by chance.
+        parts: the part that each image shows, by the image's name; None: nobody said it, and each is taken to
+            show another.
         bit_depth: bits a channel of the images; above 8 they lie in words of 16.
         precision: of the backbone; `auto`: the fastest of the device, if it is much faster than float32.
         settings_choice: how some of these settings were chosen, for the bank to record.
@@ -96,6 +98,7 @@ class BuildSpec:
     accepted: frozenset[str] = frozenset()
     excluded: tuple[Excluded, ...] = ()
     taught: frozenset[str] = frozenset()
+    parts: Mapping[str, str] | None = None
     bit_depth: int = 8
     precision: WantedPrecision = "float32"
     settings_choice: SettingsChoice | None = None

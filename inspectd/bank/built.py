@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,10 @@ class BuildReport(msgspec.Struct, frozen=True):
     choice of as many patches has less than half of it. None: there is no coreset."""
     workers_lost: int = 0
     """Processes that were lost while they chose it, and made anew."""
+    parts: int | None = None
+    """Parts that the images show, as they were named; None: each shows another, or nobody said it."""
+    alike: list[list[str]] = []
+    """Groups of images that look like several of one part each, though nobody named any."""
     left_out: dict[str, int] = {}
     """Other files of the folder: the reason for passing them over, and their number."""
 
@@ -69,6 +74,7 @@ class Built:
         held_out_images: names.
         taught_rows: by the sha256 of each taught image's pixels: rows of the bank that come from it, in
             ascending order; None: its detector has no such rows.
+        alike: groups of images, by their names, that look like several of one part each.
     """
 
     manifest: Manifest
@@ -80,6 +86,7 @@ class Built:
     held_out: Scoring
     held_out_images: list[str]
     taught_rows: dict[str, list[int]] | None = None
+    alike: Sequence[Sequence[str]] = ()
 
 
 def rare_sizes(images: Collection) -> list[str]:

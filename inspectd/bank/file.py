@@ -36,6 +36,9 @@ GOOD_SCORES: Final = "good_scores"
 """Name of the (N,) float64 scores of the bank's own images, each from a fit that left it out."""
 IMAGE_DIGESTS: Final = "image_digests"
 """Name of the (N, 32) uint8 sha256 of those images' pixels, in the same order."""
+IMAGE_PARTS: Final = "image_parts"
+"""Name of the (N,) int64 numbers of the parts that those images show, in the same order; if missing,
+each shows another."""
 OUTLIER_HEATMAPS: Final = "outlier_heatmaps"
 """Name of the (K, h, w) float32 heatmaps of the manifest's K outliers, each from a fit that left it out."""
 NETWORK: Final = ("network.model", "network.weights")
@@ -45,7 +48,7 @@ ONNX: Final = "network.onnx"
 """Name of the (n,) uint8 bytes of an imported network as ONNX, where they were kept: CUDA needs them."""
 LISTS: Final = "detector.lists"
 """Name of PatchCore's (B, L) integers: rows of its memory for each block of places."""
-_NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST, TINT)
+_NOT_SCORED_BY: Final = (GOOD_SCORES, IMAGE_DIGESTS, IMAGE_PARTS, OUTLIER_HEATMAPS, REFERENCES, NEAREST, TINT)
 
 Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=1)]
@@ -149,7 +152,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whether `bank calibrate` set the threshold; None: not recorded, by an earlier version."""
     quality: LearntQuality | None = None
     """How its images were taken, and what frames have to be like; None: not learnt."""
+    alike: int | msgspec.UnsetType = msgspec.UNSET
+    """Images that seem to show no further part, though nobody said which part each shows: so many that no
+    rate of false rejects is shown by its good scores. Unset: they are few, or parts were named."""
     schema: str = SCHEMA
+
+    @property
+    def shows_rates(self) -> bool:
+        """Whether its good scores show rates of false rejects: those of pictures of one part do not."""
+        return self.alike is msgspec.UNSET
 
     @property
     def is_calibrated(self) -> bool:
@@ -219,7 +230,7 @@ class BankFile:
         manifest = msgspec.structs.replace(
             self.manifest, threshold=0.0, threshold_basis="", outliers=(), outliers_count=False,
             threshold_with_outliers=None, highest_odd=None, excluded=(), taught=(), settings_choice=None,
-            calibrated=None, quality=None,
+            calibrated=None, quality=None, alike=msgspec.UNSET,
         )  # fmt: skip
         tensors = {name: self.tensors[name] for name in self.tensors if name not in _NOT_SCORED_BY}
         return _digest(msgspec.json.encode(manifest, order="deterministic"), tensors)
@@ -452,6 +463,7 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
     expected = {
         GOOD_SCORES: (np.float64, (manifest.images,), 1),
         IMAGE_DIGESTS: (np.uint8, (manifest.images, 32), 2),
+        IMAGE_PARTS: (np.int64, (manifest.images,), 1),
         OUTLIER_HEATMAPS: (np.float32, (len(manifest.outliers),), 3),
     }
     for name, (dtype, shape, dimensions) in expected.items():
@@ -464,6 +476,8 @@ def _check_content(path: Path, manifest: Manifest, tensors: Tensors) -> None:
                 f"bank {path}: its {name} are {array.dtype} {list(array.shape)}, which does not fit its "
                 f"{manifest.images} images and {len(manifest.outliers)} unlike the rest; build it again"
             )
+    if IMAGE_PARTS in tensors and IMAGE_DIGESTS not in tensors:
+        raise BankError(f"bank {path}: holds parts of its images but not their digests; build it again")
     if IMAGE_DIGESTS in tensors and GOOD_SCORES not in tensors:
         raise BankError(f"bank {path}: holds digests of its images but not their scores; build it again")
     held = [name for name in NETWORK if name in tensors and tensors[name].dtype == np.uint8]

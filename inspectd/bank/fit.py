@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Protocol
@@ -253,7 +253,11 @@ def coreset_size(coreset: float, patches: int) -> int:
 
 
 def cross_fit(
-    features: Features, spec: FitSpec, step: Step, taught: NDArray[np.bool_] | None = None
+    features: Features,
+    spec: FitSpec,
+    step: Step,
+    taught: NDArray[np.bool_] | None = None,
+    parts: NDArray[np.int64] | None = None,
 ) -> CrossFit:
     """Score every image by a detector fitted on the other folds: no image is in the bank that scores it.
 
@@ -264,21 +268,24 @@ def cross_fit(
         taught: (N,) bool, images that were chosen because they score high: they give a PatchCore its rows, as
             any other, and nothing to its places and to heads, whose statistics stand for parts drawn by
             chance; None: there are none.
+        parts: (N,) numbers of the parts that images show; those of one part are left out together, or each
+            would be in the bank that scores another. None: each shows another.
     """
     images = features.shape[0]
+    parts = np.arange(images) if parts is None else parts
     taught = np.zeros(images, dtype=bool) if taught is None else taught
     own = np.flatnonzero(~taught)
-    folds = _folds(own, np.flatnonzero(taught), spec.seed)
+    folds = _folds((own, np.flatnonzero(taught)), parts, spec.seed)
     step(0, len(folds))
-    parts = []
+    pieces = []
     for done, held_out in enumerate(folds, start=1):
         others = np.setdiff1d(np.arange(images), held_out)
         detector = features.fitted(others, spec, lambda _done, _total: None, taught).detector
-        parts.append(features.maps(detector, held_out))
+        pieces.append(features.maps(detector, held_out))
         step(done, len(folds))
-    maps = parts[0].new_empty((images, *parts[0].shape[1:]))
-    for held_out, part in zip(folds, parts, strict=True):
-        maps[torch.from_numpy(held_out)] = part
+    maps = pieces[0].new_empty((images, *pieces[0].shape[1:]))
+    for held_out, piece in zip(folds, pieces, strict=True):
+        maps[torch.from_numpy(held_out)] = piece
     embeddings = features.embeddings()
     drawn = torch.from_numpy(own)
     head = Head.fit(spec.head, maps[drawn], embeddings[drawn], spec.mask)
@@ -286,10 +293,17 @@ def cross_fit(
     return CrossFit(head, scores, heatmaps, HeldOut(detector, of_last, folds[-1]))
 
 
-def _folds(own: NDArray[np.int64], taught: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
-    """Rows of each fold; the bank's own images lie in the same ones whatever was taught."""
-    orders = [np.random.default_rng(seed).permutation(rows) for rows in (own, taught)]
-    return [np.sort(np.concatenate([order[fold::FOLDS] for order in orders])) for fold in range(FOLDS)]
+def _folds(
+    kinds: Sequence[NDArray[np.int64]], parts: NDArray[np.int64], seed: int
+) -> list[NDArray[np.int64]]:
+    """Rows of each fold, by part; the bank's own images lie in the same ones whatever was taught."""
+    folds: list[list[NDArray[np.int64]]] = [[] for _ in range(FOLDS)]
+    for rows in kinds:
+        _, first = np.unique(parts[rows], return_index=True)
+        order = np.random.default_rng(seed).permutation(rows[np.sort(first)])
+        for fold, held_out in enumerate(folds):
+            held_out.append(rows[np.isin(parts[rows], parts[order[fold::FOLDS]])])
+    return [np.sort(np.concatenate(held_out)) for held_out in folds]
 
 
 def _scores(

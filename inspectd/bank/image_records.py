@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.collect import Collection
-from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, OUTLIER_HEATMAPS, Outlier, Taught
+from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, IMAGE_PARTS, OUTLIER_HEATMAPS, Outlier, Taught
 from inspectd.bank.fit import CrossFit
 from inspectd.bank.threshold import outliers
 from inspectd.model.detectors import Detector
@@ -63,7 +63,11 @@ def taught_rows(
 
 
 def arrays_of(
-    detector: Detector, held_out: CrossFit, images: Collection, taught: NDArray[np.bool_]
+    detector: Detector,
+    held_out: CrossFit,
+    images: Collection,
+    taught: NDArray[np.bool_],
+    parts: NDArray[np.int64] | None,
 ) -> dict[str, NDArray[Any]]:
     """Tensors of the bank file, by name."""
     tensors = {f"detector.{name}": tensor for name, tensor in detector.tensors().items()}
@@ -74,5 +78,7 @@ def arrays_of(
     }
     scores = held_out.scores[~taught]
     arrays |= {GOOD_SCORES: scores, IMAGE_DIGESTS: images.digests[~taught]}
+    if parts is not None:
+        arrays[IMAGE_PARTS] = parts[~taught]
     unlike = outliers(scores)
     return arrays | {OUTLIER_HEATMAPS: held_out.heatmaps[~taught][unlike]} if unlike.any() else arrays

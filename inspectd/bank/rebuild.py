@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from inspectd.bank.blind import refuse_blind
 from inspectd.bank.build import BankBuilder
 from inspectd.bank.build_spec import BuildSpec, Prepare
 from inspectd.bank.built import Built
-from inspectd.bank.file import GOOD_SCORES, BankFile, Excluded
+from inspectd.bank.file import GOOD_SCORES, IMAGE_PARTS, BankFile, Excluded
 from inspectd.bank.image_records import file_name
 from inspectd.bank.images import digest_of, named_image, read_again
 from inspectd.bank.progress import Progress
@@ -89,7 +89,12 @@ def rebuild(
     )
     accepted = frozenset(image.sha256 for image in unlike.values() if image.status == "accepted")
     spec = _spec(path, bank, excluded, accepted, memory_gb)
-    spec = replace(spec, taught=frozenset(taught), precision=precision or spec.precision)
+    spec = replace(
+        spec,
+        taught=frozenset(taught),
+        precision=precision or spec.precision,
+        parts=_parts(bank, {digest: str(found[digest]) for digest in kept}),
+    )
     builder = BankBuilder(spec, device, prepare)
     if builder.weights_sha256 != bank.manifest.weights_sha256:
         raise BankError(
@@ -125,6 +130,22 @@ def _same_image(path: Path, bit_depth: int, sha256: str) -> tuple[str, NDArray[n
     if digest_of(frame) != sha256:
         raise InputError(f"{path}: was changed while the bank was built; nothing was written, try again")
     return str(path), frame
+
+
+def _parts(bank: BankFile, names: Mapping[str, str]) -> dict[str, str] | None:
+    """The part that each image shows, by its name, as the bank has it; None: that was not named.
+
+    Args:
+        bank: its content.
+        names: of the images that stay, by the sha256 of their pixels.
+    """
+    if not bank.manifest.shows_rates:
+        return None
+    parts = bank.tensors.get(IMAGE_PARTS)
+    if parts is None:
+        return {name: digest for digest, name in names.items()}
+    numbers = zip(digests_of(bank), parts, strict=True)
+    return {names[digest]: str(part) for digest, part in numbers if digest in names}
 
 
 def _known_name(bank: BankFile, digest: str) -> str:

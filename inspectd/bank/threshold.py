@@ -66,13 +66,30 @@ class FoundThreshold:
     with_outliers: float | None
 
 
-def find_threshold(good_scores: NDArray[np.float64], aside: NDArray[np.bool_]) -> FoundThreshold:
-    """The default threshold for scores (n,) of held-out good images, without those of a mask `aside` (n,)."""
-    value, basis = default_threshold(good_scores[~aside])
+def find_threshold(
+    good_scores: NDArray[np.float64], aside: NDArray[np.bool_], parts: NDArray[np.int64] | None = None
+) -> FoundThreshold:
+    """The default threshold for scores of held-out good images.
+
+    Args:
+        good_scores: (n,).
+        aside: (n,), those that do not count.
+        parts: (n,), see `highest_by_part`.
+    """
+    value, basis = default_threshold(counted_scores(good_scores, aside, parts))
+    if parts is not None:
+        basis = f"{basis}, the highest of each part"
     if not aside.any():
         return FoundThreshold(value, basis, None)
     basis = f"{basis}, {int(aside.sum())} unlike the rest set aside"
-    return FoundThreshold(value, basis, default_threshold(good_scores)[0])
+    return FoundThreshold(value, basis, default_threshold(highest_by_part(good_scores, parts))[0])
+
+
+def counted_scores(
+    good_scores: NDArray[np.float64], aside: NDArray[np.bool_], parts: NDArray[np.int64] | None
+) -> NDArray[np.float64]:
+    """The scores (m,) that count: one of each part, and none that is set aside; see `find_threshold`."""
+    return highest_by_part(good_scores[~aside], None if parts is None else parts[~aside])
 
 
 def default_threshold(
@@ -98,6 +115,21 @@ def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: flo
     ordered = np.sort(good_scores)
     rank = math.ceil((len(ordered) + 1) * (1.0 - false_reject_rate))
     return float(ordered[min(rank, len(ordered)) - 1])
+
+
+def highest_by_part(scores: NDArray[np.float64], parts: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """The highest score of each part: pictures of one part go together, and it is rejected if one of them is.
+
+    Args:
+        scores: (n,) of pictures.
+        parts: (n,) numbers of the parts that they show; None: each shows another.
+    """
+    if parts is None:
+        return scores
+    _, rows = np.unique(parts, return_inverse=True)
+    highest = np.full(rows.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(highest, rows, scores)
+    return highest
 
 
 def outliers(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -61,6 +61,12 @@ def _refuse_one_file_for_two(out: Path | None, review: Path | None) -> None:
 def _add_build(build: argparse.ArgumentParser) -> None:
     source = build.add_argument_group("where the images come from, one of")
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of images of good parts")
+    build.add_argument(
+        "--parts",
+        metavar="REGEX",
+        help="which part each image shows: found in its path below --images, its first group or all of it "
+        "names the part; default: each shows another",
+    )
     source.add_argument("--video", type=Path, metavar="FILE", help="video of good parts")
     source.add_argument(
         "--camera",
@@ -176,6 +182,11 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="good images; default: the bank's own, by their cross-fitted scores",
+    )
+    calibrate.add_argument(
+        "--parts",
+        metavar="REGEX",
+        help="which part each of these images shows, as for build; default: each shows another",
     )
     calibrate.add_argument(
         "--false-reject-rate",

@@ -21,6 +21,7 @@ from inspectd.bank.build_spec import BuildSpec, OfPictures
 from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames, without_copies
+from inspectd.bank.parts import named_parts
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
 from inspectd.bank.progress import Progress
@@ -86,7 +87,9 @@ def main(arguments: argparse.Namespace) -> int:
     source = _source(arguments)
     spec = replace(spec, bit_depth=source.bit_depth)
     _refuse_other_pictures(spec, source.paths)
-    chosen = chosen_settings(arguments, spec, source.paths, device)
+    if arguments.parts is not None:
+        spec = replace(spec, parts=named_parts(arguments.parts, arguments.images, source.paths))
+    chosen = chosen_settings(arguments, spec, _one_of_each_part(spec, source.paths), device)
     if isinstance(chosen, ChosenSettings):
         spec = chosen.spec
     builder = BankBuilder(spec, device, prepare)
@@ -224,6 +227,16 @@ def _area(arguments: argparse.Namespace) -> JudgedArea | None:
     return None if judged is None and excluded is None else JudgedArea(judged, excluded)
 
 
+def _one_of_each_part(spec: BuildSpec, paths: Sequence[Path]) -> list[Path]:
+    """The first picture of each part: settings that are tried on the others would know the part already."""
+    if spec.parts is None:
+        return list(paths)
+    first: dict[str, Path] = {}
+    for path in paths:
+        first.setdefault(spec.parts[str(path)], path)
+    return list(first.values())
+
+
 def _refuse_other_pictures(spec: BuildSpec, paths: Sequence[Path]) -> None:
     """Refuse a mask or polygons of other pictures, before settings are tried out for minutes."""
     is_drawn = spec.mask is not None or spec.area is not None
@@ -241,6 +254,8 @@ def _source(arguments: argparse.Namespace) -> _Source:
     given = [name for name in ("images", "video", "camera") if getattr(arguments, name) is not None]
     if len(given) != 1:
         raise InputError(f"expected one of --images, --video and --camera, got {', '.join(given) or 'none'}")
+    if arguments.parts is not None and arguments.images is None:
+        raise InputError("--parts: expected it with --images only: it is found in the paths of files")
     depth = arguments.bit_depth
     if arguments.images is not None:
         found = list_good_pictures(arguments.images)
@@ -331,8 +346,24 @@ def _print_report(out: Path, report: BuildReport, choice: Choice, written: BankF
     print_names("rare sizes", report.rare_sizes)
     print_quality(report.quality)
     print_choice(choice)
+    _print_parts(report, written)
     if report.outliers:
         print_names(_outliers(out, report), report.outliers)
+
+
+def _print_parts(report: BuildReport, written: BankFile) -> None:
+    if report.parts is not None:
+        print(f"parts: {report.parts}, as --parts names them; each counts once, by its highest score")
+    further = written.manifest.alike
+    if isinstance(further, int):
+        print(
+            f"no rate is shown: {further} of the {report.images} images seem to show no further part, and "
+            "images of one part vouch for each other, so the threshold is too low and far more good parts "
+            "will be rejected. Keep one image of each part, or name the parts (--parts REGEX); --parts '.*' "
+            "says that each image does show another part"
+        )
+    what = "images that look like several of one part: look whether each shows another part"
+    print_names(what, [", ".join(Path(name).name for name in group) for group in report.alike])
 
 
 def _judged_share(bank: BankFile) -> float:

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from inspectd.bank.file import read_bank
+from inspectd.bank.parts import named_parts
 from inspectd.cli.bank_common import Steps, print_names, print_table
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode, InputError
@@ -49,6 +50,9 @@ def main(arguments: argparse.Namespace) -> int:
             progress=steps,
             write=not arguments.dry_run if confirmed is None else arguments.write,
             keep_outliers=arguments.keep_outliers,
+            parts=None
+            if arguments.parts is None or good is None
+            else named_parts(arguments.parts, arguments.images, good),
             line=LineRules.of(any_size=arguments.any_size, quality_off=arguments.quality_off),
         )
     if arguments.json:
@@ -67,6 +71,8 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
+    if arguments.parts is not None and arguments.images is None:
+        raise InputError("--parts: expected it with --images only: it is found in the paths of files")
     if arguments.journal is None:
         given = [f"--{name.replace('_', '-')}" for name in _OF_JOURNAL if getattr(arguments, name)]
         if given:
@@ -113,13 +119,18 @@ def _confirmed(arguments: argparse.Namespace) -> ConfirmedScores:
 def _good_scores(confirmed: ConfirmedScores) -> GoodScores:
     kind = f"confirmed parts from {_time(confirmed.first_utc_ns)} to {_time(confirmed.last_utc_ns)}"
     return GoodScores(
-        np.array(confirmed.scores), confirmed.names, kind=kind, bank_sha256=confirmed.bank_sha256
+        np.array(confirmed.scores),
+        confirmed.names,
+        kind=kind,
+        bank_sha256=confirmed.bank_sha256,
+        parts=np.array(confirmed.parts),
     )
 
 
 def _facts(confirmed: ConfirmedScores) -> dict[str, object]:
     return {
         "scores": len(confirmed.scores),
+        "parts": len(set(confirmed.parts)),
         "rejected": confirmed.rejected,
         "unconfirmed_rejects": confirmed.unconfirmed_rejects,
         "left_out": dict(confirmed.left_out),
@@ -137,6 +148,8 @@ def _print_result(
         own = "the bank does not record its own images, so any of these may be among them"
         if result.own_images_recorded:
             own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
+            if arguments.parts is not None:
+                own += "; each part once, by its highest score"
         print(f"good images        {result.good_images} ({own})")
     else:
         _print_confirmed(result, confirmed)
@@ -184,7 +197,8 @@ def _print_calibration(arguments: argparse.Namespace, found: Calibration, *, wri
 def _print_confirmed(result: Recalibration, confirmed: ConfirmedScores) -> None:
     span = f"{_time(confirmed.first_utc_ns)} to {_time(confirmed.last_utc_ns)}"
     print(
-        f"confirmed parts    {len(confirmed.scores)} views from {span}, {confirmed.rejected} of them rejected"
+        f"confirmed parts    {len(set(confirmed.parts))} with {len(confirmed.scores)} views from {span}, "
+        f"{confirmed.rejected} of the views rejected"
     )
     print("                   the rates hold for parts like those of that time, and for no other")
     for reason in _left_out(confirmed):

@@ -52,7 +52,8 @@ def facts(data: DataSet) -> dict[str, Any]:
 def _next(bank: Path) -> str:
     """A calibration that the bank's own images can show, and what the usual rate takes."""
     found = read_bank(bank)
-    images = choice_of(found).good_images if GOOD_SCORES in found.tensors else 0
+    has_shown = GOOD_SCORES in found.tensors and found.manifest.shows_rates
+    images = choice_of(found).good_images if has_shown else 0
     rate, command = smallest_shown(images, _USUAL_RATE), f"inspectd bank calibrate {bank}"
     if rate is None:
         rate = max(BUDGETS)

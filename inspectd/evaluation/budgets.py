@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.bank.answers import SHORT, aside_mask, outliers_of
-from inspectd.bank.file import GOOD_SCORES, BankFile
-from inspectd.bank.threshold import FALSE_REJECT_RATE, default_threshold
+from inspectd.bank.file import GOOD_SCORES, IMAGE_PARTS, BankFile
+from inspectd.bank.threshold import FALSE_REJECT_RATE, counted_scores, default_threshold
 from inspectd.evaluation.calibrate import Interval, images_needed, shown_rate
 
 BUDGETS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05)
 """Shares of good parts that a line may be willing to reject."""
+
+
+NOT_SHOWN: Final = 1.0
+"""As a rate that is shown: any may be."""
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -27,7 +31,7 @@ class Budget(msgspec.Struct, frozen=True):
     above: int
     """Good scores above it."""
     shown_rate: float
-    """The false-reject rate that the scores show at 95 % confidence."""
+    """The false-reject rate that the scores show at 95 % confidence; `NOT_SHOWN`: they show none."""
     images_needed: int | None
     """Fewest good images that can show the budget."""
     enough: bool
@@ -62,34 +66,36 @@ class Choice(msgspec.Struct, frozen=True):
     unlike_the_rest: list[UnlikeTheRest]
 
 
-def budgets_of(good_scores: NDArray[np.float64], in_force: float) -> list[Budget]:
+def budgets_of(good_scores: NDArray[np.float64], in_force: float, *, is_shown: bool = True) -> list[Budget]:
     """A threshold for each budget by the default rule, and the one in force among or above them.
 
     Args:
-        good_scores: (n,) scores of good images, none of which is in the bank that scored it.
+        good_scores: (n,) scores of good parts, none of which is in the bank that scored it.
         in_force: the threshold in force.
+        is_shown: whether they show rates; see `Manifest.shows_rates`.
     """
     found = [(rate, default_threshold(good_scores, rate)[0]) for rate in BUDGETS]
     same = [rate for rate, threshold in found if np.isclose(threshold, in_force, rtol=1e-9, atol=0.0)]
     # Few images have the same threshold for several budgets: the largest of their scores.
     mine = FALSE_REJECT_RATE if FALSE_REJECT_RATE in same else max(same, default=None)
     rows = [_budget(good_scores, rate, threshold, in_force=rate == mine) for rate, threshold in found]
-    return rows if same else [_budget(good_scores, None, in_force, in_force=True), *rows]
+    rows = rows if same else [_budget(good_scores, None, in_force, in_force=True), *rows]
+    return rows if is_shown else [msgspec.structs.replace(row, shown_rate=NOT_SHOWN) for row in rows]
 
 
 def choice_of(bank: BankFile) -> Choice:
     """The thresholds to choose from for a bank, by the scores of its images while they were left out."""
-    scores, aside = bank.tensors[GOOD_SCORES], aside_mask(bank)
+    scores, aside, parts = bank.tensors[GOOD_SCORES], aside_mask(bank), bank.tensors.get(IMAGE_PARTS)
     unlike = []
     for row, image in outliers_of(bank).items():
         thresholds = []
         for is_aside in (False, True):
             mask = aside.copy()
             mask[row] = is_aside
-            thresholds.append(default_threshold(scores[~mask])[0])
+            thresholds.append(default_threshold(counted_scores(scores, mask, parts))[0])
         unlike.append(UnlikeTheRest(image.name, image.sha256, image.score, image.status, *thresholds))
-    counted = scores[~aside]
-    budgets = budgets_of(counted, bank.manifest.threshold)
+    counted = counted_scores(scores, aside, parts)
+    budgets = budgets_of(counted, bank.manifest.threshold, is_shown=bank.manifest.shows_rates)
     return Choice(len(counted), int(aside.sum()), budgets, unlike)
 
 
@@ -117,7 +123,7 @@ def _cells(row: Budget, images: int, *, measured: bool) -> tuple[str, ...]:
     notes = ["in force"] if row.in_force and row.false_reject_rate is not None else []
     if not row.enough:
         notes.append(f"needs {row.images_needed} images")
-    shown = f"at most {row.shown_rate:.2%}"
+    shown = "not shown" if row.shown_rate == NOT_SHOWN else f"at most {row.shown_rate:.2%}"
     cells: tuple[str, ...] = (budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown)
     if measured:
         share = row.synthetic_found

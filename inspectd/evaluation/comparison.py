@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.answers import aside_mask
+from inspectd.bank.answers import scores_that_count
 from inspectd.bank.file import BankFile
 from inspectd.bank.images import read_image
 from inspectd.bank.own_images import OwnImages
@@ -68,8 +68,7 @@ def compared(
     path: Path, label: str, bank: BankFile, judgement: Judgement, *, budget: float, memory_mb: float | None
 ) -> Compared:
     """A bank that `refuse_incomparable` let through, at the threshold of a budget by its own good scores."""
-    scores = bank.tensors["good_scores"][~aside_mask(bank)]
-    threshold = default_threshold(scores, budget)[0]
+    threshold = default_threshold(scores_that_count(bank), budget)[0]
     above = {defective: [] for defective in (False, True)}  # type: dict[bool, list[bool]]
     for item in judgement.judged:
         above[item.image.defective].append(item.score > threshold)

@@ -69,6 +69,8 @@ class ConfirmedScores:
     Attributes:
         bank_sha256: the bank's.
         scores: one for each view.
+        parts: what is the same number for all views of a part: when it was triggered, or its frame taken, ns
+            since 1970-01-01 UTC.
         names: of their verdicts, EPOCH:SEQ.
         rejected: those above the threshold that was in force.
         unconfirmed_rejects: parts of that bank and time that were rejected and are not confirmed.
@@ -81,6 +83,7 @@ class ConfirmedScores:
 
     bank_sha256: str
     scores: list[float] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     rejected: int = 0
     unconfirmed_rejects: int = 0
@@ -221,6 +224,8 @@ def _reason(verdict: Verdict, bank_sha256: str, *, is_doubtful: bool) -> str | N
 
 def _add(found: ConfirmedScores, verdict: Verdict, score: float) -> None:
     found.scores.append(score)
+    # Regions of one frame that nothing has triggered are one part as well.
+    found.parts.append(verdict.triggered_utc_ns or _seen_utc_ns(verdict))
     found.names.append(f"{verdict.epoch}:{verdict.seq}")
     found.rejected += verdict.evaluation is Evaluation.FAIL
     seen_utc_ns = _seen_utc_ns(verdict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import SHORT, digests_of
-from inspectd.bank.file import BankFile, Manifest, good_scores, read_bank, replace_bank
+from inspectd.bank.file import IMAGE_PARTS, BankFile, Manifest, good_scores, read_bank, replace_bank
 from inspectd.bank.images import Pictures, digest_of, named_image
 from inspectd.bank.own_images import OwnImages
+from inspectd.bank.parts import numbered
 from inspectd.bank.progress import Progress
 from inspectd.bank.reach import refuse_unmeant
-from inspectd.bank.threshold import outliers
+from inspectd.bank.threshold import highest_by_part, outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
@@ -35,7 +36,7 @@ class Recalibration(msgspec.Struct, frozen=True):
     budgets: list[Budget]
     """Thresholds to choose from, by the same scores."""
     good_images: int
-    """Scores that count."""
+    """Good parts that count, each once, by its highest score; images where each shows another part."""
     from_the_bank: int
     """Scores that are the bank's own cross-fitted ones, of images it was built from."""
     outliers: list[str] = msgspec.field(name="unlike_the_rest")
@@ -68,6 +69,7 @@ class GoodScores:
         from_the_bank: names of images the bank was built from.
         skipped: images that cannot be used, each with the reason.
         kind: what they are of.
+        parts: (n,) numbers of the parts that they show; None: each shows another.
         bank_sha256: of the bank that gave them; None: of the one they are given with.
     """
 
@@ -77,7 +79,12 @@ class GoodScores:
     from_the_bank: list[str] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)
     kind: str = "good images"
+    parts: NDArray[np.int64] | None = None
     bank_sha256: str | None = None
+
+    def of_parts(self, mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """The highest score of each part, (m,), by those of a mask (n,)."""
+        return highest_by_part(self.values[mask], None if self.parts is None else self.parts[mask])
 
     def accepted(self, manifest: Manifest) -> NDArray[np.bool_]:
         """Mask (n,) of the images that somebody has accepted as good."""
@@ -97,6 +104,7 @@ def recalibrate(
     progress: Progress,
     write: bool,
     keep_outliers: bool = False,
+    parts: Mapping[str, str] | None = None,
     line: LineRules = BY_DEFAULT,
 ) -> Recalibration:
     """Find the threshold for a false-reject rate from good images that the bank has not seen.
@@ -115,6 +123,8 @@ def recalibrate(
         progress: called with the number of images done.
         write: store the threshold, if the images show the rate.
         keep_outliers: images unlike the rest are good, and count.
+        parts: the part that each of the good images shows, by its path; None: as the bank
+            has it of its own, and each other one shows another.
         line: which images a line would judge.
 
     Raises:
@@ -138,18 +148,26 @@ def recalibrate(
         raise InputError(f"bank {path}: was changed meanwhile; nothing was written, try again")
     if scorer is not None and good is not None and not isinstance(good, GoodScores):
         scores = _score(scorer, good, own_images, "good", progress, line=line)
+        scores = replace(scores, parts=_parts(bank, scores, parts))
     if not len(scores.values):
         raise InputError(
             f"no good image can be used, expected some{_first(scores)}; hundreds show a useful rate"
         )
     _refuse_endless(path, scores)
+    is_shown = manifest.shows_rates or not scores.from_the_bank
+    if false_reject_rate is not None and not is_shown:
+        raise InputError(
+            f"bank {path}: {manifest.alike} of its {manifest.images} images seem to show no further part, so "
+            "its own scores show no rate: expected --images of other parts, or a bank built with --parts"
+        )
     outlying = outliers(scores.values) & ~scores.accepted(manifest)
     aside = 0 if keep_outliers else int(outlying.sum())
-    counted = scores.values[~outlying] if aside else scores.values
+    everything = scores.of_parts(np.ones(len(scores.values), dtype=bool))
+    counted = scores.of_parts(~outlying) if aside else everything
     result = with_outliers = None
     if false_reject_rate is not None:
         result = calibrate(counted, false_reject_rate)
-        with_outliers = calibrate(scores.values, false_reject_rate) if aside else None
+        with_outliers = calibrate(everything, false_reject_rate) if aside else None
     threshold = manifest.threshold if result is None else result.threshold
     escapes, found = None, GoodScores(np.empty(0), [])
     if defects and scorer is not None:
@@ -162,7 +180,8 @@ def recalibrate(
     written = write and result is not None and result.achieved
     if written and result is not None:
         refuse_unmeant(path, bank, result.threshold)
-        basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} {scores.kind}"
+        kind = scores.kind if scores.parts is None else scores.kind.replace("images", "parts")
+        basis = f"rate {result.shown_rate:.3%} shown at 95 % by {result.images} {kind}"
         vouched = set(scores.sha256s) if keep_outliers else set()
         manifest = msgspec.structs.replace(
             manifest,
@@ -176,17 +195,18 @@ def recalibrate(
             calibrated=True,
         )
         replace_bank(path, bank, manifest, bank.tensors)
-    above = int((scores.values > threshold).sum())
     return Recalibration(
         calibration=result,
         threshold_before=bank.manifest.threshold,
-        budgets=budgets_of(counted, bank.manifest.threshold),
+        budgets=budgets_of(counted, bank.manifest.threshold, is_shown=is_shown),
         good_images=len(counted),
         from_the_bank=len(scores.from_the_bank),
         outliers=[scores.names[row] for row in np.flatnonzero(outlying)],
         outliers_count=keep_outliers and bool(outlying.any()),
         threshold_with_outliers=with_outliers.threshold if with_outliers else None,
-        shown_rate_with_outliers=shown_rate(len(scores.values), above) if aside else None,
+        shown_rate_with_outliers=shown_rate(len(everything), int((everything > threshold).sum()))
+        if aside
+        else None,
         skipped=scores.skipped | found.skipped,
         escapes=escapes,
         defects_from_the_bank=found.from_the_bank,
@@ -223,7 +243,16 @@ def _of_the_bank(path: Path, bank: BankFile) -> GoodScores:
     named, digests = {image.sha256: image.name for image in bank.manifest.outliers}, digests_of(bank)
     names = [named.get(sha256, sha256[:SHORT]) for sha256 in digests]
     names = names or [f"image {row}" for row in range(len(scores))]
-    return GoodScores(scores, names, digests, names)
+    return GoodScores(scores, names, digests, names, parts=bank.tensors.get(IMAGE_PARTS))
+
+
+def _parts(bank: BankFile, scores: GoodScores, named: Mapping[str, str] | None) -> NDArray[np.int64] | None:
+    """Numbers (n,) of the parts that the images show, by their paths or as the bank knows them."""
+    if named is not None:
+        return numbered([named[name] for name in scores.names])
+    known = dict(zip(digests_of(bank), bank.tensors.get(IMAGE_PARTS, ()), strict=False))
+    images = zip(scores.names, scores.sha256s, strict=True)
+    return numbered([f"part {known[sha256]}" if sha256 in known else name for name, sha256 in images])
 
 
 def _first(scores: GoodScores) -> str:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from inspectd.backends.scorer import Scorer
-from inspectd.bank.answers import aside_mask
+from inspectd.bank.answers import scores_that_count
 from inspectd.bank.file import BankFile, good_scores, read_bank
 from inspectd.bank.images import Pictures, named_image, read_again
 from inspectd.bank.own_images import OwnImages
@@ -218,7 +218,8 @@ def threshold_at(path: Path, bank: BankFile, false_reject_rate: float) -> float:
             f"--false-reject-rate: got {false_reject_rate:g}, expected a share from {LOWEST_RATE} to "
             f"{HIGHEST_RATE}, such as 0.01"
         )
-    return default_threshold(good_scores(path, bank)[~aside_mask(bank)], false_reject_rate)[0]
+    good_scores(path, bank)  # raises where it holds none
+    return default_threshold(scores_that_count(bank), false_reject_rate)[0]
 
 
 def by_kind(scored: Sequence[ScoredPaste], threshold: float, large_pixels: float) -> list[KindResult]:

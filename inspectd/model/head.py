@@ -12,7 +12,8 @@ from inspectd.errors import InputError
 from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST, HeadOptions, smoothing_reach
 
 _CHANNELS: Final = 32
-_GRID: Final = 7
+GRID: Final = 7
+"""Places along a side of which an embedding tells."""
 
 
 class SimilarImages:
@@ -71,7 +72,7 @@ def image_embedding(features: torch.Tensor) -> torch.Tensor:
     first = features[..., :_CHANNELS].float().permute(0, 3, 1, 2)
     if first.is_cuda:  # which pools slowly where channels lie last, and copies them all the same
         first = first.contiguous()
-    return functional.adaptive_avg_pool2d(first, _GRID).flatten(1)
+    return functional.adaptive_avg_pool2d(first, GRID).flatten(1)
 
 
 _LEAST_DEVIATION: Final = 0.25

@@ -11,7 +11,7 @@ import numpy as np
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.answers import aside_mask
 from inspectd.bank.built import Built
-from inspectd.bank.file import GOOD_SCORES, BankFile, Manifest, write_bank
+from inspectd.bank.file import GOOD_SCORES, IMAGE_PARTS, BankFile, Manifest, write_bank
 from inspectd.bank.images import digest_of, named_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import find_threshold, outliers
@@ -90,7 +90,10 @@ def threshold_with(
     together = np.concatenate([own, np.array(scores, dtype=np.float64)])
     aside = outliers(together)
     aside[: len(own)] = aside_mask(BankFile(manifest, built.arrays, ""))
-    found = find_threshold(together, aside)
+    parts = built.arrays.get(IMAGE_PARTS)
+    if parts is not None:
+        parts = np.concatenate([parts, parts.max() + 1 + np.arange(len(scores))])
+    found = find_threshold(together, aside, parts)
     counted = int((~aside[len(own) :]).sum())
     basis = f"{found.basis}; {counted} of these are of parts drawn by chance, by the bank itself"
     notes = (

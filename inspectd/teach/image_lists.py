@@ -15,6 +15,7 @@ from inspectd.bank.answers import SHORT, digests_of
 from inspectd.bank.file import (
     GOOD_SCORES,
     IMAGE_DIGESTS,
+    IMAGE_PARTS,
     BankFile,
     Manifest,
     good_scores,
@@ -59,6 +60,8 @@ class ImageList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     mask: str | None
     """The patches that are judged: base64 of the bits of `mask_shape`; None: all."""
     mask_shape: list[int]
+    parts: list[int] = []
+    """Numbers of the parts that its own images show; empty: each shows another."""
 
 
 def list_of(
@@ -95,6 +98,7 @@ def list_of(
         good_scores=[float(score) for score in bank.tensors[GOOD_SCORES]],
         mask=None if mask is None else base64.b64encode(np.packbits(mask > 0).tobytes()).decode(),
         mask_shape=[] if mask is None else list(mask.shape),
+        parts=[int(part) for part in bank.tensors.get(IMAGE_PARTS, ())],
     )
 
 
@@ -164,6 +168,8 @@ def listed_bank(images: ImageList) -> BankFile:
         GOOD_SCORES: np.array(images.good_scores, dtype=np.float64),
         IMAGE_DIGESTS: np.array([list(bytes.fromhex(digest)) for digest in digests], dtype=np.uint8),
     }
+    if images.parts:
+        tensors[IMAGE_PARTS] = np.array(images.parts, dtype=np.int64)
     if images.mask is not None:
         count = int(np.prod(images.mask_shape))
         bits = np.unpackbits(np.frombuffer(base64.b64decode(images.mask), np.uint8), count=count)

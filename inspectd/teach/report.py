@@ -10,8 +10,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 import numpy as np
 
-from inspectd.bank.answers import aside_mask
-from inspectd.bank.file import GOOD_SCORES, BankFile
+from inspectd.bank.answers import scores_that_count
+from inspectd.bank.file import BankFile
 from inspectd.evaluation.calibrate import Interval, interval
 from inspectd.recipes.canonical import Digest
 from inspectd.teach.candidates import Candidate
@@ -255,7 +255,7 @@ def _is_wrong(item: Replayed, side: int) -> bool:
 
 
 def _defect(item: Replayed, bank: BankFile, pictures: Mapping[tuple[str, str], str]) -> KnownDefect:
-    good = bank.tensors[GOOD_SCORES][~aside_mask(bank)]
+    good = scores_that_count(bank)
     as_high = interval(int(np.count_nonzero(good >= item.scores[1])), len(good))
     return KnownDefect(
         item.name, *item.scores, found_before=not item.lets_pass(0), found=not item.lets_pass(1),

@@ -242,6 +242,8 @@ SCORES, DIGESTS = np.zeros(12), np.zeros((12, 32), np.uint8)
         ({"good_scores": SCORES, "image_digests": DIGESTS[:, :31]}, "its image_digests are"),
         ({"good_scores": SCORES, "image_digests": DIGESTS.astype(np.int16)}, "its image_digests are int16"),
         ({"image_digests": DIGESTS}, "holds digests of its images but not their scores"),
+        ({"image_parts": np.zeros(11, np.int64)}, r"its image_parts are int64 \[11\]"),
+        ({"image_parts": np.zeros(12, np.int64)}, "holds parts of its images but not their digests"),
         (
             {"outlier_heatmaps": np.zeros((1, 4, 4), np.float32)},
             "its outlier_heatmaps are .* 0 unlike the rest",

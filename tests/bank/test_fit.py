@@ -29,6 +29,16 @@ def test_a_held_out_score_is_what_the_other_folds_give() -> None:
         np.testing.assert_allclose(scores[image], expected, rtol=1e-3)
 
 
+def test_pictures_of_one_part_are_left_out_together() -> None:
+    twice, parts = FEATURES.repeat_interleave(2, dim=0), np.repeat(np.arange(30), 2)
+    spec = FitSpec(PLAIN, HEAD, coreset=1.0, seed=0)
+    quiet = lambda _done, _total: None  # noqa: E731
+    assert np.median(cross_fit(FeaturesHere(twice), spec, quiet).scores) < 0.01  # copies vouch for each other
+    assert cross_fit(FeaturesHere(twice), spec, quiet, None, parts).scores.min() > 0.1
+    each = cross_fit(FeaturesHere(FEATURES), spec, quiet, None, np.arange(30)).scores
+    np.testing.assert_array_equal(each, cross_fit(FeaturesHere(FEATURES), spec, quiet).scores)
+
+
 def test_half_precision_features_give_nearly_the_same_scores() -> None:
     spec = FitSpec(PatchCoreOptions(), HeadOptions(), coreset=0.5, seed=0)
     full = cross_fit(FeaturesHere(FEATURES), spec, lambda _done, _total: None).scores

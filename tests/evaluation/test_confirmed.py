@@ -82,17 +82,24 @@ def test_parts_are_confirmed_by_verdict_trigger_or_part(
     assert (found.scores, found.unknown, found.ambiguous) == (scores, unknown, [])
 
 
-def test_an_id_of_several_parts_names_none_and_views_of_one_part_count_each(tmp_path: Path) -> None:
+def test_an_id_of_several_parts_names_none_and_views_of_one_part_are_known_as_such(tmp_path: Path) -> None:
     again = seen(7, part_id="P1")
     view = seen(8, part_id="P6", trigger_id="T6", triggered_utc_ns=6 * SECOND_NS)
     found = confirmed_scores([*LINE, again, view], BANK, confirmed(tmp_path, "part_id\nP1\nP6\n"))
     assert (found.scores, found.ambiguous) == ([6.0, 8.0], ["P1"])
+    assert found.parts == [6 * SECOND_NS, 6 * SECOND_NS]
     assert found.left_out == Counter({"its id names several parts": 2})
     later = confirmed_scores(
         [*LINE, again], BANK, confirmed(tmp_path, "part_id\nP1\n"), since_utc_ns=3 * SECOND_NS
     )
     assert (later.scores, later.ambiguous, later.unknown) == ([7.0], [], [])
     assert later.left_out == Counter({"of an earlier time": 1})
+
+
+def test_regions_of_a_frame_that_nothing_has_triggered_are_one_part() -> None:
+    free = {"trigger_id": None, "triggered_utc_ns": None}
+    views = [seen(n, **free, captured_utc_ns=frame * SECOND_NS) for n, frame in enumerate((1, 1, 2))]
+    assert confirmed_scores(views, BANK, GoodSpan(0, 9 * SECOND_NS)).parts == [10**9, 10**9, 2 * 10**9]
 
 
 def test_rejects_that_nobody_confirmed_are_counted(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from inspectd.bank.answers import accept
 from inspectd.bank.file import GOOD_SCORES, Excluded, read_bank, write_bank
 from inspectd.bank.images import find_images, pixel_digest, read_image
 from inspectd.errors import InputError
+from inspectd.evaluation.budgets import budgets_of
+from inspectd.evaluation.calibrate import calibrate
 from inspectd.evaluation.recalibrate import GoodScores, recalibrate
 from inspectd.evaluation.sensitivity import measure_sensitivity
 
@@ -173,6 +175,19 @@ def test_scores_of_confirmed_parts_serve_as_images_do_and_without_a_rate_nothing
     manifest = read_bank(bank).manifest
     assert manifest.threshold in scores.values
     assert manifest.threshold_basis.endswith("by 400 confirmed parts")
+
+
+def test_a_part_counts_once_by_the_highest_of_its_views(bank: Path) -> None:
+    values = np.repeat(np.linspace(0, 3, 200), 2)
+    values[::2] -= 0.001
+    scores = GoodScores(values, [f"5:{n}" for n in range(400)], parts=np.repeat(np.arange(200), 2))
+    asked = partial(recalibrate, bank, scores, [], device="cpu", progress=quiet, write=False)
+    few = asked(0.01).calibration
+    assert few is not None
+    assert (few.images, few.achieved) == (200, False)  # 299 parts show it, and 400 views do not
+    enough = asked(0.02)
+    assert enough.calibration == calibrate(values[1::2], 0.02)
+    assert (enough.good_images, enough.budgets) == (200, budgets_of(values[1::2], enough.threshold_before))
 
 
 def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Path) -> None:

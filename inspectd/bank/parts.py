@@ -1,0 +1,50 @@
+"""Which pictures show one part: they vouch for each other, so for a threshold they are one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspectd.errors import InputError
+
+
+def named_parts(pattern: str, root: Path, paths: Sequence[Path]) -> dict[str, str]:
+    """The part that each picture shows, by what its path says.
+
+    Args:
+        pattern: a regular expression that is found in each path below `root`; its first group, or all of it
+            where it has none, names the part.
+        root: the folder of the pictures.
+        paths: of the pictures.
+
+    Raises:
+        InputError: it is no regular expression, or is not found in a path.
+    """
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--parts: got {pattern!r}, expected a regular expression: {error}") from error
+    parts = {}
+    for path in paths:
+        place = path.relative_to(root).as_posix()
+        found = compiled.search(place)
+        part = None if found is None else found[min(1, compiled.groups)]
+        if not part:
+            raise InputError(
+                f"--parts: {pattern!r} finds no part in {place!r}, expected one in the path of each picture, "
+                "such as '^(.*)_[0-9]+[.]' for PART_1.png, or '^(.*)/' for a folder for each part"
+            )
+        parts[str(path)] = part
+    return parts
+
+
+def numbered(parts: Sequence[str]) -> NDArray[np.int64] | None:
+    """Parts (N,) by numbers, in the order of their first pictures; None: each picture shows another."""
+    numbers = {part: number for number, part in enumerate(dict.fromkeys(parts))}
+    if len(numbers) == len(parts):
+        return None
+    return np.array([numbers[part] for part in parts], dtype=np.int64)
