@@ -88,10 +88,16 @@ def test_exchanged_colours_are_found_in_coloured_parts_and_so_is_lost_colour():
     assert check.learnt.found[COLOURS] == 1.0
 
 
-@pytest.mark.parametrize("of", [0, 30])
-def test_one_grey_image_among_coloured_ones_leaves_the_limits_of_colour(of):
+@pytest.fixture(scope="module")
+def coloured():
+    """Pictures, and the limits that they give."""
     pictures = Station(coloured=True).pictures(100)
-    limits = learnt_of(pictures).quality.limits
+    return pictures, learnt_of(pictures).quality.limits
+
+
+@pytest.mark.parametrize("of", [0, 30])
+def test_one_grey_image_among_coloured_ones_leaves_the_limits_of_colour(coloured, of):
+    pictures, limits = [*coloured[0]], coloured[1]
     pictures[of] = np.repeat(pictures[of].mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     learnt = learnt_of(pictures)
     for name in ("blue_share", "red_share", "tint"):
