@@ -12,9 +12,9 @@ from inspectd.errors import ExitCode
 
 @pytest.mark.daemon
 def test_a_typo_in_the_file_of_a_running_line_takes_no_command_away(
-    start_daemon, stub_bank, good_folder, inspectd, monkeypatch
+    start_daemon, stub_bank, small_good, inspectd, monkeypatch
 ):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=20))).ready()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
     monkeypatch.setenv("STATE_DIRECTORY", str(daemon.folder / "state"))
     file = daemon.file

@@ -42,10 +42,10 @@ def test_from_a_new_key_to_its_revocation(tmp_path, keys_dir):
 
 
 def test_a_secret_that_others_may_read_is_refused_with_what_to_do(
-    tmp_path, keys_dir, start_daemon, stub_bank, good_folder
+    tmp_path, keys_dir, start_daemon, stub_bank, small_good
 ):
     (keys_dir / "server.key_secret").chmod(0o644)
-    text = settings(stub_bank, camera_table("cam", good_folder), extra=f'[security]\nkeys_dir = "{keys_dir}"')
+    text = settings(stub_bank, camera_table("cam", small_good), extra=f'[security]\nkeys_dir = "{keys_dir}"')
     daemon = start_daemon(text)
     assert daemon.process.wait(20) == 2
     log = daemon.log.read_text()
@@ -155,7 +155,7 @@ def test_a_password_is_kept_as_a_hash(tmp_path):
 
 
 def test_a_running_line_obeys_a_revocation_within_seconds(
-    tmp_path, keys_dir, start_daemon, stub_bank, good_folder
+    tmp_path, keys_dir, start_daemon, stub_bank, small_good
 ):
     port = free_port()
     for name in ("gate1", "gate2"):
@@ -163,7 +163,7 @@ def test_a_running_line_obeys_a_revocation_within_seconds(
         cli.main(["keys", "allow", str(keys_dir), str(tmp_path / f"{name}.key")])
     text = settings(
         stub_bank,
-        camera_table("cam", good_folder),
+        camera_table("cam", small_good),
         extra=f'[publish]\nverdicts_tcp = "0.0.0.0:{port}"\n[security]\nkeys_dir = "{keys_dir}"',
     )
     daemon = start_daemon(text).ready()  # its own reader is local and needs no key
@@ -198,9 +198,9 @@ def test_a_running_line_obeys_a_revocation_within_seconds(
     assert daemon.stop() == 0
 
 
-def test_plain_tcp_that_leaves_the_host_is_said_at_every_start(start_daemon, stub_bank, good_folder):
+def test_plain_tcp_that_leaves_the_host_is_said_at_every_start(start_daemon, stub_bank, small_good):
     publish = f'[publish]\nverdicts_tcp = "0.0.0.0:{free_port()}"\n'
-    text = settings(stub_bank, camera_table("cam", good_folder), extra=publish)
+    text = settings(stub_bank, camera_table("cam", small_good), extra=publish)
     refused = start_daemon(text)
     assert refused.process.wait(20) == 2
     assert "plain TCP is for this host only" in refused.log.read_text()

@@ -18,9 +18,9 @@ def replay(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_prints_what_was_published_and_says_what_is_not_kept(
-    start_daemon, stub_bank, good_folder, monkeypatch
+    start_daemon, stub_bank, small_good, monkeypatch
 ):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=50))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=50))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
     endpoint = f"ipc://{daemon.runtime_dir}/sync.sock"
     epoch = daemon.reader.verdicts[0].epoch

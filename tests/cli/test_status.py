@@ -39,8 +39,8 @@ def status(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.daemon
-def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, good_folder):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, small_good):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=20))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 5 and daemon.reader.heartbeats[-1].health == "good")
     endpoint = f"ipc://{daemon.runtime_dir}/sync.sock"
 
@@ -67,9 +67,9 @@ def test_a_line_says_how_it_is_in_good_days_and_bad(start_daemon, stub_bank, goo
 
 
 @pytest.mark.daemon
-def test_an_answer_is_of_now_and_not_of_the_last_heartbeat(start_daemon, stub_bank, good_folder):
+def test_an_answer_is_of_now_and_not_of_the_last_heartbeat(start_daemon, stub_bank, small_good):
     rare = "[publish]\nheartbeat_ms = 10000"
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20), extra=rare))
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=20), extra=rare))
     daemon.until(lambda: len(daemon.reader.verdicts) > 1)
     facts = json.loads(status(f"ipc://{daemon.runtime_dir}/sync.sock", "--json").stdout)
     assert ask_status(f"ipc://{daemon.runtime_dir}/sync.sock", line=("test", "line")).line == "line"
@@ -79,8 +79,8 @@ def test_an_answer_is_of_now_and_not_of_the_last_heartbeat(start_daemon, stub_ba
 
 
 @pytest.mark.daemon
-def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, good_folder, monkeypatch):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=5))).ready()
+def test_the_configuration_leads_to_the_line(start_daemon, stub_bank, small_good, monkeypatch):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=5))).ready()
     monkeypatch.setenv("RUNTIME_DIRECTORY", str(daemon.runtime_dir))
     assert status(daemon.file).stdout.split()[1] == "test/line"
     monkeypatch.delenv("RUNTIME_DIRECTORY")

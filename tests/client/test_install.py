@@ -137,9 +137,9 @@ def test_the_forwarder_says_in_one_line_what_it_needs(installed: Installed) -> N
 
 
 def test_it_reads_a_running_line_and_sends_it_triggers(
-    installed: Installed, start_daemon: Callable[[str], Daemon], stub_bank: Path, good_folder: Path
+    installed: Installed, start_daemon: Callable[[str], Daemon], stub_bank: Path, small_good: Path
 ) -> None:
-    camera = camera_table("top", good_folder, fps=25, mode='"triggered"')
+    camera = camera_table("top", small_good, fps=25, mode='"triggered"')
     daemon = start_daemon(settings(stub_bank, camera, extra="[triggers]\nmax_delay_ms = 2000")).ready()
     with installed.start("watch", f"ipc://{daemon.runtime_dir}/verdicts.sock") as watch:
         assert watch.stdout is not None

@@ -20,9 +20,9 @@ pytestmark = pytest.mark.system  # NATS is no part of the project
 
 
 def test_verdicts_that_are_there_twice_hide_none_that_is_gone(
-    start_daemon, stub_bank, good_folder, cluster
+    start_daemon, stub_bank, small_good, cluster
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=5))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=5))).ready()
     sockets = f"ipc://{daemon.runtime_dir}/verdicts.sock"
     line = ForwardedLine(plant="test", name="line", verdicts=sockets)
     comparison = Comparison(line, line.names)
@@ -42,10 +42,10 @@ def test_verdicts_that_are_there_twice_hide_none_that_is_gone(
 
 
 def test_of_more_gaps_than_are_held_at_once_none_is_passed_over(
-    start_daemon, stub_bank, good_folder, cluster, monkeypatch
+    start_daemon, stub_bank, small_good, cluster, monkeypatch
 ) -> None:
     monkeypatch.setattr(comparison_module, "_MOST_GAPS", 2)
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=20))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 12)
     sockets = f"ipc://{daemon.runtime_dir}/verdicts.sock"
     line = ForwardedLine(plant="test", name="other", verdicts=sockets)
@@ -63,11 +63,11 @@ def test_of_more_gaps_than_are_held_at_once_none_is_passed_over(
 
 
 def test_what_a_stream_gave_up_is_not_missed_and_what_is_no_verdict_is_looked_at_once(
-    start_daemon, stub_bank, good_folder, start_cluster, caplog
+    start_daemon, stub_bank, small_good, start_cluster, caplog
 ) -> None:
     caplog.set_level("WARNING", logger="inspectd")
     cluster = start_cluster(("line",))
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=5))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=5))).ready()
     line = ForwardedLine(plant="test", name="line", verdicts=f"ipc://{daemon.runtime_dir}/verdicts.sock")
     comparison = Comparison(line, line.names)
     items = some("line", 60)  # of an epoch that the line no longer keeps
@@ -96,9 +96,9 @@ def test_what_a_stream_gave_up_is_not_missed_and_what_is_no_verdict_is_looked_at
 
 
 def test_a_line_before_the_streams_last_epoch_is_behind_with_all_of_its_own(
-    start_daemon, stub_bank, good_folder
+    start_daemon, stub_bank, small_good
 ) -> None:
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=20))).ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
     line = ForwardedLine(plant="test", name="line", verdicts=f"ipc://{daemon.runtime_dir}/verdicts.sock")
     ahead = Position(daemon.reader.verdicts[-1].epoch + 1, 5)

@@ -84,10 +84,10 @@ def test_two_that_write_in_turn_find_each_other_in_a_stream_that_was_made_anew_t
 
 @pytest.mark.system
 def test_two_lines_with_one_name_do_not_mix_in_a_stream(
-    start_daemon, stub_bank, good_folder, start_cluster, tmp_path
+    start_daemon, stub_bank, small_good, start_cluster, tmp_path
 ) -> None:
     cluster = start_cluster()
-    text = settings(stub_bank, camera_table("top", good_folder, fps=20))
+    text = settings(stub_bank, camera_table("top", small_good, fps=20))
     forwarders = []
     for name in ("old", "new"):
         line = start_daemon(text).ready()

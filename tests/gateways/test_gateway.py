@@ -36,13 +36,13 @@ MISSED, RESULT = 8, 1 << 11
 
 
 def line(stub_bank: Path, folder: Path) -> str:
-    camera = camera_table("top", folder, fps=50, mode='"triggered"', slots=32)
+    camera = camera_table("top", folder, fps=25, mode='"triggered"', slots=32)
     return settings(stub_bank, camera, deadline_ms=2000, extra="[triggers]\nmax_delay_ms = 2000")
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    return start_shared_daemon(line(stub_bank, good_folder)).ready()
+def daemon(start_shared_daemon, stub_bank, small_good) -> Daemon:
+    return start_shared_daemon(line(stub_bank, small_good)).ready()
 
 
 @pytest.fixture
@@ -157,9 +157,9 @@ def test_the_page_s_function_block_opens_for_good_parts(daemon, gateways, plc) -
 
 
 def test_mbpoll_reads_and_a_line_that_ends_is_seen_at_once(
-    start_daemon, stub_bank, good_folder, gateways, plc
+    start_daemon, stub_bank, small_good, gateways, plc
 ) -> None:
-    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    daemon = start_daemon(line(stub_bank, small_good)).ready()
     gateway = gateways(daemon)
     unit = plc(gateway)
     unit.until(lambda status: status[0] & 1)
@@ -181,8 +181,8 @@ def test_mbpoll_reads_and_a_line_that_ends_is_seen_at_once(
     assert status[16:38] == [0] * 22
 
 
-def test_a_trigger_that_the_line_refuses(start_daemon, stub_bank, good_folder, gateways, plc) -> None:
-    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+def test_a_trigger_that_the_line_refuses(start_daemon, stub_bank, small_good, gateways, plc) -> None:
+    daemon = start_daemon(line(stub_bank, small_good)).ready()
     unit = plc(gateways(daemon, '[handshake]\nanswer_ms = 1000\nrecipes = { 7 = "unknown" }'))
     unit.until(lambda status: status[0] & 1)
     unit.cycle(ENABLED, *[0] * 6, 7)
@@ -209,9 +209,9 @@ def judged(unit: Plc) -> list[int]:
 
 
 def test_recipes_are_loaded_and_put_in_force_by_commands(
-    start_daemon, stub_bank, good_folder, gateways, plc
+    start_daemon, stub_bank, small_good, gateways, plc
 ) -> None:
-    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    daemon = start_daemon(line(stub_bank, small_good)).ready()
     for number, name in enumerate(("a", "b"), 11):
         add_recipe(daemon.folder / "state", name, number, {"top": float(number)})
     unit = plc(gateways(daemon))
@@ -237,9 +237,9 @@ def test_recipes_are_loaded_and_put_in_force_by_commands(
     ("signum", "result"), [(signal.SIGKILL, "line_restarted"), (signal.SIGTERM, "not_alive")]
 )
 def test_a_command_that_the_line_loses_with_its_end_is_said_to_be_lost(
-    start_daemon, stub_bank, good_folder, gateways, plc, *, signum: int, result: str
+    start_daemon, stub_bank, small_good, gateways, plc, *, signum: int, result: str
 ) -> None:
-    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    daemon = start_daemon(line(stub_bank, small_good)).ready()
     add_recipe(daemon.folder / "state", "a", 11, {"top": 11.0})
     daemon.behave(Behaviour(load_seconds=60))
     # A PLC that falls silent takes its command back, and this one is silent while the line ends and starts.
@@ -252,7 +252,7 @@ def test_a_command_that_the_line_loses_with_its_end_is_said_to_be_lost(
     has_ended = signum == signal.SIGTERM  # a line that is killed may be back at any moment
     if has_ended:
         unit.until(lambda status: status[0] >> 14 & 1, ENABLED | EXECUTE)
-    again = Daemon(daemon.folder, line(stub_bank, good_folder), behaviour=Behaviour())
+    again = Daemon(daemon.folder, line(stub_bank, small_good), behaviour=Behaviour())
     try:
         again.ready()
         status = unit.until(lambda status: status[0] >> 13 & 3, ENABLED | EXECUTE)
@@ -265,10 +265,10 @@ def test_a_command_that_the_line_loses_with_its_end_is_said_to_be_lost(
 
 
 def test_golden_parts_are_announced_by_a_command_and_open_no_gate(
-    start_daemon, stub_bank, good_folder, gateways, plc
+    start_daemon, stub_bank, small_good, gateways, plc
 ) -> None:
     part = 'name = "good-1"\nrecipe = "cell"\nexpect = "pass"\ncameras = ["top"]\nrepeats = 2\n'
-    daemon = start_daemon(line(stub_bank, good_folder) + f"\n[[golden.parts]]\n{part}").ready()
+    daemon = start_daemon(line(stub_bank, small_good) + f"\n[[golden.parts]]\n{part}").ready()
     tables = 'may_promote = true\n[handshake.golden_parts]\n1 = "good-1"\n'
     unit = plc(gateways(daemon, FAST + tables))
     unit.until(lambda status: status[0] & 1)
@@ -454,8 +454,8 @@ def test_a_gateway_serves_no_other_line(daemon, tmp_path: Path, kind: str, names
     assert "Traceback" not in done.stderr
 
 
-def test_triggers_go_to_no_other_line(daemon, start_daemon, gateways, plc, *, stub_bank, good_folder) -> None:
-    text = line(stub_bank, good_folder).replace('name = "line"', 'name = "line2"')
+def test_triggers_go_to_no_other_line(daemon, start_daemon, gateways, plc, *, stub_bank, small_good) -> None:
+    text = line(stub_bank, small_good).replace('name = "line"', 'name = "line2"')
     other = start_daemon(text).ready()
     bus = f'verdicts = "ipc://{daemon.runtime_dir}/verdicts.sock"'
     unit = plc(gateways(daemon, line=f'{bus}\ncontrol = "ipc://{other.runtime_dir}/control.sock"'))

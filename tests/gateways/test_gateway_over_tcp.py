@@ -38,7 +38,7 @@ def until(link: PlcLink, bits: int, control: int, seconds: float = 10) -> list[i
 
 
 def gateway_over_tcp(
-    start_daemon, stub_bank, good_folder, tmp_path: Path, *, roles: tuple[Role, ...],
+    start_daemon, stub_bank, small_good, tmp_path: Path, *, roles: tuple[Role, ...],
     server_key: str = "keys/server.key", metrics_port: int = 0,
 ) -> GatewayProcess:  # fmt: skip
     """A line with keys, and a gateway with a key of these roles and this file as the line's key."""
@@ -47,7 +47,7 @@ def gateway_over_tcp(
     keys.write_allowed(tmp_path / "keys", [Client(key_files.read_public(public), "plc1", roles)])
     ports = dict(zip(("verdicts", "sync", "control"), free_ports(3), strict=True))
     tcp = "\n".join(f'{name}_tcp = "127.0.0.1:{port}"' for name, port in ports.items())
-    camera = camera_table("top", good_folder, fps=50, mode='"triggered"', slots=32)
+    camera = camera_table("top", small_good, fps=25, mode='"triggered"', slots=32)
     extra = f'[triggers]\nmax_delay_ms = 2000\n[publish]\n{tcp}\n[security]\nkeys_dir = "{tmp_path}/keys"'
     daemon = start_daemon(settings(stub_bank, camera, deadline_ms=2000, extra=extra)).ready()
     line = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in ports.items())
@@ -60,9 +60,9 @@ def gateway_over_tcp(
 
 @pytest.mark.parametrize("roles", [(Role.READ, Role.CONTROL), (Role.READ,)])
 def test_a_key_with_both_roles_is_enough_and_needed(
-    start_daemon, stub_bank, good_folder, tmp_path: Path, roles: tuple[Role, ...]
+    start_daemon, stub_bank, small_good, tmp_path: Path, roles: tuple[Role, ...]
 ) -> None:
-    gateway = gateway_over_tcp(start_daemon, stub_bank, good_folder, tmp_path, roles=roles)
+    gateway = gateway_over_tcp(start_daemon, stub_bank, small_good, tmp_path, roles=roles)
     link = PlcLink(gateway.port)
     until(link, ONLINE | ENABLED, ENABLED)
     if Role.CONTROL in roles:
@@ -78,10 +78,10 @@ def test_a_key_with_both_roles_is_enough_and_needed(
 
 
 def test_a_gateway_whose_key_file_is_away_keeps_what_is_connected(
-    start_daemon, stub_bank, good_folder, tmp_path: Path
+    start_daemon, stub_bank, small_good, tmp_path: Path
 ) -> None:
     roles, port = (Role.READ, Role.CONTROL), free_port()
-    gateway = gateway_over_tcp(start_daemon, stub_bank, good_folder, tmp_path, roles=roles, metrics_port=port)
+    gateway = gateway_over_tcp(start_daemon, stub_bank, small_good, tmp_path, roles=roles, metrics_port=port)
     link = PlcLink(gateway.port)
     until(link, ONLINE | ENABLED, ENABLED)
     key = (tmp_path / "plc1.key_secret").rename(tmp_path / "away")
@@ -102,12 +102,12 @@ def test_a_gateway_whose_key_file_is_away_keeps_what_is_connected(
 
 
 def test_a_gateway_that_has_another_key_of_the_line_says_so(
-    start_daemon, stub_bank, good_folder, tmp_path: Path
+    start_daemon, stub_bank, small_good, tmp_path: Path
 ) -> None:
     key_files.new_pair(tmp_path / "before" / "server")
     port, roles = free_port(), (Role.READ, Role.CONTROL)
     gateway = gateway_over_tcp(
-        start_daemon, stub_bank, good_folder, tmp_path,
+        start_daemon, stub_bank, small_good, tmp_path,
         roles=roles, server_key="before/server.key", metrics_port=port,
     )  # fmt: skip
     end = time.monotonic() + 20

@@ -26,13 +26,13 @@ FAST = "[handshake]\nanswer_ms = 1000\nplc_timeout_ms = 300\npass_hold_ms = 6000
 
 
 def line(stub_bank: Path, folder: Path) -> str:
-    camera = camera_table("top", folder, fps=50, mode='"triggered"', slots=32)
+    camera = camera_table("top", folder, fps=25, mode='"triggered"', slots=32)
     return settings(stub_bank, camera, deadline_ms=2000, extra="[triggers]\nmax_delay_ms = 2000")
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    return start_shared_daemon(line(stub_bank, good_folder)).ready()
+def daemon(start_shared_daemon, stub_bank, small_good) -> Daemon:
+    return start_shared_daemon(line(stub_bank, small_good)).ready()
 
 
 Cell = tuple[S7Plc, S7Gateway, FailingLink]
@@ -66,9 +66,9 @@ def result_waits(plc: S7Plc) -> None:
 
 
 def test_good_parts_pass_with_the_results_that_the_bus_has_until_the_line_ends(
-    start_daemon, stub_bank, good_folder, tmp_path: Path
+    start_daemon, stub_bank, small_good, tmp_path: Path
 ) -> None:
-    daemon = start_daemon(line(stub_bank, good_folder)).ready()
+    daemon = start_daemon(line(stub_bank, small_good)).ready()
     port = free_port()
     with started(daemon, tmp_path, port) as (plc, gateway, _):
         assert [plc.part() for _ in range(2)] == [True] * 2

@@ -19,11 +19,11 @@ from tests.support.tools import tool
 pytestmark = pytest.mark.system
 
 
-def test_prometheus_reads_over_tls_with_a_password(start_daemon, stub_bank, good_folder, tmp_path) -> None:
+def test_prometheus_reads_over_tls_with_a_password(start_daemon, stub_bank, small_good, tmp_path) -> None:
     certificate, key = make_certificate(tmp_path)
     add_user(tmp_path / "users", "prometheus", "a secret")
     port = free_port()
-    lines = settings(stub_bank, camera_table("cam1", good_folder), metrics_port=port)
+    lines = settings(stub_bank, camera_table("cam1", small_good), metrics_port=port)
     tls = f'tls_certificate = "{certificate}"\ntls_key = "{key}"\nusers_file = "{tmp_path}/users"'
     daemon = start_daemon(lines.replace(f"port = {port}", f"port = {port}\n{tls}")).ready()
 

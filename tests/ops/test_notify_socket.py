@@ -56,12 +56,12 @@ def manager(tmp_path: Path) -> Iterator[Manager]:
 
 @pytest.mark.system
 def test_systemd_is_told_the_truth(
-    tmp_path: Path, manager: Manager, start_daemon: Callable[..., Daemon], stub_bank: Path, good_folder: Path
+    tmp_path: Path, manager: Manager, start_daemon: Callable[..., Daemon], stub_bank: Path, small_good: Path
 ) -> None:
     daemon = start_daemon(
         # Scoring that hangs is not replaced here: it is the watchdog that is looked at.
         settings(
-            stub_bank, camera_table("cam1", good_folder, fps=5), extra="[scoring]\nstall_timeout_ms = 600000"
+            stub_bank, camera_table("cam1", small_good, fps=5), extra="[scoring]\nstall_timeout_ms = 600000"
         ),
         {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": str(int(INTERVAL_SECONDS * 1e6))},
         Behaviour(load_seconds=1.0),  # so that the reader is there when it is ready

@@ -96,12 +96,12 @@ class Prometheus:
 
 @pytest.fixture(scope="module")
 def metrics_url(
-    tmp_path_factory: pytest.TempPathFactory, stub_bank: Path, mixed_folder: Path
+    tmp_path_factory: pytest.TempPathFactory, stub_bank: Path, small_mixed: Path
 ) -> Iterator[str]:
     """The metrics of a line with a shadow; its parts pass, fail or cannot be judged; one was triggered."""
     port = free_port()
-    cameras = "".join(camera_table(name, mixed_folder, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
-    cameras += camera_table("eye", mixed_folder, fps=5, mode='"triggered"')
+    cameras = "".join(camera_table(name, small_mixed, fps=5, shuffle_seed=1) for name in ("cam1", "cam2"))
+    cameras += camera_table("eye", small_mixed, fps=5, mode='"triggered"')
     text = settings(
         stub_bank,
         cameras,
@@ -177,7 +177,7 @@ def test_every_rule_is_evaluated_and_a_healthy_line_raises_no_alarm(prometheus: 
 
 
 def test_alerts_fire_for_what_goes_wrong_with_recipes_and_golden_parts(
-    tmp_path: Path, stub_bank: Path, good_folder: Path
+    tmp_path: Path, stub_bank: Path, small_good: Path
 ) -> None:
     port = free_port()
     golden = """
@@ -188,7 +188,7 @@ name = "good-1"
 recipe = "cell"
 expect = "pass"
 """
-    cameras = camera_table("cam1", good_folder, fps=5)
+    cameras = camera_table("cam1", small_good, fps=5)
     daemon = Daemon(tmp_path, settings(stub_bank, cameras, metrics_port=port, extra=golden), behaviour=WELL)
     server = None
     try:

@@ -311,9 +311,9 @@ def test_who_names_no_version_gets_the_one_that_was_in_force_last(start_daemon, 
 
 
 def test_where_the_audit_file_is_damaged_the_line_guesses_no_version(
-    start_daemon, plant, good_folder, tmp_path
+    start_daemon, plant, small_good, tmp_path
 ):
-    state, camera = tmp_path / "state", camera_table("top", good_folder, fps=25, mode='"triggered"', slots=32)
+    state, camera = tmp_path / "state", camera_table("top", small_good, fps=25, mode='"triggered"', slots=32)
     text = settings("stub.bank", camera, deadline_ms=3000, extra="[triggers]\nmax_delay_ms = 2000\n")
     state.mkdir()
     for name, number, threshold in (("a", 1, 0.1), ("a", 1, 0.2), ("b", 2, 0.3), ("c", 3, 0.4)):

@@ -27,9 +27,9 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
 def test_scoring_lost_means_undecidable_on_time_and_scoring_back(
-    start_daemon, stub_bank, mixed_folder, signum
+    start_daemon, stub_bank, small_mixed, signum
 ):
-    text = settings(stub_bank, camera_table("cam", mixed_folder, fps=10), deadline_ms=600)
+    text = settings(stub_bank, camera_table("cam", small_mixed, fps=10), deadline_ms=600)
     daemon = start_daemon(text + "\n[scoring]\nstall_timeout_ms = 3000\n").ready()
     daemon.until(lambda: len(daemon.reader.verdicts) > 20)
     seen = len(daemon.reader.verdicts)
@@ -53,9 +53,9 @@ def test_scoring_lost_means_undecidable_on_time_and_scoring_back(
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_capture_process_lost_costs_its_camera_only(
-    start_daemon, stub_bank, mixed_folder, small_good, signum
+    start_daemon, stub_bank, small_mixed, small_good, signum
 ):
-    cameras = camera_table("struck", mixed_folder, fps=8, stall_timeout_ms=1000) + camera_table(
+    cameras = camera_table("struck", small_mixed, fps=8, stall_timeout_ms=1000) + camera_table(
         "other", small_good, fps=8
     )
     daemon = start_daemon(settings(stub_bank, cameras)).ready()
@@ -116,11 +116,11 @@ def test_a_camera_that_is_gone_is_visible_and_the_line_goes_on(start_daemon, stu
 
 
 def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
-    start_real_daemon, bank_file, small_good, tmp_path
+    start_real_daemon, bank_file, good_folder, tmp_path
 ):
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(bank_file.read_bytes()[:-100])
-    daemon = start_real_daemon(settings(damaged, camera_table("cam", small_good)))
+    daemon = start_real_daemon(settings(damaged, camera_table("cam", good_folder)))
     assert daemon.process.wait(30) == 2
     log = daemon.log.read_text()
     assert "damaged.safetensors" in log
@@ -128,9 +128,9 @@ def test_a_damaged_bank_ends_the_start_with_bad_input_and_says_why(
 
 
 def test_a_threshold_nobody_can_mean_ends_the_start_with_bad_input_and_says_why(
-    start_real_daemon, bank_file, small_good
+    start_real_daemon, bank_file, good_folder
 ):
-    cameras = camera_table("cam", small_good)
+    cameras = camera_table("cam", good_folder)
     daemon = start_real_daemon(settings(bank_file, cameras, recipe="threshold = 1000.0"))
     assert daemon.process.wait(30) == 2
     log = daemon.log.read_text()

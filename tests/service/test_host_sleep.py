@@ -58,9 +58,9 @@ def test_what_came_is_not_handed_on_after_it() -> None:
 
 
 def test_a_line_ends_with_it_and_its_next_start_closes_what_was_open(
-    start_daemon: Callable[..., Any], stub_bank: Path, good_folder: Path, tmp_path: Path
+    start_daemon: Callable[..., Any], stub_bank: Path, small_good: Path, tmp_path: Path
 ) -> None:
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=20), deadline_ms=60_000)
+    text = settings(stub_bank, camera_table("cam", small_good, fps=20), deadline_ms=60_000)
     slept = {"SLEPT_FILE": str(tmp_path / "slept")}
     daemon = start_daemon(text, slept, Behaviour(latency_ms=2000)).ready()
     daemon.until(

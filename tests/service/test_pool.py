@@ -49,9 +49,9 @@ def has_come(daemon: Daemon, *, lost: int, ready: int, verdicts: int) -> bool:
     return seen == [lost, ready] and len(daemon.reader.verdicts) >= verdicts
 
 
-def test_one_of_three_that_dies_costs_what_it_held_and_the_others_go_on(start_daemon, stub_bank, good_folder):
+def test_one_of_three_that_dies_costs_what_it_held_and_the_others_go_on(start_daemon, stub_bank, small_good):
     port = free_port()
-    cameras = "".join(camera_table(name, good_folder, fps=40, slots=32) for name in ("left", "right"))
+    cameras = "".join(camera_table(name, small_good, fps=40, slots=32) for name in ("left", "right"))
     text = settings(stub_bank, cameras, deadline_ms=400, metrics_port=port) + SEVERAL
     daemon = start_daemon(text, behaviour=PACE).ready()
     daemon.until(lambda: all_ready(daemon) and len(daemon.reader.verdicts) > 100)
@@ -83,8 +83,8 @@ def test_one_of_three_that_dies_costs_what_it_held_and_the_others_go_on(start_da
     assert (counts.verdicts, counts.in_flight) == (len(verdicts), 0)
 
 
-def test_with_all_of_them_gone_nothing_is_decided_and_it_is_an_alarm(start_daemon, stub_bank, good_folder):
-    camera, port = camera_table("cam", good_folder, fps=40), free_port()
+def test_with_all_of_them_gone_nothing_is_decided_and_it_is_an_alarm(start_daemon, stub_bank, small_good):
+    camera, port = camera_table("cam", small_good, fps=40), free_port()
     daemon = start_daemon(
         settings(stub_bank, camera, deadline_ms=400, metrics_port=port) + SEVERAL, behaviour=PACE
     ).ready()
@@ -104,9 +104,9 @@ def test_with_all_of_them_gone_nothing_is_decided_and_it_is_an_alarm(start_daemo
 
 
 def test_a_process_that_comes_back_with_another_bank_judges_nothing_and_the_others_do(
-    start_daemon, stub_bank, good_folder
+    start_daemon, stub_bank, small_good
 ):
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=40), deadline_ms=400) + SEVERAL
+    text = settings(stub_bank, camera_table("cam", small_good, fps=40), deadline_ms=400) + SEVERAL
     daemon = start_daemon(text, behaviour=PACE).ready()
     daemon.until(lambda: all_ready(daemon))
     daemon.behave(Behaviour(latency_ms=30, bank="another"))
@@ -123,10 +123,10 @@ def test_a_process_that_comes_back_with_another_bank_judges_nothing_and_the_othe
     assert daemon.stop() == 0
 
 
-def test_processes_on_the_cpu_are_kept_to_their_cores(start_daemon, stub_bank, good_folder):
+def test_processes_on_the_cpu_are_kept_to_their_cores(start_daemon, stub_bank, small_good):
     cores = sorted(os.sched_getaffinity(0))
     devices = ["cpu"] * len(cores)
-    text = settings(stub_bank, camera_table("cam", good_folder)) + f"\n[scoring]\ndevices = {devices}\n"
+    text = settings(stub_bank, camera_table("cam", small_good)) + f"\n[scoring]\ndevices = {devices}\n"
     daemon = start_daemon(text).ready()
     children = daemon.children()
     for core, name in zip(cores, process_names(ScoringSettings(devices=tuple(devices))), strict=True):
@@ -136,9 +136,9 @@ def test_processes_on_the_cpu_are_kept_to_their_cores(start_daemon, stub_bank, g
     assert daemon.stop() == 0
 
 
-def test_more_processes_than_cores_are_refused_at_the_start(start_daemon, stub_bank, good_folder):
+def test_more_processes_than_cores_are_refused_at_the_start(start_daemon, stub_bank, small_good):
     devices = ["cpu"] * (len(os.sched_getaffinity(0)) + 1)
-    text = settings(stub_bank, camera_table("cam", good_folder)) + f"\n[scoring]\ndevices = {devices}\n"
+    text = settings(stub_bank, camera_table("cam", small_good)) + f"\n[scoring]\ndevices = {devices}\n"
     daemon = start_daemon(text)
     assert daemon.process.wait(20) == 2
     assert f"scoring.devices: names the CPU {len(devices)} times" in daemon.log.read_text()

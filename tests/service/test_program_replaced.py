@@ -30,9 +30,9 @@ def replace(file: Path) -> None:
 
 
 @pytest.fixture
-def daemon(program: Path, start_daemon: Callable[..., Daemon], stub_bank: Path, good_folder: Path) -> Daemon:
+def daemon(program: Path, start_daemon: Callable[..., Daemon], stub_bank: Path, small_good: Path) -> Daemon:
     """A line that runs by that copy."""
-    text = settings(stub_bank, camera_table("cam", good_folder, fps=20))
+    text = settings(stub_bank, camera_table("cam", small_good, fps=20))
     path = os.pathsep.join([str(program.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return start_daemon(text, {"PYTHONPATH": path}).ready()
 

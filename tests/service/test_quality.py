@@ -16,8 +16,8 @@ from inspectd.scoring.stub import Behaviour
 from inspectd.wire import Evaluation, Reason
 
 
-def test_dark_frames_are_undecidable_and_everybody_is_told(start_daemon, mixed_folder):
-    cameras = camera_table("cam", mixed_folder, fps=40, loop=True)
+def test_dark_frames_are_undecidable_and_everybody_is_told(start_daemon, small_mixed):
+    cameras = camera_table("cam", small_mixed, fps=40, loop=True)
     evidence = "[evidence]\nundecidables = true\nmax_per_second = 100\n"
     limit = MeasureLimit(255.0, low=254.0)  # no cell is as bright
     daemon = start_daemon(
@@ -39,9 +39,9 @@ def test_dark_frames_are_undecidable_and_everybody_is_told(start_daemon, mixed_f
     assert record.measures["mean_grey"] < 254
 
 
-def test_a_change_that_is_not_recorded_while_scoring_starts_anew_forgets_no_drift(start_daemon, mixed_folder):
+def test_a_change_that_is_not_recorded_while_scoring_starts_anew_forgets_no_drift(start_daemon, small_mixed):
     dark = Behaviour(mean_grey=MeasureLimit(255.0, low=254.0))
-    cameras = camera_table("cam", mixed_folder, fps=40, loop=True)
+    cameras = camera_table("cam", small_mixed, fps=40, loop=True)
     daemon = start_daemon(settings("stub.bank", cameras), behaviour=dark).ready()
     add_recipe(daemon.folder / "state", "a", 1, {"cam": 0.5})
     prepare(daemon, "a")

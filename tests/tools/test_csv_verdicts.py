@@ -25,8 +25,8 @@ def rows(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def test_each_verdict_is_one_row_though_the_reader_is_killed(start_daemon, stub_bank, good_folder, tmp_path):
-    daemon = start_daemon(settings(stub_bank, camera_table("cam", good_folder, fps=20))).ready()
+def test_each_verdict_is_one_row_though_the_reader_is_killed(start_daemon, stub_bank, small_good, tmp_path):
+    daemon = start_daemon(settings(stub_bank, camera_table("cam", small_good, fps=20))).ready()
     file = tmp_path / "verdicts.csv"
     command = [sys.executable, TOOL, f"ipc://{daemon.runtime_dir}/verdicts.sock", file]
     for kill in range(4):

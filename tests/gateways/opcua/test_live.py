@@ -27,8 +27,8 @@ SLOW = "answer_ms = 2000\n"
 
 
 @pytest.fixture(scope="module")
-def daemon(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    camera = camera_table("top", good_folder, fps=50, mode='"triggered"', slots=32)
+def daemon(start_shared_daemon, stub_bank, small_good) -> Daemon:
+    camera = camera_table("top", small_good, fps=25, mode='"triggered"', slots=32)
     text = settings(stub_bank, camera, deadline_ms=2000, extra="[triggers]\nmax_delay_ms = 2000")
     return start_shared_daemon(text).ready()
 

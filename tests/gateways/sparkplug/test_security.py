@@ -32,8 +32,8 @@ SECRET = "vessel-7-under-the-stairs"
 
 
 @pytest.fixture(scope="module")
-def line(start_shared_daemon, stub_bank, good_folder) -> Daemon:
-    return start_shared_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20))).ready()
+def line(start_shared_daemon, stub_bank, small_good) -> Daemon:
+    return start_shared_daemon(settings(stub_bank, camera_table("top", small_good, fps=20))).ready()
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_a_certificate_that_is_renewed_is_used_for_the_next_connection(
 
 
 def test_a_key_that_may_read_is_all_it_needs_on_another_host(
-    start_daemon, stub_bank, good_folder, plant, tmp_path: Path
+    start_daemon, stub_bank, small_good, plant, tmp_path: Path
 ) -> None:
     key_files.new_pair(tmp_path / "keys/server")
     public, _ = key_files.new_pair(tmp_path / "scada1")
@@ -111,7 +111,7 @@ def test_a_key_that_may_read_is_all_it_needs_on_another_host(
     ports = dict(zip(("verdicts", "sync"), free_ports(2), strict=True))
     tcp = "".join(f'{name}_tcp = "127.0.0.1:{port}"\n' for name, port in ports.items())
     extra = f'[publish]\n{tcp}[security]\nkeys_dir = "{tmp_path}/keys"\n'
-    daemon = start_daemon(settings(stub_bank, camera_table("top", good_folder, fps=20), extra=extra)).ready()
+    daemon = start_daemon(settings(stub_bank, camera_table("top", small_good, fps=20), extra=extra)).ready()
     bus = "\n".join(f'{name} = "tcp://127.0.0.1:{port}"' for name, port in ports.items())
     bus += '\nserver_key = "../keys/server.key"\nclient_key = "../scada1.key_secret"'
     broker = plant.broker()

@@ -35,7 +35,7 @@ def subscribe(context: zmq.Context, folder: Path, name: str, port: int) -> zmq.S
 
 
 def test_a_reader_gets_each_verdict_once_while_other_keys_are_revoked(
-    start_daemon, stub_bank, good_folder, tmp_path, ports
+    start_daemon, stub_bank, small_good, tmp_path, ports
 ):
     key_files.new_pair(tmp_path / "keys" / "server")
     others = [f"other{n}" for n in range(REVOCATIONS)]
@@ -47,7 +47,7 @@ def test_a_reader_gets_each_verdict_once_while_other_keys_are_revoked(
     tcp = f'[publish]\nverdicts_tcp = "127.0.0.1:{ports[0]}"\nsync_tcp = "127.0.0.1:{ports[1]}"\n'
     text = settings(
         stub_bank,
-        camera_table("cam", good_folder, fps=20),
+        camera_table("cam", small_good, fps=20),
         extra=f'{tcp}[security]\nkeys_dir = "{tmp_path}/keys"',
     )
     daemon = start_daemon(text).ready()
