@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
@@ -302,7 +302,7 @@ class BrightnessReader:
             raise self._problem
         return list(self._glances)
 
-    def await_frames(self, count: int, sleep: Callable[[float], None] = time.sleep) -> None:
+    def await_frames(self, count: int) -> None:
         """Wait until the camera has delivered so many.
 
         Raises:
@@ -315,7 +315,7 @@ class BrightnessReader:
                     f"{self._name}: gave {len(self._glances)} frames within {self._stall_seconds:g} s, "
                     f"expected {count}; is it switched on and connected, and not used by another program?"
                 )
-            sleep(0.01)
+            time.sleep(0.01)
 
     def _read(self) -> None:
         while not self._stop.is_set():

@@ -22,6 +22,7 @@ _ANSWER_BY_BROADCAST: Final = 0x11
 _IP_PKTINFO: Final = 8
 _PKTINFO: Final = struct.Struct("=i4s4s")
 _NETWORKS: Final = Path("/sys/class/net")
+_ANSWERS_SECONDS: Final = 0.5
 _MOST: Final = 256
 """Cameras of one network; whoever may send there can answer for any number."""
 _ASKED_AT_ONCE: Final = 32
@@ -50,12 +51,11 @@ def interfaces() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
-def ask_interface(name: str, wait_seconds: float = 0.5) -> InterfaceAsked:
+def ask_interface(name: str) -> InterfaceAsked:
     """Broadcast into the network of one interface (UDP, port 3956), and take answers for a while.
 
     Args:
         name: of the interface.
-        wait_seconds: how long answers are taken.
     """
     answers: dict[str, GigeIdentity] = {}
     problem = ""
@@ -65,7 +65,7 @@ def ask_interface(name: str, wait_seconds: float = 0.5) -> InterfaceAsked:
             through = _PKTINFO.pack(socket.if_nametoindex(name), bytes(4), bytes(4))
             control = [(socket.IPPROTO_IP, _IP_PKTINFO, through)]
             asking.sendmsg([who_are_you(_ANSWER_BY_BROADCAST)], control, 0, ("255.255.255.255", PORT))
-            end = time.monotonic() + wait_seconds
+            end = time.monotonic() + _ANSWERS_SECONDS
             while (left := end - time.monotonic()) > 0:
                 asking.settimeout(left)
                 found = identity_of(asking.recv(2048), name)

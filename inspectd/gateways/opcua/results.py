@@ -113,20 +113,16 @@ def result_of_job(result: PartResult, utc_ns: int) -> VisionResult:
 
 
 def result_of_verdict(
-    verdict: PartVerdict | Verdict, views: Iterable[Verdict] = (), *, job_id: str | None = None,
-    is_old: bool = False,
-) -> VisionResult:  # fmt: skip
+    verdict: PartVerdict | Verdict, views: Iterable[Verdict] = (), *, is_old: bool = False
+) -> VisionResult:
     """Of a part that somebody else triggered, of one that nobody triggered, or of one that is recorded.
 
     Args:
         verdict: the part's; or that of a camera that runs freely.
         views: those of a part's views that are at hand.
-        job_id: None: the trigger's.
         is_old: it came after its time, so that a pass is none.
     """
     found = _of_part(verdict, views) if isinstance(verdict, PartVerdict) else _of_view(verdict)
-    if job_id is not None:
-        found = msgspec.structs.replace(found, job_id=job_id)
     if found.judgement is Judgement.PASS and (is_old or found.is_late):
         deadline = reason_number(Reason.DEADLINE)
         found = msgspec.structs.replace(found, judgement=Judgement.UNDECIDABLE, reason=deadline, is_late=True)
