@@ -32,6 +32,7 @@ from inspectd.recipes.stored import (
     RecipeRecords,
 )
 from inspectd.shadow import Shadow
+from inspectd.text import MAX_DETAIL_CHARACTERS
 from inspectd.wire import (
     LineState,
     RecipeAck,
@@ -45,7 +46,6 @@ from inspectd.wire import (
 _GIVE_UP_NS: Final = RECORD_NS + 500_000_000
 """A change that is not in the audit journal by then is refused: whoever asked for it has given up. The clerk
 takes it back where it gets there later than `RECORD_NS`."""
-_MAX_DETAIL_CHARACTERS: Final = 300
 SIGNAL: Final = "signal"
 """Who had the configuration file read again, and by which door: whoever may send the daemon SIGHUP."""
 
@@ -543,7 +543,7 @@ class Changeover:
     ) -> None:
         self._metrics.recipe_request(None if request is None else request.action, reason)
         name = None if request is None else request.request
-        reply(RecipeRefusal(name, reason, detail[:_MAX_DETAIL_CHARACTERS]))
+        reply(RecipeRefusal(name, reason, detail[:MAX_DETAIL_CHARACTERS]))
 
 
 def _unreadable(error: InspectdError) -> RecipeRefusalReason:

@@ -343,6 +343,19 @@ def is_there(path: Path) -> bool:
     return _mode(path) != 0
 
 
+def new_key_files(path: Path, first: str, second: str) -> tuple[Path, Path]:
+    """The files of a new key: `path` with either suffix.
+
+    Raises:
+        InputError: one of them exists, or that cannot be seen.
+    """
+    files = path.with_name(path.name + first), path.with_name(path.name + second)
+    for file in files:
+        if is_there(file):
+            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
+    return files
+
+
 def _mode(path: Path) -> int:
     """What a path names, as `stat` gives it; 0: nothing."""
     try:

@@ -16,7 +16,7 @@ import zmq.auth
 from zmq.utils import z85
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, read_small, write_text
+from inspectd.files import new_key_files, read_small, write_text
 
 Z85_CHARACTERS: Final = 40
 _PUBLIC_SUFFIX: Final = ".key"
@@ -40,11 +40,8 @@ def new_pair(path: Path) -> tuple[Path, Path]:
         InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
+    files = new_key_files(path, _PUBLIC_SUFFIX, _SECRET_SUFFIX)
     public, secret = zmq.curve_keypair()
-    files = path.with_name(path.name + _PUBLIC_SUFFIX), path.with_name(path.name + _SECRET_SUFFIX)
-    for file in files:
-        if is_there(file):
-            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
     head = "metadata\ncurve\n"
     write_text(
         files[1], f'{head}    public-key = "{public.decode()}"\n    secret-key = "{secret.decode()}"\n', 0o600

@@ -10,10 +10,10 @@ from inspectd.errors import InspectdError, UnavailableError
 from inspectd.recipes.book import RecipeBook
 from inspectd.recipes.clerk import DiskClerk
 from inspectd.recipes.stored import RecipeRecords
+from inspectd.text import MAX_DETAIL_CHARACTERS
 
 _ASK_AGAIN_NS: Final = 60_000_000_000
 """It is asked again so often, where the disk did not say it."""
-_MAX_DETAIL_CHARACTERS: Final = 300
 
 
 class MeantAsker:
@@ -82,4 +82,4 @@ class MeantAsker:
             self._told.add(yet)
             what = f"which version of each recipe was in force last is not known{yet}"
             detail = f"{what}, so name versions, or put the version in force once: {problem}"
-            self._emit("warning", "recipe_failed", detail=detail[:_MAX_DETAIL_CHARACTERS])
+            self._emit("warning", "recipe_failed", detail=detail[:MAX_DETAIL_CHARACTERS])

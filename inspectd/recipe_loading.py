@@ -20,13 +20,13 @@ from inspectd.scoring.messages import ScoringReady
 from inspectd.scoring.pool import ScoringPool
 from inspectd.scoring.stage import ScoringStage
 from inspectd.supervisor import Supervisor
+from inspectd.text import MAX_DETAIL_CHARACTERS
 from inspectd.wire import RecipeAction, RecipeRefusalReason
 
 _PATIENCE_NS: Final = 20_000_000_000
 """A recipe that found no free time to load until then is loaded at the cost of the others."""
 _IN_USE_NS: Final = 10_000_000_000
 """Recipes that have to leave may be in use for so long."""
-_MAX_DETAIL_CHARACTERS: Final = 300
 
 
 class _Loading(msgspec.Struct):
@@ -304,7 +304,7 @@ class RecipeLoader:
         self._metrics.recipe_request(RecipeAction.PREPARE, reason)
         text = f"{loading.recipe.name} ({loading.request}): {reason}: {detail}"
         self.last_failure = f"{reason}: {detail}"
-        self._emit("warning", "recipe_failed", detail=text[:_MAX_DETAIL_CHARACTERS])
+        self._emit("warning", "recipe_failed", detail=text[:MAX_DETAIL_CHARACTERS])
 
     def _stop(self, stages: Iterable[ScoringStage]) -> None:
         for stage in stages:

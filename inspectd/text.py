@@ -10,7 +10,10 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
+
+MAX_DETAIL_CHARACTERS: Final = 300
+"""Of what an answer, or an event of the line, says in words."""
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import nkeys
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, read_small, write_text
+from inspectd.files import new_key_files, read_small, write_text
 from inspectd.key_files import refuse_mode
 
 _SEED_SUFFIX: Final = ".nk"
@@ -43,10 +43,7 @@ def new_key(path: Path) -> tuple[Path, str]:
         InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
-    secret, public = (path.with_name(path.name + suffix) for suffix in (_SEED_SUFFIX, _PUBLIC_SUFFIX))
-    for file in (secret, public):
-        if is_there(file):
-            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
+    secret, public = new_key_files(path, _SEED_SUFFIX, _PUBLIC_SUFFIX)
     seed = bytes(nkeys.encode_seed(os.urandom(32), nkeys.PREFIX_BYTE_USER)).decode()
     name = public_of(seed)
     write_text(secret, f"{seed}\n", 0o600)

@@ -30,7 +30,7 @@ from inspectd.page.accounts.roles import Act
 from inspectd.page.answers import ApiError, csv_answer, json_answer
 from inspectd.page.guard import Guard
 from inspectd.page.history import csv_export
-from inspectd.page.history.filters import FilterError, PagePlace, milliseconds
+from inspectd.page.history.filters import FilterError, PagePlace, span
 from inspectd.page.history.rows import every_field
 from inspectd.page.history.turns import QuestionTurns
 from inspectd.page.rows import row_of
@@ -123,10 +123,7 @@ class HubRoutes:
         """How lines went."""
         await self._guard.allow(request, Act.VIEW)
         lines, given = _lines_and(request, {"from_ms", "to_ms"})
-        to_ms = milliseconds(given, "to_ms", utc_ms())
-        from_ms = milliseconds(given, "from_ms", max(0, to_ms - DAY_MS))
-        if from_ms >= to_ms:
-            raise FilterError("from_ms: is not before to_ms; expected an earlier time")
+        from_ms, to_ms = span(given, utc_ms(), DAY_MS)
         return json_answer(
             await self._questions.ask(lambda connection: trends(connection, from_ms, to_ms, lines))
         )

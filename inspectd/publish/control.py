@@ -14,7 +14,7 @@ import msgspec
 from inspectd import wire
 from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.door.messages import Request
-from inspectd.text import printable
+from inspectd.text import MAX_DETAIL_CHARACTERS, printable
 from inspectd.wire import (
     Accepted,
     RecipeAck,
@@ -28,7 +28,6 @@ from inspectd.wire import (
 from inspectd.wire.golden import GoldenAck, GoldenRefusal, GoldenRefusalReason, GoldenRequest
 
 MAX_REQUEST_BYTES: Final = 4096
-_MAX_DETAIL_CHARACTERS: Final = 300
 
 
 class _Schema(msgspec.Struct):
@@ -145,7 +144,7 @@ class ControlStage:
         try:
             asked = parse_recipe(parts)
         except ValueError as error:
-            detail = str(error)[:_MAX_DETAIL_CHARACTERS]
+            detail = str(error)[:MAX_DETAIL_CHARACTERS]
             self._requests.on_refused_recipe(None, RecipeRefusalReason.MALFORMED, detail, reply)
             return
         if not self._is_meant(asked.line):
@@ -162,7 +161,7 @@ class ControlStage:
             asked: GoldenRequest = _read(parts, _golden)
             _admit_printable(asked, ("request", "recipe", "part", "who", "line"))
         except ValueError as error:
-            detail = str(error)[:_MAX_DETAIL_CHARACTERS]
+            detail = str(error)[:MAX_DETAIL_CHARACTERS]
             reply(GoldenRefusal(None, GoldenRefusalReason.MALFORMED, detail))
             return
         if not self._is_meant(asked.line):
@@ -185,7 +184,7 @@ class ControlStage:
             asked = parse(parts)
         except ValueError as error:
             self._events.pass_by(request.came_ns)  # it may have been a part's trigger
-            reply(Refusal(None, RefusalReason.MALFORMED, str(error)[:_MAX_DETAIL_CHARACTERS]))
+            reply(Refusal(None, RefusalReason.MALFORMED, str(error)[:MAX_DETAIL_CHARACTERS]))
             return
         if not self._is_meant(asked.line):
             self._events.pass_by(

@@ -18,6 +18,7 @@ from inspectd.publish.bus import Asker, Bus
 from inspectd.publish.door.messages import Delivered, Request
 from inspectd.publish.journal.journal import Journal
 from inspectd.publish.journal.records import ReplayChunk, Stored
+from inspectd.text import MAX_DETAIL_CHARACTERS
 from inspectd.wire import sync
 from inspectd.wire.sync import (
     End,
@@ -38,8 +39,6 @@ _MAX_WAITING_OF_CLIENT: Final = 4
 _MAX_MESSAGE_BYTES: Final = 131_072  # well below what a kernel's default lets a channel carry at once
 _UNREAD_NS: Final = 100_000_000
 """A client that leaves an answer for so long makes room for one that asks, where there is none left."""
-
-_MAX_DETAIL_CHARACTERS: Final = 300
 
 
 class SyncMetrics(Protocol):
@@ -188,7 +187,7 @@ class SyncStage:
         self, client: Asker, envelope: list[bytes], request: str | None, reason: ErrorReason, detail: str
     ) -> None:
         self._observer.sync_request(reason)
-        error = Error(request, reason, detail[:_MAX_DETAIL_CHARACTERS])
+        error = Error(request, reason, detail[:MAX_DETAIL_CHARACTERS])
         self._bus.reply("sync", client, [*envelope, wire.encode(error)])
 
     def _next(self) -> None:

@@ -14,7 +14,7 @@ import nacl.exceptions
 import nacl.signing
 
 from inspectd.errors import InputError
-from inspectd.files import is_there, read_small, write_text
+from inspectd.files import new_key_files, read_small, write_text
 from inspectd.fleet.agent.order import (
     FleetOrder,
     Refusal,
@@ -44,10 +44,7 @@ def new_signer(path: Path) -> tuple[Path, str]:
         InputError: one of the files exists, or that cannot be seen.
         UnavailableError: they cannot be written.
     """
-    secret, public = (path.with_name(path.name + suffix) for suffix in (_SECRET_SUFFIX, _PUBLIC_SUFFIX))
-    for file in (secret, public):
-        if is_there(file):
-            raise InputError(f"{file}: exists, and a key is never overwritten; choose another name")
+    secret, public = new_key_files(path, _SECRET_SUFFIX, _PUBLIC_SUFFIX)
     key = nacl.signing.SigningKey.generate()
     name: str = key.verify_key.encode().hex()
     write_text(secret, f"{_MARK}{bytes(key).hex()}\n", 0o600)

@@ -109,21 +109,38 @@ def parse(parameters: Iterable[tuple[str, str]]) -> RowRequest:
             raise FilterError(f"{name}: is given twice, expected once")
         given[name] = value
     given = {name: value for name, value in given.items() if value != ""}
+    from_ms, to_ms = span(given, _MAX_MS, _MAX_MS)
     wanted = Filter(
-        from_ms=milliseconds(given, "from_ms", 0),
-        to_ms=milliseconds(given, "to_ms", _MAX_MS),
+        from_ms=from_ms,
+        to_ms=to_ms,
         score_min=_number(given, "score_min"),
         score_max=_number(given, "score_max"),
         verdict=_word(given, "verdict", [str(word) for word in Evaluation]),
         kind=_word(given, "kind", [str(word) for word in RowKind]),
         **{name: _text(given, name) for name in ("camera", "region", "reason", "part_id", "recipe")},
     )
-    if wanted.from_ms >= wanted.to_ms:
-        raise FilterError("from_ms: is not before to_ms; expected an earlier time")
     if wanted.score_min is not None and wanted.score_max is not None and wanted.score_min > wanted.score_max:
         raise FilterError("score_min: is above score_max; expected at most that")
     order = _word(given, "order", [_OLDEST_FIRST, "newest_first"])
     return RowRequest(wanted, _limit(given), _before(given), order == _OLDEST_FIRST)
+
+
+def span(given: dict[str, str], to_ms: int, length_ms: int) -> tuple[int, int]:
+    """A time from `from_ms` up to `to_ms`, in milliseconds since 1970.
+
+    Args:
+        given: the parameters of a request.
+        to_ms: its end, where they name none.
+        length_ms: from so long before its end on, where they do not say from when.
+
+    Raises:
+        FilterError: it is none.
+    """
+    end_ms = milliseconds(given, "to_ms", to_ms)
+    begin_ms = milliseconds(given, "from_ms", max(0, end_ms - length_ms))
+    if begin_ms >= end_ms:
+        raise FilterError("from_ms: is not before to_ms; expected an earlier time")
+    return begin_ms, end_ms
 
 
 def milliseconds(given: dict[str, str], name: str, default: int) -> int:

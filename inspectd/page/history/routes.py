@@ -133,10 +133,7 @@ class _RowPages:
         await self._allow(request, VIEW)
         given = _only(request, {"from_ms", "to_ms", "camera", "recipe"})
         now = self._clock()
-        to_ms = milliseconds(given, "to_ms", now)
-        from_ms = milliseconds(given, "from_ms", max(0, to_ms - 86_400_000))
-        if from_ms >= to_ms:
-            raise FilterError("from_ms: is not before to_ms; expected an earlier time")
+        from_ms, to_ms = filters.span(given, now, 86_400_000)
 
         def question(connection: sqlite3.Connection) -> ToldTrends:
             gaps, older = queries.gaps(connection, from_ms, to_ms, now)
