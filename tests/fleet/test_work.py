@@ -25,9 +25,9 @@ from inspectd.fleet.agent.state import StateFolder, Told
 from inspectd.fleet.agent.work import OrderBook, OrderWork, Outlook
 
 LISTED = (
-    """{"id":"cells","version":1,"recipe":{"id":"cells","version":1,"sha256":"%s",
+    """{"id":"cells","version":1,"recipe":{"id":"cells","version":1,"sha256":"%s","content_sha256":"%s",
 "cameras":{"top":{"bank_sha256":"%s"}}}}""".replace("\n", "")
-    % ("a" * 64, "b" * 64)
+    % ("d" * 64, "a" * 64, "b" * 64)
 )
 STORE = f"""#!/bin/sh
 case "$*" in
