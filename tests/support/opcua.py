@@ -236,6 +236,14 @@ class PlantClient(Client):
             "RecipeManagement.PrepareRecipe", self.id(3002, external), self.id(3013, internal)
         )
 
+    async def recipes(self) -> list[Any]:
+        """Prepared recipes: whether those are all, their number, the handle, the list, error."""
+        return await self.call(
+            "RecipeManagement.GetRecipeListFiltered", self.id(3002, ""), self.id(3003, ""),
+            ua.Variant(2, ua.VariantType.Int32), ua.Variant(0, ua.VariantType.UInt32),
+            ua.Variant(0, ua.VariantType.UInt32), ua.Variant(0, ua.VariantType.Int32),
+        )  # fmt: skip
+
     async def results(self, *, part: str = "", job: str = "", most: int = 100, start: int = 0,
                       timeout_ms: int = 5000) -> list[Any]:  # fmt: skip
         """Recorded results: whether those are all, their number, the handle, the list, error."""

@@ -173,11 +173,7 @@ def test_nodes_have_no_bad_status_and_every_method_is_answered(live) -> None:
 
 def test_recipes_are_known_and_unknown_ones_change_nothing(live) -> None:
     async def test(client) -> None:
-        is_complete, count, _, listed, error = await client.call(
-            "RecipeManagement.GetRecipeListFiltered", client.id(3002, ""), client.id(3003, ""),
-            ua.Variant(2, ua.VariantType.Int32), ua.Variant(0, ua.VariantType.UInt32),
-            ua.Variant(0, ua.VariantType.UInt32), ua.Variant(0, ua.VariantType.Int32),
-        )  # fmt: skip
+        is_complete, count, _, listed, error = await client.recipes()
         assert (is_complete, count, error) == (True, 2, 0)
         assert [each.Id for each in listed] == ["file", "cell"]
         for unknown in ("nothing", "cell@7", "../x", "x" * 900):

@@ -50,8 +50,10 @@ def live(gateway: OpcUaGateway) -> Callable[..., None]:
             try:
                 await client.until_state("Ready", AUTOMATIC)
                 await client.until_state("Operational")
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(15):  # what the line said of itself may be from the test before
                     while await client.at("Health.RecipeInForce").read_value() != "cells@1":
+                        await asyncio.sleep(0.02)
+                    while [each.Id for each in (await client.recipes())[3]] != ["cells@1", "glass@3"]:
                         await asyncio.sleep(0.02)
                 await test(client)
             finally:
@@ -180,8 +182,9 @@ def test_the_line_is_told_of_an_overtaken_job_once_and_not_after_the_later_part(
         line.recipe_seconds = 0.4
         other = await gateway.client()
         first = asyncio.create_task(client.job("P-1", recipe="glass"))
-        while not line.orders:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(15):
+            while not line.orders:
+                await asyncio.sleep(0.01)
         assert (await other.job("P-2"))[1] == 0
         assert line.passed_by == 1
         assert await first == ("", -1)
