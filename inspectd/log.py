@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal
@@ -174,6 +174,17 @@ def event(logger: logging.Logger, level: int, name: str, /, **fields: Any) -> No
     """Log the event `name` with what belongs to it; None fields are left out."""
     if logger.isEnabledFor(level):
         logger.log(level, name, extra={"fields": {k: v for k, v in fields.items() if v is not None}})
+
+
+def left_behind(_loop: object, context: Mapping[str, Any]) -> None:
+    """Log in one line what a library's callback or task ended with that nobody waits for.
+
+    For `loop.set_exception_handler`, where that costs a connection, and its end is handled elsewhere.
+    """
+    error = context.get("exception")
+    event(
+        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
+    )
 
 
 class Repeated:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import subprocess
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inspectd.log import QueuedHandler, Repeated
+from inspectd.log import QueuedHandler, Repeated, left_behind
 
 
 class Reader:
@@ -135,3 +136,17 @@ def test_what_asyncio_warns_of_clients_that_have_gone_is_not_logged():
     )
     done = subprocess.run([sys.executable, "-c", says], capture_output=True, text=True, check=True)
     assert [line.split()[-1] for line in done.stderr.splitlines()] == ["kept"]
+
+
+def test_what_a_callback_of_a_library_ends_with_is_one_line(caplog):
+    async def work():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(left_behind)
+        loop.call_soon_threadsafe(loop.add_writer, -1, print)  # as of a socket that was closed meanwhile
+        await asyncio.sleep(0)
+
+    asyncio.run(work())
+    (said,) = caplog.records
+    assert (said.getMessage(), said.levelname, said.exc_info) == ("left_behind", "WARNING", None)
+    assert "add_writer" in said.fields["detail"]
+    assert "ValueError" in said.fields["error"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -14,8 +13,6 @@ from inspectd.notify import Notifier
 
 _KEEP_ALIVE_SECONDS: Final = 2.0
 
-_log: Final = logging.getLogger(__name__)
-
 
 async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
     """Work until SIGTERM or SIGINT."""
@@ -23,17 +20,9 @@ async def until_signalled(work: Coroutine[Any, Any, None]) -> None:
     working = loop.create_task(work)
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, working.cancel)
-    loop.set_exception_handler(_left_behind)
+    loop.set_exception_handler(log.left_behind)  # its session has ended by it already
     with contextlib.suppress(asyncio.CancelledError):
         await working
-
-
-def _left_behind(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What a task of the library ended with that nobody waits for: its session has ended by it already."""
-    error = context.get("exception")
-    log.event(
-        _log, logging.WARNING, "left_behind", detail=context["message"], error=repr(error) if error else None
-    )
 
 
 async def keep_alive(notifier: Notifier) -> None:

@@ -46,8 +46,11 @@ def openers(config: SparkplugConfig) -> list[Callable[[], object]]:
 
 async def _run(config: SparkplugConfig, names: EdgeNames, metrics: SparkplugMetrics) -> None:
     gateway = SparkplugGateway(config, names, metrics)
+    loop = asyncio.get_running_loop()
     for signum in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(signum, gateway.stop)
+        loop.add_signal_handler(signum, gateway.stop)
+    # A callback of the MQTT library may find its socket closed: the session has ended by that already.
+    loop.set_exception_handler(log.left_behind)
     notifier = Notifier.from_environment()
     keeping_alive = asyncio.create_task(_keep_alive(notifier))
     notifier.ready()
