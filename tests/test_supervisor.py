@@ -122,9 +122,13 @@ def test_of_children_that_the_kernel_holds_there_are_three_until_one_is_gone(har
 
 
 def is_held(pid: int) -> bool:
-    """Whether it waits in the kernel, where no signal ends it."""
+    """Whether it waits in the kernel, where no signal ends it; for a moment it does at any read of a disk."""
     stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "D"
+    for _ in range(20):
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "D":
+            return False
+        time.sleep(0.005)
+    return True
 
 
 def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
