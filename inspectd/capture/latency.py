@@ -107,7 +107,7 @@ def estimate_latency(
         raise LatencyError(f"{len(glances)} frames came in all; is the camera running?")
     interval_ns = float(np.median(np.diff([glance.captured_ns + glance.doubt_ns for glance in glances])))
     shares, contrast = _shares(flashes, glances, is_pulse=is_pulse)
-    _refuse_long_latency(flashes, glances, shares)
+    _refuse_long_latency(flashes, glances, shares, is_pulse=is_pulse)
     bounds = []
     for index, flash in enumerate(flashes):
         end_ns = flashes[index + 1].before_ns if index + 1 < len(flashes) else glances[-1].captured_ns + 1
@@ -200,9 +200,11 @@ def _pulse_levels(
 
 
 def _refuse_long_latency(
-    flashes: Sequence[Flash], glances: Sequence[Glance], shares: NDArray[np.float32]
+    flashes: Sequence[Flash], glances: Sequence[Glance], shares: NDArray[np.float32], *, is_pulse: bool
 ) -> None:
     """The first change comes after a long darkness: what is seen of it after the next one came too late.
+
+    A pulse may also have fallen between two frames; nothing tells that from a long latency: neither is taken.
 
     Raises:
         LatencyError: so it is; later changes are then taken for one another.
@@ -217,10 +219,15 @@ def _refuse_long_latency(
         None,
     )
     if seen_ns is not None and seen_ns >= next_ns:
-        raise LatencyError(
+        seen = (
             f"the first change was seen {(seen_ns - first.before_ns) / 1e6:.0f} ms after it, when the light "
-            "had changed again; hold each change longer than that (--hold-ms)"
         )
+        if is_pulse:
+            raise LatencyError(
+                f"{seen}had been triggered again: the latency is longer than the time between two triggers, "
+                "or no frame showed the first flash; let triggers come further apart, or measure again"
+            )
+        raise LatencyError(f"{seen}had changed again; hold each change longer than that (--hold-ms)")
 
 
 def _bound(

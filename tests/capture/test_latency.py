@@ -90,6 +90,14 @@ def test_a_light_that_the_trigger_fires_may_go_out_by_itself():
     assert found.latency_ms <= 90 + 2 * PERIOD_MS + EXPOSURE_MS + found.margin_ms + 6
 
 
+def test_a_first_pulse_that_no_frame_shows_may_be_a_long_latency():
+    flashes = [Flash(f.before_ns, f.after_ns, on=True) for f in switched(5, hold_ms=600)]
+    missed = film(flashes[1:], 5, 70, 90, pulse_ms=60)
+    said = "or no frame showed the first flash; let triggers come further apart, or measure again"
+    with pytest.raises(LatencyError, match=said):
+        estimate_latency(flashes, missed, is_pulse=True)
+
+
 @pytest.mark.parametrize(
     ("look", "said"),
     [

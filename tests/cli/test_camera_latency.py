@@ -21,6 +21,8 @@ from inspectd.ipc.runtime_dir import RuntimeDir
 from inspectd.wire import Refusal, TriggerRequest
 
 LATENCY_MS, PERIOD_MS = 80, 50
+PULSE_SECONDS = 0.1
+"""Of the light that triggers switch: more than a frame's period, so that one which is late sees it too."""
 TOLERANCE_MS = 60
 """A busy machine: a frame that is served, read or stamped late has that latency, and it is measured."""
 
@@ -135,9 +137,9 @@ def test_the_light_of_the_plants_triggers(configured, tmp_path):
     def send():
         with TriggerSender(f"ipc://{tmp_path}/run/control.sock") as sender:
             for number in range(1000):
-                if stop.wait(0.3 + number % 7 * 0.009):
+                if stop.wait(0.45 + number % 7 * 0.009):
                     return
-                lit_until[0] = time.monotonic() + 0.05
+                lit_until[0] = time.monotonic() + PULSE_SECONDS
                 answers.append(sender.send(TriggerRequest(str(number)), timeout_seconds=0.2))
 
     with LitCamera(lambda: time.monotonic() < lit_until[0], LATENCY_MS / 1000, PERIOD_MS / 1000) as camera:
