@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -94,13 +93,18 @@ class ForwarderProcess:
         self._process.wait()
 
     def metrics(self) -> dict[str, float]:
-        """Every sample by its name with labels; empty while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
-        except (urllib.error.URLError, OSError):
-            return {}
-        return {name: float(value) for name, value in re.findall(r"^([^#\s]\S*) (\S+)$", text, re.MULTILINE)}
+        """Every sample by its name with labels; empty of one that has ended or does not answer for long."""
+        end = time.monotonic() + 20
+        while self.is_running and time.monotonic() < end:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=5) as answer:
+                    text = answer.read().decode()
+            except OSError:  # not yet, or it is busy
+                time.sleep(0.1)
+                continue
+            found = re.findall(r"^([^#\s]\S*) (\S+)$", text, re.MULTILINE)
+            return {name: float(value) for name, value in found}
+        return {}
 
     def until(self, condition: Callable[[], Any], timeout_seconds: float = 40.0) -> None:
         """Wait until `condition` holds; a forwarder that ended meanwhile fails the test with its log."""
