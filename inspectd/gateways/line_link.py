@@ -71,6 +71,9 @@ class LineLink:
         self._sync, self._control = endpoint(line, "sync"), endpoint(line, "control")
         self._triggers: asyncio.Queue[PlantTrigger] = asyncio.Queue()
         self._commands: asyncio.Queue[RecipeCommand] = asyncio.Queue()
+        self._all_answered = asyncio.Event()
+        """The line has answered every trigger, or its time is over."""
+        self._all_answered.set()
         self._recipe_may_differ = asyncio.Event()
         self._desk = RecipeDesk(
             line, self._control, settings.command_seconds, clock, on_in_force=self._put_in_force
@@ -85,6 +88,7 @@ class LineLink:
             self._refused.add()
         else:
             self._triggers.put_nowait(order)
+            self._all_answered.clear()
 
     async def run(self) -> None:
         """Work until it is cancelled.
@@ -149,6 +153,8 @@ class LineLink:
                     sender.keep()
                     continue
                 answer = await self._refused.ask(trigger.request, sender, trigger.at + self._answer_seconds)
+                if self._triggers.empty():
+                    self._all_answered.set()
                 now = self._clock()
                 if isinstance(answer, Accepted):
                     self._handshake.accepted(trigger, answer, now)
@@ -163,6 +169,7 @@ class LineLink:
     async def _do_commands(self) -> None:
         while True:
             command = await self._commands.get()
+            await self._all_answered.wait()  # a part that came before a changeover is of the recipe before it
             problem = await self._desk.do(command)
             self._handshake.command_ended(problem)
             self._recipe_may_differ.set()

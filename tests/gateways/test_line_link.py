@@ -228,6 +228,43 @@ def test_a_command_that_put_a_recipe_in_force_is_not_done_before_that_is_shown(t
     asyncio.run(test())
 
 
+def test_a_changeover_is_asked_for_once_the_trigger_from_before_it_is_answered(tmp_path: Path) -> None:
+    side = PlantSide().online()
+    where = GatewayLine(plant="demo", verdicts=f"ipc://{tmp_path}/verdicts.sock")
+    settings = HandshakeSettings(answer_ms=5000)
+    link = LineLink(where, settings, side.handshake, lambda: side.now)
+
+    async def next_asked(line: zmq.asyncio.Socket) -> tuple[bytes, str]:
+        client, request = await line.recv_multipart()
+        return client, json.loads(request)["schema"]
+
+    async def test() -> None:
+        with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
+            line.bind(f"ipc://{tmp_path}/control.sock")
+            running = asyncio.create_task(link.run())
+            link.take(RefusedPart())  # behind which the trigger waits
+            side.write(10, CommandCode.ACTIVATE, 12)
+            trigger, command = side.control(ENABLED | ControlBit.TRIGGER | ControlBit.EXECUTE)
+            link.take(trigger)
+            link.take(command)
+            client, _ = await next_asked(line)
+            assert not await line.poll(100)
+            await line.send_multipart(
+                [client, wire.encode(Refusal("refused", RefusalReason.UNKNOWN_CAMERA, ""))]
+            )
+            client, asked = await next_asked(line)
+            assert asked == "trigger/1"
+            assert not await line.poll(100)
+            accepted = wire.Accepted(trigger.trigger_id, EPOCH, 1, 500.0, ["top"])
+            await line.send_multipart([client, wire.encode(accepted)])
+            assert (await answer(line, RecipeState.PREPARED)).action is RecipeAction.PREPARE
+            assert (await answer(line, RecipeState.ACTIVE)).action is RecipeAction.ACTIVATE
+            running.cancel()
+            await asyncio.wait([running])
+
+    asyncio.run(test())
+
+
 @pytest.mark.parametrize(
     ("prepared", "loading", "ended"),
     [
@@ -379,6 +416,10 @@ def test_a_trigger_whose_connection_cannot_be_made_anew_is_refused_and_the_next_
         with zmq.asyncio.Context() as context, context.socket(zmq.ROUTER) as line:
             line.bind(f"ipc://{control}")
             running = asyncio.create_task(link.run())
+            link.take(RefusedPart())  # once it is answered, both connections are made
+            client, _ = await line.recv_multipart()
+            told = Refusal("refused", RefusalReason.UNKNOWN_CAMERA, "")
+            await line.send_multipart([client, wire.encode(told)])
             for number in (1, 2, 3):
                 link.take(PlantTrigger(acquisition=number, at=side.now))
                 if number == 1:  # it is not answered, so that the next one takes another connection

@@ -138,6 +138,8 @@ class LineSide:
         self, action: RecipeAction, recipe: str, version: int | None, who: str, request: str
     ) -> RecipeAck | str:
         """Ask for a recipe: the line's answer, or why it was not done."""
+        async with self._turn:
+            pass  # jobs from before are answered: their parts are of the recipe from before a changeover
         why = f"OPC UA user {who}"
         asked = RecipeRequest(request, action, recipe, version, who=who, why=why, line=self._line.meant)
         try:
