@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,21 @@ def named_parts(pattern: str, root: Path, paths: Sequence[Path]) -> dict[str, st
             )
         parts[str(path)] = part
     return parts
+
+
+def one_of_each(parts: Mapping[str, str] | None, paths: Sequence[Path]) -> list[Path]:
+    """The first picture of each part: what is tried on one part's others would know the part already.
+
+    Args:
+        parts: the part that each picture shows, by its path; None: each shows another.
+        paths: of the pictures.
+    """
+    if parts is None:
+        return list(paths)
+    first: dict[str, Path] = {}
+    for path in paths:
+        first.setdefault(parts[str(path)], path)
+    return list(first.values())
 
 
 def numbered(parts: Sequence[str]) -> NDArray[np.int64] | None:

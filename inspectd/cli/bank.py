@@ -12,6 +12,7 @@ from inspectd.bank.presets import PRESETS
 from inspectd.bank.settings_choice import FEWEST_IMAGES
 from inspectd.cli.bank_import_options import DESCRIPTION
 from inspectd.cli.bank_import_options import add_options as add_import
+from inspectd.cli.bank_parts import add_parts
 from inspectd.cli.numbers import share
 from inspectd.cli.outcome_files import bank_to_write, drawing_to_write, page_to_write
 from inspectd.cli.times import utc_ns
@@ -61,12 +62,7 @@ def _refuse_one_file_for_two(out: Path | None, review: Path | None) -> None:
 def _add_build(build: argparse.ArgumentParser) -> None:
     source = build.add_argument_group("where the images come from, one of")
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of images of good parts")
-    build.add_argument(
-        "--parts",
-        metavar="REGEX",
-        help="which part each image shows: found in its path below --images, its first group or all of it "
-        "names the part; default: each shows another",
-    )
+    add_parts(build)
     source.add_argument("--video", type=Path, metavar="FILE", help="video of good parts")
     source.add_argument(
         "--camera",
@@ -183,11 +179,7 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="good images; default: the bank's own, by their cross-fitted scores",
     )
-    calibrate.add_argument(
-        "--parts",
-        metavar="REGEX",
-        help="which part each of these images shows, as for build; default: each shows another",
-    )
+    add_parts(calibrate)
     calibrate.add_argument(
         "--false-reject-rate",
         type=share,

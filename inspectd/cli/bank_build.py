@@ -21,7 +21,7 @@ from inspectd.bank.build_spec import BuildSpec, OfPictures
 from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames, without_copies
-from inspectd.bank.parts import named_parts
+from inspectd.bank.parts import named_parts, one_of_each
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
 from inspectd.bank.progress import Progress
@@ -35,6 +35,7 @@ from inspectd.cli.bank_common import (
     parse_size,
     print_names,
 )
+from inspectd.cli.bank_parts import print_named_parts
 from inspectd.cli.bank_settings import chosen_settings
 from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
@@ -89,7 +90,7 @@ def main(arguments: argparse.Namespace) -> int:
     _refuse_other_pictures(spec, source.paths)
     if arguments.parts is not None:
         spec = replace(spec, parts=named_parts(arguments.parts, arguments.images, source.paths))
-    chosen = chosen_settings(arguments, spec, _one_of_each_part(spec, source.paths), device)
+    chosen = chosen_settings(arguments, spec, one_of_each(spec.parts, source.paths), device)
     if isinstance(chosen, ChosenSettings):
         spec = chosen.spec
     builder = BankBuilder(spec, device, prepare)
@@ -227,16 +228,6 @@ def _area(arguments: argparse.Namespace) -> JudgedArea | None:
     return None if judged is None and excluded is None else JudgedArea(judged, excluded)
 
 
-def _one_of_each_part(spec: BuildSpec, paths: Sequence[Path]) -> list[Path]:
-    """The first picture of each part: settings that are tried on the others would know the part already."""
-    if spec.parts is None:
-        return list(paths)
-    first: dict[str, Path] = {}
-    for path in paths:
-        first.setdefault(spec.parts[str(path)], path)
-    return list(first.values())
-
-
 def _refuse_other_pictures(spec: BuildSpec, paths: Sequence[Path]) -> None:
     """Refuse a mask or polygons of other pictures, before settings are tried out for minutes."""
     is_drawn = spec.mask is not None or spec.area is not None
@@ -352,8 +343,7 @@ def _print_report(out: Path, report: BuildReport, choice: Choice, written: BankF
 
 
 def _print_parts(report: BuildReport, written: BankFile) -> None:
-    if report.parts is not None:
-        print(f"parts: {report.parts}, as --parts names them; each counts once, by its highest score")
+    print_named_parts(report)
     further = written.manifest.alike
     if isinstance(further, int):
         print(

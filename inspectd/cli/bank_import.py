@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,10 +19,12 @@ from inspectd.bank.build_spec import BuildSpec, Prepared
 from inspectd.bank.built import BuildReport
 from inspectd.bank.file import NETWORK, ONNX, read_bank
 from inspectd.bank.images import named_image, read_again
+from inspectd.bank.parts import named_parts, one_of_each
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import Steps, print_names
 from inspectd.cli.bank_import_input import input_options, input_size, region_of
+from inspectd.cli.bank_parts import print_named_parts
 from inspectd.cli.bank_settings_table import print_settings
 from inspectd.cli.bank_show import print_quality
 from inspectd.config import ScoringSettings
@@ -50,14 +53,17 @@ def main(arguments: argparse.Namespace) -> int:
         raise InputError(
             f"--images: {len(listing.pictures)} images, expected at least {FEWEST_IMAGES} of good parts"
         )
+    parts = None
+    if arguments.parts is not None:
+        parts = named_parts(arguments.parts, arguments.images, listing.pictures)
     found = _admitted(arguments)
     facts = found.facts
     options = input_options(arguments, facts)
-    spec = _spec(arguments, facts, options)
+    spec = replace(_spec(arguments, facts, options), parts=parts)
     prepared = _prepared(arguments, found, options, spec)
     builder = BankBuilder(spec, imported=prepared)
     with Steps() as steps:
-        spec, why = _judging(arguments, spec, builder, listing.pictures, steps)
+        spec, why = _judging(arguments, spec, builder, one_of_each(parts, listing.pictures), steps)
         builder = BankBuilder(spec, imported=prepared)
         frames = (named_image(path, spec.bit_depth) for path in listing.pictures)
         built = builder.fit(frames, len(listing.pictures), steps)
@@ -157,7 +163,7 @@ def _judging(
     if arguments.judge != "auto":
         return judged_by(spec, arguments.judge), "as given"
     if len(paths) < FEWEST_TO_CHOOSE:
-        return spec, f"not chosen: {len(paths)} images, expected at least {FEWEST_TO_CHOOSE}"
+        return spec, f"not chosen: {len(paths)} images of one part each, expected at least {FEWEST_TO_CHOOSE}"
     chosen = choose_judging(spec, builder, paths, minutes=arguments.tune_minutes, progress=steps)
     return chosen.spec, "chosen by synthetic defects"
 
@@ -196,6 +202,7 @@ def _print_report(
     print_names("same pixels as another, left out", report.duplicates)
     print_quality(report.quality)
     print_choice(choice_of(bank))
+    print_named_parts(report)
     print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")
 
 

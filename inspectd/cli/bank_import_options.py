@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from inspectd.cli.bank_parts import add_parts
 from inspectd.cli.outcome_files import bank_to_write
 
 DESCRIPTION: Final = (
@@ -28,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images", type=Path, required=True, metavar="DIR", help="folder of images of good parts"
     )
+    add_parts(parser)
     parser.add_argument("--out", type=bank_to_write, required=True, metavar="FILE", help="bank file to write")
     parser.add_argument(
         "--weights", type=Path, metavar="FILE",

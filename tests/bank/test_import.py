@@ -25,10 +25,12 @@ from support.foreign_models import (
 
 from inspectd import cli
 from inspectd.backends.scorer import Scorer, ScoringOptions
+from inspectd.bank.answers import scores_that_count
 from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
-from inspectd.bank.file import GOOD_SCORES, ONNX, read_bank
+from inspectd.bank.file import GOOD_SCORES, IMAGE_PARTS, ONNX, read_bank
 from inspectd.bank.images import find_images, read_image
+from inspectd.bank.threshold import default_threshold
 from inspectd.model.imported import Imported
 from inspectd.model.options import ImportedOptions
 from inspectd.records import NAN_SCORE
@@ -115,6 +117,24 @@ def test_preprocessing_that_nobody_states_is_refused(
     assert answer.image_score == pytest.approx(expected_map(broken_part()).max(), rel=1e-4)
     assert "expected 1 or 3 numbers" in bank_import(path, *PREPROCESSED, "--mean", "1,2")[2]
     assert "takes 3 channels" in bank_import(path, *PREPROCESSED, "--colours", "grey")[2]
+
+
+def test_pictures_of_one_part_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, images = written(spot_model(), tmp_path / "x.onnx"), good_parts(tmp_path / "good", 64)
+    for number, path in enumerate(sorted(images.iterdir())):
+        path.rename(images / f"part{number // 2}_{number % 2}.png")
+    words = ["bank", "import", model, "--images", images, "--out", tmp_path / "x.bank", *PREPROCESSED]
+    assert cli.main([str(word) for word in [*words, "--parts", "^(.*)_"]]) == 0
+    out = capsys.readouterr().out
+    assert "not chosen: 32 images of one part each" in out
+    assert "parts: 32, as --parts names them" in out
+    bank = read_bank(tmp_path / "x.bank")
+    assert len(np.unique(bank.tensors[IMAGE_PARTS])) == 32
+    counted = scores_that_count(bank)
+    assert len(counted) <= 32
+    assert bank.manifest.threshold == default_threshold(counted)[0]
+    assert cli.main([str(word) for word in [*words, "--parts", "^(none)"]]) == 2
+    assert "--parts: '^(none)' finds no part in 'part0_0.png'" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_said_before_the_model_is_read(
