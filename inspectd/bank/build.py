@@ -52,7 +52,6 @@ from inspectd.bank.foreground import learn_foreground
 from inspectd.bank.image_records import arrays_of, taught_images, taught_rows, unlike_the_rest
 from inspectd.bank.images import NamedFrame, digest_of, named_image
 from inspectd.bank.lists import add_lists
-from inspectd.bank.parts import numbered
 from inspectd.bank.patches import SharedFeatures
 from inspectd.bank.progress import Progress
 from inspectd.bank.share import ShareSpec, shares_of
@@ -70,6 +69,7 @@ from inspectd.model.options import (
 )
 from inspectd.model.pipeline import ReferencePipeline
 from inspectd.model.score import Scoring
+from inspectd.pictures.parts import numbered
 from inspectd.quality.align import AlignedLearnt, AligningPipeline
 from inspectd.quality.learn import QualityLearner
 
@@ -271,7 +271,7 @@ class BankBuilder:
         made, frames = self._prepared(_first_kept(self._of_the_drawn_area(frames), first))
         reading = "features" if self._spec.ray is None else "images"
         progress(reading, 0, total)
-        learner = QualityLearner(self._spec.patches.region, most=total)
+        learner = QualityLearner(self._spec.patches.region, most=total, parts=self._spec.parts)
         look: Look = _looked_at(learner, self._spec.taught) if aligned is None else aligned.lay
         groups: list[int] = []
         room = torch.empty(0) if self._spec.ray is not None else self._room(total, shared)

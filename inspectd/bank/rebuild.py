@@ -105,7 +105,7 @@ def rebuild(
     aligned = None
     if bank.manifest.quality is not None and bank.manifest.quality.aligned:
         again = (_same_image(found[digest], bank.manifest.bit_depth, digest) for digest in kept)
-        aligned = learn_aligned(again, spec.patches.region)
+        aligned = learn_aligned(again, spec.patches.region, spec.parts)
         if aligned is None:
             raise InputError(f"bank {path}: is aligned, and the images that stay cannot be; build it anew")
     built = builder.fit(frames, len(kept) + len(taught), progress, aligned)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspectd.model.options import OUTLIER_DEVIATIONS, ROBUST
+from inspectd.pictures.parts import highest_by_part
 
 FALSE_REJECT_RATE: Final = 0.02
 """Of a new bank's threshold."""
@@ -115,21 +116,6 @@ def conformal_threshold(good_scores: NDArray[np.float64], false_reject_rate: flo
     ordered = np.sort(good_scores)
     rank = math.ceil((len(ordered) + 1) * (1.0 - false_reject_rate))
     return float(ordered[min(rank, len(ordered)) - 1])
-
-
-def highest_by_part(scores: NDArray[np.float64], parts: NDArray[np.int64] | None) -> NDArray[np.float64]:
-    """The highest score of each part: pictures of one part go together, and it is rejected if one of them is.
-
-    Args:
-        scores: (n,) of pictures.
-        parts: (n,) numbers of the parts that they show; None: each shows another.
-    """
-    if parts is None:
-        return scores
-    _, rows = np.unique(parts, return_inverse=True)
-    highest = np.full(rows.max(initial=-1) + 1, -np.inf)
-    np.maximum.at(highest, rows, scores)
-    return highest
 
 
 def outliers(good_scores: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -21,7 +21,6 @@ from inspectd.bank.build_spec import BuildSpec, OfPictures
 from inspectd.bank.built import BuildReport, Built
 from inspectd.bank.file import BankFile, read_bank
 from inspectd.bank.images import NamedFrame, named_image, read_image, video_frames, without_copies
-from inspectd.bank.parts import named_parts, one_of_each
 from inspectd.bank.polygons import JudgedArea, read_polygons
 from inspectd.bank.presets import PRESETS, Preset
 from inspectd.bank.progress import Progress
@@ -49,6 +48,7 @@ from inspectd.evaluation.synthetic import Frame
 from inspectd.model.options import PatchOptions
 from inspectd.pictures.depth import EIGHT_BITS
 from inspectd.pictures.folder import described, list_good_pictures
+from inspectd.pictures.parts import named_parts, one_of_each
 from inspectd.quality.align import AlignedLearnt, learn_aligned
 from inspectd.quality.learn import FEWEST
 from inspectd.text import json_line
@@ -282,15 +282,16 @@ def _aligned(
         raise InputError(f"--align: got {arguments.align}, expected it with --images: each is read twice")
     frames = (named_image(path, source.bit_depth) for path in source.paths)
     counted = _counted(frames, len(source.paths), progress)
-    aligned = learn_aligned(without_copies(counted), spec.patches.region)
+    aligned = learn_aligned(without_copies(counted), spec.patches.region, spec.parts)
     if aligned is not None:
         return aligned
     if arguments.align == "auto":
         print("not aligned: these images show no one thing whose place can be measured", file=sys.stderr)
         return None
     raise InputError(
-        f"--align on: expected {FEWEST} images or more that show one thing in one size, whose shift and "
-        "rotation can be measured; build without it, and `inspectd bank show` says what is missing"
+        f"--align on: expected {FEWEST} images or more, each of another part, that show one thing in one "
+        "size, whose shift and rotation can be measured; build without it, and `inspectd bank show` says "
+        "what is missing"
     )
 
 
@@ -335,7 +336,7 @@ def _print_report(out: Path, report: BuildReport, choice: Choice, written: BankF
     print_names("unusable, left out", [f"{name}: {why}" for name, why in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
     print_names("rare sizes", report.rare_sizes)
-    print_quality(report.quality)
+    print_quality(written.manifest)
     print_choice(choice)
     _print_parts(report, written)
     if report.outliers:

@@ -11,7 +11,6 @@ import msgspec
 import numpy as np
 
 from inspectd.bank.file import read_bank
-from inspectd.bank.parts import named_parts
 from inspectd.cli.bank_common import Steps, print_names, print_table
 from inspectd.cli.bank_evaluate import share
 from inspectd.errors import ExitCode, InputError
@@ -27,6 +26,7 @@ from inspectd.evaluation.confirmed import (
 from inspectd.evaluation.line_rules import LineRules
 from inspectd.evaluation.recalibrate import GoodScores, Recalibration, recalibrate
 from inspectd.pictures.folder import described, list_good_pictures, list_pictures
+from inspectd.pictures.parts import named_parts
 from inspectd.publish.journal.recorded import recorded_verdicts
 from inspectd.text import json_line
 

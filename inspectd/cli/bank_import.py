@@ -19,7 +19,6 @@ from inspectd.bank.build_spec import BuildSpec, Prepared
 from inspectd.bank.built import BuildReport
 from inspectd.bank.file import NETWORK, ONNX, read_bank
 from inspectd.bank.images import named_image, read_again
-from inspectd.bank.parts import named_parts, one_of_each
 from inspectd.bank.settings_choice import FEWEST_IMAGES as FEWEST_TO_CHOOSE
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import Steps, print_names
@@ -38,6 +37,7 @@ from inspectd.evaluation.choose_judging import (
 )
 from inspectd.model.options import IMPORTED, ImportedOptions, PatchOptions
 from inspectd.pictures.folder import described, list_good_pictures
+from inspectd.pictures.parts import named_parts, one_of_each
 from inspectd.scoring.paces import measured_pace, near_stall
 from inspectd.text import json_line, printable
 
@@ -200,7 +200,7 @@ def _print_report(
         print(f"other files, left out: {described(report.left_out)}")  # type: ignore[arg-type]
     print_names("unusable, left out", [f"{name}: {reason}" for name, reason in report.unreadable.items()])
     print_names("same pixels as another, left out", report.duplicates)
-    print_quality(report.quality)
+    print_quality(bank.manifest)
     print_choice(choice_of(bank))
     print_named_parts(report)
     print(f"next: inspectd bank evaluate {arguments.out} --data DATA --report report.html")

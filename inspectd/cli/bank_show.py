@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from inspectd.bank.file import read_bank
+from inspectd.bank.file import Manifest, read_bank
 from inspectd.bank.reach import reach_of
 from inspectd.cli.bank_choice import print_choice
 from inspectd.cli.bank_common import print_table
@@ -23,7 +23,6 @@ from inspectd.evaluation.quality_report import (
     summary_lines,
     write_quality_page,
 )
-from inspectd.quality.learnt import LearntQuality
 from inspectd.text import json_line
 
 
@@ -65,7 +64,7 @@ def main(arguments: argparse.Namespace) -> int:
     _print_mask(bank.tensors.get("head.mask"))
     if bank.manifest.settings_choice is not None:
         print_settings(bank.manifest.settings_choice)
-    print_quality(bank.manifest.quality)
+    print_quality(bank.manifest)
     if choice is not None:
         print_choice(choice)
     if arguments.pictures is not None:
@@ -87,14 +86,17 @@ def _print_mask(mask: NDArray[np.float32] | None) -> None:
         print(f"    {''.join('##' if patch else ' .' for patch in row)}")
 
 
-def print_quality(learnt: LearntQuality | None) -> None:
+def print_quality(manifest: Manifest) -> None:
     """Print what a bank learnt of how its images were taken, or that it did not."""
+    learnt = manifest.quality
     if learnt is None:
         print(NOT_LEARNT)
         return
-    print(f"how its images were taken, learnt of {learnt.images}; a frame beyond a limit is undecidable:")
+    print(
+        f"how its images were taken, learnt of {learnt.images} images; a frame beyond a limit is undecidable:"
+    )
     print_table(LIMIT_HEADINGS, limit_rows(learnt))
-    for line in summary_lines(learnt):
+    for line in summary_lines(learnt, shows_rates=manifest.shows_rates):
         print(f"  {line}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import cv2
+import msgspec
 import numpy as np
 
 from inspectd.bank.file import BankFile
@@ -23,7 +24,7 @@ _WANTED_RATE: Final = 0.001
 
 NOT_LEARNT: Final = (
     f"how its images were taken: not learnt, so dark, blurred, shifted or wrong pictures are judged like any "
-    f"other; build it again, of {FEWEST} images or more"
+    f"other; build it again, of images of {FEWEST} parts or more"
 )
 """Of a bank that has none, for people."""
 
@@ -37,14 +38,17 @@ def limit_rows(learnt: LearntQuality) -> list[tuple[str, ...]]:
     ]
 
 
-def summary_lines(learnt: LearntQuality) -> Iterator[str]:
-    """What else there is to say of it, for people."""
-    shown = shown_rate(learnt.images, learnt.held_out_alarms)
-    yield (
-        f"{learnt.held_out_alarms} of its {learnt.images} images lie beyond limits found without them: at "
-        f"most {shown:.2%} of such images do (95 %)"
-        + ("" if shown <= _WANTED_RATE else f"; to show 0.1 % takes {images_needed(_WANTED_RATE)} images")
-    )
+def summary_lines(learnt: LearntQuality, *, shows_rates: bool = True) -> Iterator[str]:
+    """What else there is to say of it, for people; rates only where the images show some, see `Manifest`."""
+    count, what = (learnt.images, "images") if learnt.parts is msgspec.UNSET else (learnt.parts, "parts")
+    beyond = f"{learnt.held_out_alarms} of its {count} {what} lie beyond limits found without them"
+    if shows_rates:
+        shown = shown_rate(count, learnt.held_out_alarms)
+        wanted = f"; to show 0.1 % takes {images_needed(_WANTED_RATE)} {what}"
+        most = f": at most {shown:.2%} of such {what} do (95 %)"
+        yield beyond + most + ("" if shown <= _WANTED_RATE else wanted)
+    else:
+        yield f"{beyond}; images of one part vouch for each other: no rate is shown, limits may be narrow"
     if learnt.aligned:
         yield "frames are shifted and turned onto the reference before they are judged"
     found = [f"{what} {share:.0%}" for what, share in learnt.found.items()]
@@ -79,7 +83,10 @@ def _body(bank: BankFile) -> Iterator[str]:
     yield "<h2>Limits</h2><p>A frame beyond one of these is undecidable, for the reason of the first one."
     yield "</p>"
     yield from table(LIMIT_HEADINGS, limit_rows(learnt))
-    yield from (f"<p class='note'>{escape(line)}</p>" for line in summary_lines(learnt))
+    yield from (
+        f"<p class='note'>{escape(line)}</p>"
+        for line in summary_lines(learnt, shows_rates=bank.manifest.shows_rates)
+    )
     references = bank.tensors.get(REFERENCES, np.empty((0, 1, 1), np.uint8))
     usual = [
         (fitted(cv2.cvtColor(each, cv2.COLOR_GRAY2BGR)), "another" if row else "the most usual picture")

@@ -15,14 +15,14 @@ from inspectd.bank.answers import SHORT, digests_of
 from inspectd.bank.file import IMAGE_PARTS, BankFile, Manifest, good_scores, read_bank, replace_bank
 from inspectd.bank.images import Pictures, digest_of, named_image
 from inspectd.bank.own_images import OwnImages
-from inspectd.bank.parts import numbered
 from inspectd.bank.progress import Progress
 from inspectd.bank.reach import refuse_unmeant
-from inspectd.bank.threshold import highest_by_part, outliers
+from inspectd.bank.threshold import outliers
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
+from inspectd.pictures.parts import highest_by_part, numbered
 from inspectd.records import NAN_SCORE
 from inspectd.text import printable
 

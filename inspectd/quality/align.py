@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -38,7 +38,9 @@ class AlignedLearnt:
         return frame if place is None else laid(frame, place, self.check)
 
 
-def learn_aligned(frames: Iterable[NamedFrame], region: Region | None = None) -> AlignedLearnt | None:
+def learn_aligned(
+    frames: Iterable[NamedFrame], region: Region | None = None, parts: Mapping[str, str] | None = None
+) -> AlignedLearnt | None:
     """Learn of good images that are to be aligned.
 
     None: they are too few, or show no one thing whose shift and rotation can be measured.
@@ -46,8 +48,9 @@ def learn_aligned(frames: Iterable[NamedFrame], region: Region | None = None) ->
     Args:
         frames: every image with its name; those that cannot be used are passed over.
         region: of each that is judged, as shares; None: all of it.
+        parts: as of `QualityLearner`.
     """
-    learner = QualityLearner(region, aligned=True)
+    learner = QualityLearner(region, parts=parts, aligned=True)
     for name, frame in frames:
         if not isinstance(frame, str):
             learner.add(name, frame)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.pictures.parts import numbered, one_of_each_part
 from inspectd.pictures.region import Region, pixels_of
 from inspectd.quality.check import FrameCheck
 from inspectd.quality.learnt import LEAST_SIDE, MEASURED, NEAREST, REFERENCES, TINT, LearntQuality, Nearest
@@ -35,9 +37,9 @@ from inspectd.quality.trials import (
 from inspectd.records import MeasureLimit, Measures
 
 FEWEST: Final = 50
-"""Good images that limits are found from; fewer do not show how far they spread."""
+"""Good parts, of one image each or more, that limits are found from; fewer do not show their spread."""
 _TRIED: Final = 16
-"""Images in which faults are made."""
+"""Images in which faults are made, each of another part."""
 _SEEN_SHARE: Final = 0.8
 """Of the trials of a displacement that have to be measured right, or there is no limit of it."""
 
@@ -68,20 +70,32 @@ class QualityLearner:
 
     Args:
         region: of the images that is judged, as shares; None: all of it.
-        most: images that there can be; nothing is done for fewer than `FEWEST`. None: it is not known.
+        most: images that there can be; nothing is done for fewer than `FEWEST`, or for fewer parts. None:
+            it is not known.
+        parts: the part that each image shows, by its name; None: each is taken to show another. Images of
+            one part vouch for each other: what is usual is learnt of one of them, and in a limit a part
+            counts once, by the furthest of its images.
         aligned: frames will be shifted and turned onto the reference before they are judged, so that they may
             lie as far off as registration reaches.
     """
 
     def __init__(
-        self, region: Region | None = None, *, most: int | None = None, aligned: bool = False
+        self,
+        region: Region | None = None,
+        *,
+        most: int | None = None,
+        parts: Mapping[str, str] | None = None,
+        aligned: bool = False,
     ) -> None:
         self._region = region
-        self._is_vain = most is not None and most < FEWEST
+        self._part_of = parts
+        counts = [*([] if most is None else [most]), *([] if parts is None else [len({*parts.values()})])]
+        self._is_vain = min(counts, default=FEWEST) < FEWEST
         self._aligned = aligned
         self._names: list[str] = []
+        self._parts: list[str] = []
         self._seen: list[Sighting] = []
-        self._trials: list[tuple[Sighting, dict[str, Sighting]]] = []
+        self._trials: dict[str, tuple[Sighting, dict[str, Sighting]]] = {}
         self._sizes: Counter[tuple[int, int]] = Counter()
 
     def add(self, name: str, pixels: NDArray[np.uint8]) -> None:
@@ -93,23 +107,29 @@ class QualityLearner:
         self._sizes[pixels.shape[0], pixels.shape[1]] += 1
         self._names.append(name)
         self._seen.append(Sighting.of(pixels, corner))
-        if len(self._trials) < _TRIED:
+        part = str(len(self._names)) if self._part_of is None else self._part_of[name]
+        self._parts.append(part)
+        if len(self._trials) < _TRIED and part not in self._trials:
             tried = {what: Sighting.of(made(pixels), corner) for what, made in TRIALS.items()}
-            self._trials.append((self._seen[-1], tried))
+            self._trials[part] = (self._seen[-1], tried)
 
     def learn(self) -> Learnt | None:
-        """What the images tell; None: they are fewer than `FEWEST`."""
-        if len(self._seen) < FEWEST:
+        """What the images tell; None: they show fewer parts than `FEWEST`."""
+        if len({*self._parts}) < FEWEST:
             return None
         self._shuffle()
+        of_several = numbered(self._parts)
+        parts = np.arange(len(self._seen)) if of_several is None else of_several
+        ones = one_of_each_part(parts)
         not_findable: dict[str, str] = {}
-        references = self._references(not_findable)
+        references = self._references(ones, not_findable)
         tensors: dict[str, NDArray[Any]] = {REFERENCES: references} if len(references) else {}
         is_aligned = self._aligned and len(references) > 0
         bare = LearntQuality(
-            images=len(self._seen), measured=MEASURED, limits={}, enough_likeness=ALIKE, aligned=is_aligned
-        )
-        judged = [each.small for each in self._seen]
+            images=len(self._seen), measured=MEASURED, limits={}, enough_likeness=ALIKE, aligned=is_aligned,
+            parts=msgspec.UNSET if of_several is None else len(ones),
+        )  # fmt: skip
+        judged = [self._seen[row].small for row in ones]
         if is_aligned:
             check = FrameCheck(bare, tensors)
             judged = [laid_small(small, place) for small in judged if (place := check.place(small))]
@@ -120,17 +140,17 @@ class QualityLearner:
         )
         check = FrameCheck(bare, tensors)
         measured = [check.measures(each) for each in self._seen]
-        table = self._table(measured, not_findable)
+        table = self._table(measured, parts, not_findable)
         longer = max(each.longer_side for each in self._seen)
         if len(references):
             table["likeness"], table["part_likeness"] = held_out_likeness(
-                [each.small.grey for each in self._seen]
+                [each.small.grey for each in self._seen], parts
             )
             not_findable |= self._unseen(check)
         limits = {
             name: limit
             for name, values in table.items()
-            if name not in not_findable and (limit := find_limit(name, values, longer)) is not None
+            if name not in not_findable and (limit := find_limit(name, values, parts, longer)) is not None
         }
         if self._aligned:
             limits |= {name: _within(self._reach(name)) for name in _POSITION if name in limits}
@@ -149,7 +169,7 @@ class QualityLearner:
             bare,
             limits=limits,
             not_findable=not_findable,
-            held_out_alarms=held_out_alarms({name: table[name] for name in limits}, longer),
+            held_out_alarms=held_out_alarms({name: table[name] for name in limits}, parts, longer),
             nearest=tuple(nearest),
         )
         return Learnt(
@@ -163,14 +183,18 @@ class QualityLearner:
         turns, each such share would have some kinds and not the others.
         """
         order = sorted(range(len(self._seen)), key=lambda row: _digest(self._seen[row].small))
-        self._names, self._seen = [self._names[row] for row in order], [self._seen[row] for row in order]
+        self._names, self._parts, self._seen = (
+            [self._names[row] for row in order],
+            [self._parts[row] for row in order],
+            [self._seen[row] for row in order],
+        )
 
-    def _references(self, not_findable: dict[str, str]) -> NDArray[np.uint8]:
-        """(K, h, w) pictures of what the images show; none where they do not show one thing."""
+    def _references(self, ones: NDArray[np.int64], not_findable: dict[str, str]) -> NDArray[np.uint8]:
+        """(K, h, w) pictures of what the images of these rows show; none where that is not one thing."""
         if len(self._sizes) > 1:
             not_findable["likeness"] = f"they have {len(self._sizes)} sizes, so there is no picture of all"
             return np.empty((0, 0, 0), np.uint8)
-        references, share = find_references([each.small.grey for each in self._seen])
+        references, share = find_references([self._seen[row].small.grey for row in ones])
         if not references:
             not_findable["likeness"] = (
                 f"no more than {share:.0%} of them are alike: there is no picture of all"
@@ -193,15 +217,16 @@ class QualityLearner:
         return {TINT: usual.astype(np.float32)}
 
     def _table(
-        self, measured: list[Measures], not_findable: dict[str, str]
+        self, measured: list[Measures], parts: NDArray[np.int64], not_findable: dict[str, str]
     ) -> dict[str, NDArray[np.float64]]:
         """(N,) values of every measure that all images have, in the order in which they count.
 
         A few grey ones among coloured ones have the colours of grey: limits set those aside that are far off.
         """
         found = {name: [getattr(each, name) for each in measured] for name in REASONS}
-        grey = found["blue_share"].count(None)
-        if grey and _but_few(grey, len(measured)):
+        is_grey = np.array([value is None for value in found["blue_share"]])
+        grey = int(is_grey.sum())
+        if grey and _but_few(len(np.unique(parts[is_grey])), len(np.unique(parts))):
             for name, of_grey in _GREY.items():
                 if any(value is not None for value in found[name]):
                     found[name] = [of_grey if value is None else value for value in found[name]]
@@ -230,7 +255,7 @@ class QualityLearner:
             return dict.fromkeys(
                 _POSITION, f"they are {width}x{height}, longer than {MOST_SIDE // LEAST_SIDE}:1"
             )
-        unseen = {}
+        unseen, trials = {}, list(self._trials.values())
         for name, trial, made in (
             ("shift_x_px", TO_THE_RIGHT, SHIFT_SHARE * self._reach_px("shift_x_px")),
             ("shift_y_px", DOWN, SHIFT_SHARE * self._reach_px("shift_y_px")),
@@ -238,7 +263,7 @@ class QualityLearner:
         ):
             errors = [
                 getattr(check.measures(seen[trial]), name) - getattr(check.measures(before), name) - made
-                for before, seen in self._trials
+                for before, seen in trials
             ]
             share = float((np.abs(errors) <= made / 4).mean())
             if share < _SEEN_SHARE:
@@ -262,11 +287,11 @@ class QualityLearner:
 
     def _found(self, check: FrameCheck) -> dict[str, float]:
         """Share of the trials in which each fault is found."""
-        found = {}
-        usual = self._trials[0][0].small
-        coloured = [seen for before, seen in self._trials if before.small.colour is not None]
+        found, trials = {}, list(self._trials.values())
+        usual = trials[0][0].small
+        coloured = [seen for before, seen in trials if before.small.colour is not None]
         for what in TRIALS:
-            tried = coloured if what == COLOURS else [trial for _, trial in self._trials]
+            tried = coloured if what == COLOURS else [trial for _, trial in trials]
             seen = [trial[what] for trial in tried]
             if not seen:
                 continue
@@ -276,9 +301,9 @@ class QualityLearner:
         return found
 
 
-def _but_few(grey: int, images: int) -> bool:
-    """Whether so many grey images among all are few enough to be set aside."""
-    return grey * _FEW <= images
+def _but_few(grey: int, count: int) -> bool:
+    """Whether so many grey ones among all are few enough to be set aside."""
+    return grey * _FEW <= count
 
 
 def _digest(small: SmallPicture) -> bytes:

@@ -38,6 +38,8 @@ class LearntQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     images: Annotated[int, Meta(ge=1)]
     """That were measured."""
+    parts: Annotated[int, Meta(ge=1)] | msgspec.UnsetType = msgspec.UNSET
+    """That they show; unset: each shows another, or nobody said which."""
     measured: Annotated[int, Meta(ge=1, le=MEASURED)] = 1
     """How measures were taken when limits were learnt, and are of frames. 1: regions longer than 3:1 are
     stretched to that before they are looked at, and JPEG's blocks are taken to begin at the region's corner.
@@ -49,7 +51,7 @@ class LearntQuality(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     found: dict[str, float] = {}
     """Share of some good images in which a fault was found that was made in them on purpose."""
     held_out_alarms: Annotated[int, Meta(ge=0)] = 0
-    """Images beyond limits that were found without them."""
+    """Images beyond limits that were found without them, or parts with such images where `parts` is set."""
     usual_quarters: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     """Of the light, in each quarter of the picture."""
     nearest: tuple[Nearest, ...] = ()

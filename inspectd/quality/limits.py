@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.pictures.parts import highest_by_part, one_of_each_part
 from inspectd.records import MeasureLimit
 
 _FOLDS: Final = 5
@@ -17,7 +18,7 @@ _FOLDS: Final = 5
 _DEVIATIONS: Final = 4.2
 """Of a normal distribution: what is beyond is one in 75,000 to each side."""
 _UNSURE: Final = 10
-"""Images of which a spread is known to no better than a factor of two: their limits lie twice as far."""
+"""Parts of which a spread is known to no better than a factor of two: their limits lie twice as far."""
 _HEAVIEST: Final = 1.5
 """Times as far, at most, for a measure that leaps."""
 _WILD: Final = 4.0
@@ -64,26 +65,29 @@ _LOW_ONLY: Final = frozenset(
 _HIGH_ONLY: Final = frozenset({"dark_share", "bright_share", "unevenness", "blocks"})
 
 
-def find_limit(name: str, values: NDArray[np.float64], longer_side: int) -> MeasureLimit | None:
+def find_limit(
+    name: str, values: NDArray[np.float64], parts: NDArray[np.int64], longer_side: int
+) -> MeasureLimit | None:
     """Limits of a measure from its values (n,) in good images; None: nothing lies beyond them.
 
     Args:
         name: of the measure.
         values: of good images.
-        longer_side: of these, in pixels.
+        parts: (n,) numbers of the parts that they show; each counts once, by the furthest of its images.
+        longer_side: of the images, in pixels.
     """
     if name in _BY_FACTOR:
-        limit = find_limit(_BY_FACTOR[name], np.log2(np.maximum(values, 1.0)), longer_side)
+        limit = find_limit(_BY_FACTOR[name], np.log2(np.maximum(values, 1.0)), parts, longer_side)
         assert limit is not None
         ends = (None if end is None or 2**end >= 255 else 2**end for end in (limit.low, limit.high))
         return MeasureLimit(2**limit.usual, *ends)
-    usual = float(np.median(values))
+    usual = float(np.median(values[one_of_each_part(parts)]))
     least, most = _ENDS.get(name, (-math.inf, math.inf))
     nearest = _LEAST.get(name, _LEAST_SHIFT_SHARE * longer_side)
     if name == "facing":
         nearest = max(nearest, _TURNED_SHARE * usual)
-    low = usual - _reach(usual - values, nearest)
-    high = usual + _reach(values - usual, nearest)
+    low = usual - _reach(highest_by_part(usual - values, parts), nearest)
+    high = usual + _reach(highest_by_part(values - usual, parts), nearest)
     limit = MeasureLimit(
         usual,
         None if name in _HIGH_ONLY or low <= least else low,
@@ -93,7 +97,7 @@ def find_limit(name: str, values: NDArray[np.float64], longer_side: int) -> Meas
 
 
 def _reach(distances: NDArray[np.float64], least: float) -> float:
-    """How far a limit lies from the median, by the distances (n,) of good images to that side.
+    """How far a limit lies from the median, by the distances (n,) of good parts to that side.
 
     As much farther than the furthest of them as `_DEVIATIONS` are than the furthest of n normal deviates:
     half as far again for 300 images, more than twice for 50; and more where the furthest lies
@@ -114,16 +118,23 @@ def _furthest_deviate(count: int) -> float:
     return NormalDist().inv_cdf(0.5 ** (1 / count))
 
 
-def held_out_alarms(table: Mapping[str, NDArray[np.float64]], longer_side: int) -> int:
-    """How many of n images lie beyond limits that were found without them, by their measures (n,)."""
+def held_out_alarms(
+    table: Mapping[str, NDArray[np.float64]], parts: NDArray[np.int64], longer_side: int
+) -> int:
+    """How many parts have an image beyond limits that were found without them.
+
+    Args:
+        table: (n,) values of each measure.
+        parts: (n,) numbers of the parts that the images show.
+        longer_side: of the images, in pixels.
+    """
     if not table:
         return 0
-    count = len(next(iter(table.values())))
-    alarms = np.zeros(count, dtype=bool)
+    alarms = np.zeros(len(parts), dtype=bool)
     for fold in range(_FOLDS):
-        held = np.arange(count) % _FOLDS == fold
+        held = parts % _FOLDS == fold
         for name, values in table.items():
-            limit = find_limit(name, values[~held], longer_side)
+            limit = find_limit(name, values[~held], parts[~held], longer_side)
             if limit is not None:
                 alarms[held] |= [limit.is_beyond(float(value)) for value in values[held]]
-    return int(alarms.sum())
+    return len(np.unique(parts[alarms]))

@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inspectd.pictures.parts import one_of_each_part
 from inspectd.quality.registration import Picture, Place, Reference, laid_onto, moved_to
 
 _MOST_REFERENCES: Final = 3
@@ -71,15 +72,20 @@ def _spread(pictures: list[Picture], count: int) -> list[Picture]:
     return [pictures[row] for row in np.unique(np.linspace(0, len(pictures) - 1, count).astype(int))]
 
 
-def held_out_likeness(pictures: list[Picture]) -> NDArray[np.float64]:
-    """(2, N) likeness and part likeness of each picture to references that were made without it.
+def held_out_likeness(pictures: list[Picture], parts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(2, N) likeness and part likeness of each picture to references that were made without its part.
 
-    Those are made of every other picture, so that kinds of parts must not come by turns.
+    Those are made of one picture of every other part, so that kinds of parts must not come by turns.
+
+    Args:
+        pictures: (h, w) each.
+        parts: (N,) numbers of the parts that they show, from 0 on.
     """
     values = np.empty((2, len(pictures)))
     for half in (0, 1):
-        others = [Reference(each) for each in find_references(pictures[1 - half :: 2])[0]]
-        for row in range(half, len(pictures), 2):
+        made_of = [pictures[row] for row in one_of_each_part(parts) if parts[row] % 2 != half]
+        others = [Reference(each) for each in find_references(made_of)[0]]
+        for row in np.flatnonzero(parts % 2 == half):
             places = [each.place(pictures[row]) for each in others] or [Place(0.0, 0.0, 0.0, -1.0)]
             best = max(places, key=lambda place: place.likeness)
             values[:, row] = best.likeness, best.part_likeness

@@ -17,13 +17,13 @@ from inspectd.bank.build import build_bank
 from inspectd.bank.build_spec import BuildSpec
 from inspectd.bank.file import GOOD_SCORES, IMAGE_PARTS, read_bank, write_bank
 from inspectd.bank.images import find_images
-from inspectd.bank.parts import named_parts, numbered
 from inspectd.bank.rebuild import rebuild
 from inspectd.bank.threshold import default_threshold
 from inspectd.errors import InputError
 from inspectd.evaluation.budgets import choice_of, table_of
 from inspectd.evaluation.recalibrate import recalibrate
 from inspectd.model.head import GRID
+from inspectd.pictures.parts import named_parts, numbered
 
 SPEC = BuildSpec(height=64, width=64, coreset=0.2, seed=3)
 BY_NAME = r"^(.*)_\d[.]"

@@ -1,5 +1,6 @@
 """What a bank learnt of how its images were taken, in words and pictures."""
 
+import msgspec
 import pytest
 from support.banks import bank_of
 from support.pages import Tags
@@ -25,6 +26,13 @@ def test_limits_what_they_show_and_what_they_cannot_find_are_said(learnt):
     assert "to show 0.1 % takes 2995 images" in words
     assert "NOT found in most: turned by 180 degrees, mirrored left to right, mirrored top to bottom" in words
     assert "blue_share (quality_colour): not findable in these images: they are grey" in words
+
+
+def test_what_shows_a_rate_is_parts_and_of_images_that_vouch_for_each_other_nothing(learnt):
+    of_parts = msgspec.structs.replace(learnt.quality, images=200, parts=50)
+    assert "of its 50 parts lie beyond limits found without them: at most " in next(summary_lines(of_parts))
+    assert "to show 0.1 % takes 2995 parts" in next(summary_lines(of_parts))
+    assert "no rate is shown" in next(summary_lines(learnt.quality, shows_rates=False))
 
 
 def test_the_page_has_the_reference_and_the_image_nearest_to_each_limit(learnt, tmp_path):

@@ -21,6 +21,13 @@ def learnt_of(pictures):
     return learner.learn()
 
 
+def learnt_of_parts(pictures, parts):
+    learner = QualityLearner(parts=parts)
+    for name, picture in pictures.items():
+        learner.add(name, picture)
+    return learner.learn()
+
+
 def check_of(learnt):
     return FrameCheck(learnt.quality, learnt.tensors)
 
@@ -163,6 +170,39 @@ def test_in_a_region_longer_than_any_part_no_place_is_measured():
     learnt = learnt_of(pictures).quality
     assert "longer than 16:1" in learnt.not_findable["shift_y_px"]
     assert "rotation_degrees" not in learnt.limits
+
+
+@pytest.fixture(scope="module")
+def bursts():
+    """Names and pictures: 60 parts, each taken four times, which differ by noise alone."""
+    chance, pictures = np.random.default_rng(5), {}
+    for number, taken in enumerate(Station(seed=4).pictures(60)):
+        for shot in range(4):
+            noise = chance.normal(0, 0.5, taken.shape)
+            pictures[f"{number}_{shot}.png"] = np.clip(np.rint(taken + noise), 0, 255).astype(np.uint8)
+    return pictures
+
+
+def test_pictures_of_one_part_count_once(bursts):
+    """Limits are as wide as those of one picture of each part, and no rate is shown by more than parts."""
+    named = learnt_of_parts(bursts, {name: name.split("_")[0] for name in bursts}).quality
+    unnamed = learnt_of_parts(bursts, None).quality
+    one_of_each = learnt_of([picture for name, picture in bursts.items() if name.endswith("_0.png")]).quality
+    assert (named.images, named.parts) == (240, 60)
+    assert (unnamed.images, unnamed.parts) == (240, msgspec.UNSET)
+    for name in ("mean_grey", "shift_x_px", "shift_y_px"):
+        wide, narrow, wanted = (
+            each.limits[name].high - each.limits[name].low for each in (named, unnamed, one_of_each)
+        )
+        assert wide == pytest.approx(wanted, rel=0.1), name
+        assert narrow < 0.9 * wide, name
+    assert named.held_out_alarms <= 60
+
+
+def test_of_many_pictures_of_too_few_parts_nothing_is_learnt(bursts):
+    few = {name: picture for name, picture in bursts.items() if int(name.split("_")[0]) < FEWEST - 1}
+    assert learnt_of_parts(few, {name: name.split("_")[0] for name in few}) is None
+    assert learnt_of_parts(few, None) is not None
 
 
 def test_limits_do_not_depend_on_the_order_of_images_of_two_kinds():

@@ -1,4 +1,4 @@
-"""Which pictures show one part: they vouch for each other, so for a threshold they are one."""
+"""Which pictures show one part: they vouch for each other, so for a threshold or a limit they are one."""
 
 from __future__ import annotations
 
@@ -63,3 +63,23 @@ def numbered(parts: Sequence[str]) -> NDArray[np.int64] | None:
     if len(numbers) == len(parts):
         return None
     return np.array([numbers[part] for part in parts], dtype=np.int64)
+
+
+def one_of_each_part(parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows (m,) of the first picture of each part, by the numbers (n,) of the parts that pictures show."""
+    return np.unique(parts, return_index=True)[1].astype(np.int64)
+
+
+def highest_by_part(values: NDArray[np.float64], parts: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """The highest value of each part, (m,): it is beyond a limit if one of its pictures is.
+
+    Args:
+        values: (n,) of pictures.
+        parts: (n,) numbers of the parts that they show; None: each shows another.
+    """
+    if parts is None:
+        return values
+    _, rows = np.unique(parts, return_inverse=True)
+    highest = np.full(rows.max(initial=-1) + 1, -np.inf)
+    np.maximum.at(highest, rows, values)
+    return highest
