@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
-from inspectd.bank.file import GOOD_SCORES, read_bank
+from inspectd.bank.answers import scores_that_count
+from inspectd.bank.file import GOOD_SCORES, BankFile, read_bank
 from inspectd.cli.bank_common import Steps, print_names, print_table, say_own_images
 from inspectd.errors import ExitCode
-from inspectd.evaluation.budgets import BUDGETS, choice_of, smallest_shown
-from inspectd.evaluation.calibrate import Interval, images_needed
+from inspectd.evaluation.budgets import BUDGETS, smallest_shown
+from inspectd.evaluation.calibrate import Interval, calibrate, images_needed
 from inspectd.evaluation.dataset import DataSet, read_dataset
-from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, class_cells, evaluate
+from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, Judgement, class_cells, evaluate
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
@@ -40,7 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
             print(note)
         if arguments.report is not None:
             print(f"report: {arguments.report}")
-        print(f"next: {_next(arguments.bank)}")
+        for line in next_steps(arguments.bank, read_bank(arguments.bank), judgement):
+            print(line)
     return ExitCode.OK
 
 
@@ -49,17 +53,43 @@ def facts(data: DataSet) -> dict[str, Any]:
     return {"left_out": dict(data.left_out), "stray_masks": [str(path) for path in data.stray_masks]}
 
 
-def _next(bank: Path) -> str:
-    """A calibration that the bank's own images can show, and what the usual rate takes."""
-    found = read_bank(bank)
-    has_shown = GOOD_SCORES in found.tensors and found.manifest.shows_rates
-    images = choice_of(found).good_images if has_shown else 0
-    rate, command = smallest_shown(images, _USUAL_RATE), f"inspectd bank calibrate {bank}"
+def next_steps(path: Path, bank: BankFile, judgement: Judgement) -> Iterator[str]:
+    """A calibration that the bank's own images can show; where defects pass, first what shows how many do.
+
+    A threshold for a rate of false rejects is often higher than that in force, and lets more defects pass.
+
+    Args:
+        path: of the bank, for its commands.
+        bank: its content.
+        judgement: by it.
+    """
+    counted = np.empty(0)
+    if GOOD_SCORES in bank.tensors and bank.manifest.shows_rates:
+        counted = scores_that_count(bank)
+    report, command = judgement.report, f"inspectd bank calibrate {path}"
+    rate = smallest_shown(len(counted), _USUAL_RATE)
     if rate is None:
-        rate = max(BUDGETS)
-        return f"{command} --images GOOD --false-reject-rate {rate:g} (GOOD: {images_needed(rate)} or more)"
-    usual = f" ({_USUAL_RATE:g} takes --images GOOD with {images_needed(_USUAL_RATE)} or more)"
-    return f"{command} --false-reject-rate {rate:g}{usual if rate > _USUAL_RATE else ''}"
+        rate, passing = max(BUDGETS), report.escapes.count
+        rated = f"{command} --images GOOD --false-reject-rate {rate:g} (GOOD: {images_needed(rate)} or more)"
+        would = "with --defects DEFECTS --dry-run it says how many pass by its threshold, and writes nothing"
+    else:
+        threshold = calibrate(counted, rate).threshold
+        passing = sum(item.image.defective and item.score <= threshold for item in judgement.judged)
+        usual = f" ({_USUAL_RATE:g} takes --images GOOD with {images_needed(_USUAL_RATE)} or more)"
+        rated = f"{command} --false-reject-rate {rate:g}{usual if rate > _USUAL_RATE else ''}"
+        rejected = sum(not item.image.defective and item.score > threshold for item in judgement.judged)
+        would = (
+            f"by its threshold, {threshold:.4f}, {passing} of {report.escapes.total} defects pass and "
+            f"{rejected} of {report.false_rejects.total} good images are rejected"
+        )
+    if not max(passing, report.escapes.count):
+        yield f"next: {rated}"
+        return
+    yield (
+        f"next: {command} --defects DEFECTS (thresholds to choose from, and how many defects pass; it writes "
+        f"nothing. By the one in force {report.escapes.count} of {report.escapes.total} pass)"
+    )
+    yield f"then: {rated}: {would}"
 
 
 def share(value: Interval) -> str:

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -6,14 +7,16 @@ import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from support.banks import bank_of
 from support.cells import cells
 from support.pages import Tags
 
 from inspectd.backends.scorer import Scorer
 from inspectd.bank.file import GOOD_SCORES, IMAGE_DIGESTS, read_bank, write_bank
 from inspectd.bank.images import read_image
+from inspectd.cli.bank_evaluate import next_steps
 from inspectd.errors import InputError
-from inspectd.evaluation.calibrate import interval
+from inspectd.evaluation.calibrate import calibrate, interval
 from inspectd.evaluation.dataset import LabelledImage, read_dataset
 from inspectd.evaluation.evaluate import ClassResult, Judgement, class_cells, evaluate
 from inspectd.evaluation.report import write_report
@@ -73,6 +76,50 @@ def test_classes_of_defects_are_shown_by_what_is_found_of_each(judgement: Judgem
         ("all defects", "40", "28 = 70.0%"),
         ("good, falsely rejected", "50", "1 = 2.0%"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("lowest_defect", "at", "first", "said"),
+    [
+        (150.0, 90.0, "--false-reject-rate 0.03 (0.01 takes --images GOOD with 299 or more)", None),
+        # By the rate's threshold, 100, defects would pass that do not: it is not suggested alone.
+        (92.0, 90.0, "--defects DEFECTS (", "of 20 defects pass and 0 of 20 good images are rejected"),
+        (80.0, 90.0, "--defects DEFECTS (", "of 20 defects pass and 0 of 20 good images are rejected"),
+        # It would be lower, so that fewer pass, and more good images are rejected.
+        (99.5, 120.0, "--defects DEFECTS (", "of 20 defects pass and 0 of 20 good images are rejected"),
+    ],
+)
+def test_a_threshold_that_lets_defects_pass_is_not_suggested_without_saying_so(
+    lowest_defect: float, at: float, first: str, said: str | None, judgement: Judgement
+) -> None:
+    bank = bank_of(np.linspace(1.0, 100.0, 100), threshold=at)
+    judged = []
+    for kind, begin in ((False, 10.0), (True, lowest_defect)):
+        of_kind = [item for item in judgement.judged if item.image.defective is kind]
+        judged += [replace(item, score=begin + number) for number, item in enumerate(of_kind)]
+    passing = sum(item.image.defective and item.score <= at for item in judged)
+    report = msgspec.structs.replace(judgement.report, escapes=interval(passing, 20), threshold=at)
+    steps = list(next_steps(Path("x.bank"), bank, Judgement(report, judged)))
+    assert steps[0].startswith(f"next: inspectd bank calibrate x.bank {first}")
+    assert (len(steps) == 1) == (said is None)
+    if said is not None:
+        assert f"By the one in force {passing} of 20 pass" in steps[0]
+        threshold = calibrate(np.linspace(1.0, 100.0, 100), 0.03).threshold
+        then = sum(item.image.defective and item.score <= threshold for item in judged)
+        assert steps[1].startswith("then: inspectd bank calibrate x.bank --false-reject-rate 0.03")
+        assert f", {threshold:.4f}, {then} {said}" in steps[1]
+
+
+def test_where_no_rate_is_shown_what_passes_is_said_to_be_looked_at_first(judgement: Judgement) -> None:
+    report = msgspec.structs.replace(judgement.report, escapes=interval(3, 20))
+    first, then = next_steps(
+        Path("x.bank"), bank_of(np.linspace(1.0, 2.0, 20)), replace(judgement, report=report)
+    )
+    assert "--defects DEFECTS" in first
+    assert "By the one in force 3 of 20 pass" in first
+    assert (
+        "--images GOOD --false-reject-rate 0.05 (GOOD: 59 or more): with --defects DEFECTS --dry-run" in then
+    )
 
 
 def test_the_scores_are_the_daemons(judgement: Judgement, bank_file: Path) -> None:
