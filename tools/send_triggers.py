@@ -1,8 +1,5 @@
 """Sends triggers to a line, as a photo eye would, and prints each answer.
 
-Usage: send_triggers.py CONTROL_ENDPOINT [--count N] [--period-ms N] [--recipe NAME] [--deadline-ms N]
-       [--golden PART] [--line PLANT/LINE]
-
 Ids count up and wrap at 65,536, like a PLC's 16-bit counter.
 """
 

@@ -66,7 +66,7 @@ _UNSET: Final = {"threshold": 5.0, "check_above": 4.0, "frozen_frames": 1, "dead
                  "teach_socket": "/run/inspectd-teach/line1/teach.sock",
                  "client_secret_file": "oidc.secret",
                  "recipes_dir": "/var/lib/inspectd/line1/recipes",
-                 "keys_dir": "keys", "tls_certificate": "metrics.pem", "tls_key": "metrics.key",
+                 "keys_dir": "keys", "tls_certificate": "host.pem", "tls_key": "host.key",
                  "users_file": "metrics.users", "recipe": "label-a",
                  "seed_file": "line1.nk", "credentials_file": "line1.creds",
                  "cameras": ["top"], "score_min": 6.0, "score_max": 20.0}  # fmt: skip
