@@ -213,6 +213,22 @@ def test_cancel_while_the_line_loads_a_recipe_keeps_it_out_of_force(changing, it
     assert (len(sent), in_force(changing)) == (1, "file")
 
 
+def test_how_a_comparison_began_and_ended_is_said_in_the_page_s_language(changing, its_page, look) -> None:
+    """Without the id of the request that asked for it, which is for programs."""
+    add_recipe(changing.folder / "state", "teal", 10, {"top": 1.6})
+    glass = look(its_page, "engineer")
+    assert glass.ask("POST", "/api/me/language", {"language": "ko"}) == 200
+    try:
+        glass.open("/recipes")
+        begin_shadow(changing, "teal")
+        glass.sees("main", "비교 시작 · teal@1: file 레시피와 비교하며 점수를 계산합니다(stub)")
+        assert ask(changing, RecipeAction.UNSHADOW, "teal").state == "unloaded"
+        glass.sees("main", "비교 종료 · teal@1: 종료, ")
+        glass.sees("main", "점수를 계산했습니다. 합격 중 ")
+    finally:
+        assert glass.ask("POST", "/api/me/language", {"language": "en"}) == 200
+
+
 def test_pictures_that_the_compared_version_could_not_judge_are_said(changing, its_page, look) -> None:
     add_recipe(changing.folder / "state", "grey", 9, {"top": 1.6})
     changing.behave(Behaviour(image_sizes=((1, 1),)))  # of what is loaded now

@@ -51,3 +51,6 @@ export function detailText(said: string): string {
   if (pieces.every((each) => each !== null)) return pieces.join("; ");
   return one(text) ?? text;
 }
+
+/** What an event of a recipe says, without the id of the request that it answers: that is for programs. */
+export const recipeEventText = (said: string): string => detailText(said.replace(/^(\S+) \(\S+\)(?=$|[:;])/, "$1"));

@@ -2,7 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { post, useLoaded } from "../api";
-import { detailText } from "../details";
+import { recipeEventText } from "../details";
 import { events, isLive, state } from "../live";
 import { recipeName } from "../now/figures";
 import { refresh, may } from "../session";
@@ -42,7 +42,7 @@ export function Recipes() {
       )}
       {last && (
         <p class="hint">
-          {timeText(last.ms)} · {word("event", last.name)} · {detailText(last.text)}
+          {timeText(last.ms)} · {word("event", last.name)} · {recipeEventText(last.text)}
         </p>
       )}
       {data && (
