@@ -22,7 +22,7 @@ from inspectd.cli.check_disk import disk_of, disk_warnings
 from inspectd.cli.check_golden import impossible_checks, unproven
 from inspectd.cli.check_memory import memory_problems, own_peak_bytes
 from inspectd.cli.line_folders import credential_place, runtime_place, state_place
-from inspectd.cli.output import warn
+from inspectd.cli.output import say_step, warn
 from inspectd.cli.recipe_common import LineState
 from inspectd.endpoint import metrics_access
 from inspectd.errors import ConfigError, InputError, InspectdError, UnavailableError
@@ -147,6 +147,7 @@ def _try_out(found: config.Examined, file: Path, banks: dict[str, BankInForce]) 
     cameras = [camera for _, camera in found.cameras]
     scoring = found.scoring or config.ScoringSettings()
     if found.recipes:
+        say_step(f"loading what scores {counted(len(found.recipes), 'recipe')}")
         from inspectd.cli.check_scoring import scoring_problems  # noqa: PLC0415 - seconds of imports
 
         deadline_ms = (found.line or config.LineSettings()).deadline_ms
@@ -301,6 +302,7 @@ def _camera_problems(
     from inspectd.capture.registry import make_driver  # noqa: PLC0415 - loads the cameras' libraries
     from inspectd.cli.check_pictures import first_frame, try_pictures  # noqa: PLC0415 - as above
 
+    say_step(f"trying {counted(len(cameras), 'camera')}")
     results: dict[str, str | None] = {}
     pictures = {where: try_pictures(where, camera) for where, camera in cameras}
     for tried in pictures.values():

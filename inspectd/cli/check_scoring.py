@@ -11,7 +11,7 @@ from inspectd.backends.cuda.memory import release_memory
 from inspectd.bank.reach import Reach, admit_threshold
 from inspectd.cli.check_belts import belts_with_parts
 from inspectd.cli.check_times import slow_scoring, slow_start
-from inspectd.cli.output import warn
+from inspectd.cli.output import say_step, warn
 from inspectd.errors import BankError, CheckAboveError, InputError, InspectdError, ThresholdError
 from inspectd.records import BankInForce
 from inspectd.scoring.messages import ScoringReady, StartScoring
@@ -42,7 +42,8 @@ def scoring_problems(
         for start in {start.scoring.device: placed(start) for start in starts}.values():
             admit_banks(start)
             warmup_seconds = 0.0
-            for recipe in start.recipes:
+            for number, recipe in enumerate(start.recipes, start=1):
+                say_step(f"bank {number} of {len(start.recipes)}, {recipe.name}")
                 try:
                     one = msgspec.structs.replace(start, recipes=(recipe,))
                     ready = _load(one, recipe, cameras)

@@ -59,6 +59,12 @@ def warn(text: str) -> None:
     print(f"warning: {printable(text)}", file=sys.stderr)
 
 
+def say_step(text: str) -> None:
+    """Say on standard error what takes its time now; to a person at a terminal, not in a program's log."""
+    if sys.stderr.isatty():
+        print(f"{printable(text)} ...", file=sys.stderr, flush=True)
+
+
 def console(*, highlight: bool = True) -> Console:
     """For tables, colours and live views, whose own control sequences must pass: put text in by `cell`."""
     from rich.console import Console  # noqa: PLC0415 - `bench` runs without it

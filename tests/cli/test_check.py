@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -25,6 +28,22 @@ def test_a_sound_line_is_tried_out_and_found_good(tmp_path, bank_file, good_fold
     assert re.search(
         r"memory: the line takes about .* scoring [1-9].*\n  cam: 4 MB, 16 slots\n", done.stdout, re.DOTALL
     )
+
+
+def test_a_person_at_a_terminal_is_told_what_takes_its_time(tmp_path, bank_file, good_folder):
+    """And standard output is the same as without one."""
+    file, (ours, theirs) = tmp_path / "line.toml", pty.openpty()
+    file.write_text(settings(bank_file, camera_table("cam", good_folder)))
+    command = [sys.executable, "-m", "inspectd", "check", str(file)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, text=True, check=False)
+    os.close(theirs)
+    told = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert done.returncode == 0, told
+    steps = ["loading what scores 1 recipe ...", "bank 1 of 1, cell ...", "trying 1 camera ..."]
+    assert [line for line in told.splitlines() if line in steps] == steps
+    assert "no problems" in done.stdout
+    assert not [step for step in steps if step in done.stdout]
 
 
 def test_eight_different_faults_are_eight_lines(inspectd, tmp_path, bank_file, good_folder):
