@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from support.station import Station
 
 from inspectd import cli
 from inspectd.backends.precisions import prepare
@@ -24,6 +25,7 @@ from inspectd.evaluation.budgets import choice_of, table_of
 from inspectd.evaluation.recalibrate import recalibrate
 from inspectd.model.head import GRID
 from inspectd.pictures.parts import named_parts, numbered
+from inspectd.quality.learn import FEWEST
 
 SPEC = BuildSpec(height=64, width=64, coreset=0.2, seed=3)
 BY_NAME = r"^(.*)_\d[.]"
@@ -126,6 +128,27 @@ def test_of_pictures_that_are_too_much_alike_no_rate_is_shown(built: Callable[[b
     shown = recalibrate(built(True), None, [], 0.3, device="cpu", progress=quiet, write=False)
     assert shown.calibration is not None
     assert shown.calibration.images == shown.good_images <= 12
+
+
+def test_limits_of_how_pictures_are_taken_are_of_parts_too(tmp_path: Path) -> None:
+    chance = np.random.default_rng(0)
+    for number, picture in enumerate(Station().pictures(FEWEST)):
+        for shot in range(2):
+            noise = chance.normal(0, 1, picture.shape)
+            cv2.imwrite(str(tmp_path / f"{number}_{shot}.png"), np.clip(picture + noise, 0, 255))
+    images = find_images(tmp_path)
+    spec = replace(SPEC, parts=named_parts(BY_NAME, tmp_path, images))
+    build_bank(images, tmp_path / "x.bank", spec, quiet)
+    bank = read_bank(tmp_path / "x.bank")
+    assert bank.manifest.quality is not None
+    assert (bank.manifest.quality.images, bank.manifest.quality.parts) == (2 * FEWEST, FEWEST)
+    again = rebuild(
+        tmp_path / "x.bank", bank, images, prepare=prepare, memory_gb=3.0, device="cpu", progress=quiet
+    )
+    write_bank(tmp_path / "again.bank", again.manifest, again.arrays)
+    assert (tmp_path / "again.bank").read_bytes() == (tmp_path / "x.bank").read_bytes()
+    build_bank(images[2:], tmp_path / "y.bank", spec, quiet)  # of one part fewer, and still 98 pictures
+    assert read_bank(tmp_path / "y.bank").manifest.quality is None
 
 
 @pytest.mark.parametrize("is_named", [True, False])

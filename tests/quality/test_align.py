@@ -49,6 +49,14 @@ def test_copies_of_a_picture_are_no_further_images_to_align_by(tmp_path, capsys)
     assert "--align on: expected 50 images or more" in capsys.readouterr().err
 
 
+def test_pictures_of_one_part_are_no_further_parts_to_align_by():
+    pictures = {f"{n}.png": picture for n, picture in enumerate(Station().pictures(60))}
+    learnt = learn_aligned(pictures.items(), None, {name: name[0] for name in pictures})
+    assert learnt is None  # ten parts
+    of_parts = {name: name.replace("59", "58") for name in pictures}
+    assert learn_aligned(pictures.items(), None, of_parts).learnt.quality.parts == 59
+
+
 def test_a_displaced_frame_is_scored_as_if_it_lay_as_the_reference_does(aligned):
     picture = Station(loose_px=0).picture()
     straight, moved = aligned.lay("", picture), aligned.lay("", displaced(picture, 9, -6, 3))
