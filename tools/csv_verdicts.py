@@ -1,7 +1,5 @@
 r"""Appends every verdict of a line to a CSV file, each once, over restarts of the line and of itself.
 
-Usage: csv_verdicts.py VERDICTS_ENDPOINT FILE.csv [--sync ENDPOINT]
-
 Each row is on the disk before the cursor beside the file (`FILE.csv.cursor`) moves past it. A crash between
 the two would write that row again, so at the start rows after the cursor are cut off. What is lost becomes a
 row of its own. The camera of a region's verdict is given as `CAMERA/REGION`. Ids are written on one line, as

@@ -1,8 +1,5 @@
 """A reject gate that rejects every part unless a pass for it came in time: the reader's side of the promise.
 
-Usage: gate_simulator.py VERDICTS CONTROL [--travel-ms N] [--tolerance-ms N] [--answer-ms N] [--pitch-ms N]
-                         [--parts N]
-
 Parts pass a photo eye, which triggers the inspection, and reach the gate `--travel-ms` later. The gate opens
 for a part if its trigger was accepted within `--answer-ms`, by its time at the gate the `pass` for that very
 acknowledgement was heard, the line is alive, and it is no more than `--tolerance-ms` after that time; there

@@ -1,7 +1,5 @@
 """Changes recipes under load, and audits every verdict from outside.
 
-Usage: measure_changeover.py IMAGES [--banks A,B,C] [--changes 1000] [--rate 40] [--prepares 20]
-
 Without banks the stub scores. Two cameras, one free-running and one triggered, replay IMAGES. `changes`
 activates one of three prepared recipes after another, with triggers before and after each request, and holds
 every verdict against the recipe its trigger was acknowledged with, or that was in force when its frame was

@@ -1,7 +1,5 @@
 """Measures what the daemon's own processes cost: the time of a core for each verdict, process by process.
 
-Usage: measure_main_process.py IMAGES [--bank BANK] [--fps N] [--cameras N] [--batch N] [--seconds N]
-
 Without a bank the stub scores, at once, so that nothing is in the way of the line's own work.
 """
 

@@ -1,8 +1,5 @@
 """Runs a line of many cameras and holds the memory its processes take against what `check` states.
 
-Usage: measure_many_cameras.py [--cameras N] [--width W] [--height H] [--fps F] [--slots N] [--seconds S]
-                               [--bank BANK]
-
 Each camera replays a folder of noise, without preloading. Without a bank the stub scores. Prints one JSON
 object: what was stated, what each kind of process takes (PSS: a page that several share counts in parts), and
 whether every frame is accounted for. Exit code 1 where it is not, or where more memory is taken than stated.

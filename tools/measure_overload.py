@@ -1,8 +1,5 @@
 """Offers a line more than scoring can do, and shows what becomes of it.
 
-Usage: measure_overload.py IMAGES [--bank BANK] [--devices cpu,cpu] [--loads 0.8,1,2] [--deadlines 100,1000]
-    [--kinds free,...] [--grey]
-
 Without a bank the stub scores: two images every 40 ms. With one, the real scoring process does, and what it
 can do alone is what it reaches when it is offered more and has 10 s for each part: the median of three times.
 With devices, what they can do is shown beside it.

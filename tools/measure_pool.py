@@ -1,7 +1,5 @@
 """Shows what several scoring processes do: their rate, what the death of one costs, two on a CPU beside one.
 
-Usage: measure_pool.py IMAGES [--bank BANK] [--parts rate,deaths,cores] [--seconds 6] [--grey]
-
 The stub scores for `rate` and `deaths`: two images every 40 ms in each process. `cores` needs a bank, and
 compares one real process on all cores with one on each. With `--bank` and `--devices`, such as cuda:0, real
 processes die in `deaths`, of as many frames a second as `--rate` says, `--every` so many seconds.

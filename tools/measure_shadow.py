@@ -1,7 +1,5 @@
 """Runs shadows on a line and holds what they say against the banks themselves.
 
-Usage: measure_shadow.py IMAGES --banks A,B [--rate 4] [--seconds 60]
-
 IMAGES has a folder `good` and one for each kind of defect, with images that neither bank was built from. A
 free-running camera replays them, judged by A, once with A's own bank as the shadow and once with B: verdicts
 and the shadow's judgements must be those of `inspectd bank compare`. Then A runs for `seconds` without and
