@@ -196,7 +196,8 @@ def test_what_a_child_says_of_its_end_is_the_cause(harness):
 
 
 def killed(harness, job):
-    harness.until(lambda: job.records)
+    harness.until(lambda: job.records or job.losses)
+    assert not job.losses
     os.kill(job.records[0].progress, signal.SIGKILL)
     harness.until(lambda: job.losses)
     return job.losses[0]

@@ -174,7 +174,7 @@ def loads_behind(start_daemon, folder, load_seconds):
     add_recipe(daemon.folder / "state", "a", 1, {"free": 0.5})
     daemon.behave(msgspec.structs.replace(slow, load_seconds=load_seconds))
     ask(daemon, PREPARE, "a")
-    daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+    daemon.until(lambda: "scoring-b" in daemon.children())
     return daemon, Path(f"/proc/{daemon.children()['scoring-b']}/stat")
 
 
@@ -195,7 +195,7 @@ def test_what_loads_stands_still_while_something_is_scored(start_daemon, small_g
 
 def test_what_stands_still_does_not_outlive_a_line_that_is_killed(start_daemon, small_good):
     daemon, stat = loads_behind(start_daemon, small_good, 60)
-    daemon.until(lambda: stands_still(stat), 10)
+    daemon.until(lambda: stands_still(stat))
     os.kill(daemon.process.pid, signal.SIGKILL)
     for _ in range(500):
         if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
@@ -221,9 +221,9 @@ def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, s
     assert ask(daemon, UNPREPARE, "a").state is RecipeState.UNLOADED
     assert failed(daemon) == "a@1 (prepare-a): failed: no longer wanted"
     daemon.reader.events.clear()
-    daemon.until(lambda: "scoring-b" not in daemon.children(), 10)  # else the one that goes is killed
+    daemon.until(lambda: "scoring-b" not in daemon.children())  # else the one that goes is killed
     assert ask(daemon, PREPARE, "a").state is RecipeState.LOADING
-    daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+    daemon.until(lambda: "scoring-b" in daemon.children())
     os.kill(daemon.children()["scoring-b"], signal.SIGKILL)
     assert failed(daemon) == "a@1 (prepare-a): failed: killed by SIGKILL"
     assert loading(daemon) == ""
@@ -243,7 +243,7 @@ def test_a_recipe_that_kills_who_loads_it_costs_no_part_anything(start_daemon, s
     assert {v.recipe for v in daemon.reader.verdicts} == {"a"}
     add_recipe(daemon.folder / "state", "b", 2, {"free": 0.5})
     prepare(daemon, "b")
-    daemon.until(lambda: "scoring-b" not in daemon.children(), 10)
+    daemon.until(lambda: "scoring-b" not in daemon.children())
     assert daemon.stop() == 0
 
 
@@ -412,7 +412,7 @@ def test_nobody_waits_for_a_recipe_of_a_line_that_is_gone_or_stands_still(
     daemon.behave(Behaviour(load_seconds=60))
     with ThreadPoolExecutor(1) as beside:
         done = beside.submit(main, ["recipe", "activate", "a", "--config", str(daemon.file)])
-        daemon.until(lambda: "scoring-b" in daemon.children(), 10)
+        daemon.until(lambda: "scoring-b" in daemon.children())
         before = len(daemon.reader.heartbeats)
         daemon.until(lambda: len(daemon.reader.heartbeats) > before + 2)  # so the command has one too
         if by == signal.SIGSTOP:

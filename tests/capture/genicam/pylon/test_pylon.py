@@ -54,7 +54,9 @@ def test_frames_that_run_free_come_in_order_and_each_is_its_own_picture(cameras)
     assert numbers == [None, *range(1, 60)]
     # The test image moves on by a pixel with every frame.
     assert [frame["corner"][0] for frame in frames] == [(number + 1) % 256 for number in range(60)]
-    assert {(frame["flaw"], frame["lost_before"]) for frame in frames} == {("ok", 0)}
+    assert {frame["lost_before"] for frame in frames} == {0}
+    # A busy machine reads some late: such a frame says that its time is not known.
+    assert {"ok"} <= {frame["flaw"] for frame in frames} <= {"ok", "stale"}
     assert all(a["captured_ns"] <= b["captured_ns"] for a, b in pairwise(frames))
 
 
