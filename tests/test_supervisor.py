@@ -115,7 +115,7 @@ def test_of_children_that_the_kernel_holds_there_are_three_until_one_is_gone(har
                 harness.after(1_200 + 800)  # it says nothing more, and then its back-off is over
             harness.after(30_000)
             assert (job.launches, len(job.losses)) == (3, 3)
-        harness.until(lambda: not any(is_held(record.progress) for record in job.records))
+        harness.until(lambda: all(has_ended(record.progress) for record in job.records))
         harness.after(20_000)
         assert job.launches > 3
         harness.supervisor.kill_all(0)
@@ -129,6 +129,14 @@ def is_held(pid: int) -> bool:
             return False
         time.sleep(0.005)
     return True
+
+
+def has_ended(pid: int) -> bool:
+    """Whether nothing is left of it but what its parent has to be told."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_child_that_ends_is_replaced_after_a_back_off_that_doubles(harness):
