@@ -129,7 +129,9 @@ class OpcUaGateway(ProgramProcess):
         Raises:
             UaStatusCodeError: it was not let in.
         """
-        made = PlantClient(self.url.replace(str(self.port), str(port or self.port)), timeout=10)
+        # By itself it gives a server up that does not answer for a second, as on a busy machine.
+        url = self.url.replace(str(self.port), str(port or self.port))
+        made = PlantClient(url, timeout=10, watchdog_intervall=10)
         pki = pki or self.pki
         made.application_uri = uri or pki.uri
         made.session_timeout = 30_000
