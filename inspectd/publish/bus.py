@@ -84,7 +84,7 @@ class DoorStage:
         self.arguments: Sequence[str] = ("--side", side)
         self.levels: DoorLevels | None = None
         self.lost_messages = 0
-        """Messages that the door did not take, in all."""
+        """Messages that the door did not take, or that came while it was away, since this was set to 0."""
         self._side = side
         self._start = start
         self._listeners = listeners.local if side == "local" else listeners.tcp
@@ -133,6 +133,7 @@ class DoorStage:
             self._known_ns or self._opened_ns
         )  # nobody may have asked yet, before the first frame
         self.levels = None
+        self.lost_messages += len(self._queue)
         self._queue.clear()
         self._queued_bytes = 0
         self._events.on_door_lost(self._side)
@@ -140,6 +141,7 @@ class DoorStage:
     def send(self, record: Publication | Reply) -> bool:
         """Send or queue a message, without ever waiting; False if it is lost."""
         if self._channel is None:
+            self.lost_messages += 1
             return False
         size = sum(map(len, record.parts)) + 256
         is_heatmap = record.socket == "heatmaps"

@@ -17,6 +17,7 @@ from inspectd.publish.door.messages import (
     Known,
     Listen,
     Publication,
+    Reply,
     StartDoor,
     ToDoor,
 )
@@ -234,4 +235,25 @@ def test_a_door_that_is_lost_before_anybody_asked_it_may_have_lost_triggers_too(
     stage.received(Known(known_ns), [], known_ns)
     ((since_ns, until_ns),) = losses.spans
     assert before_ns < since_ns < until_ns == known_ns
+    listeners.close()
+
+
+def test_what_was_for_a_door_that_is_lost_or_away_is_counted(tmp_path):
+    """No answer to a trigger ends in nothing."""
+    listeners = Listeners(PublishSettings(), tmp_path)
+    stage = DoorStage("local", StartDoor(PublishSettings(), b"i1/p/l/", None, True), listeners, Losses())
+    answer = Reply("control", b"client", [b"x" * 4096], None)
+    assert (stage.send(answer), stage.lost_messages) == (False, 1)
+    ours, theirs = Channel.pair()
+    main, door = Channel(ours, FromDoor), Channel(theirs, ToDoor | StartDoor | Listen)
+    stage.started(main)
+    kept = 0
+    while kept < 3:  # the door reads nothing: once its channel is full, answers wait for it
+        assert stage.send(answer)
+        kept += stage.has_unsent
+    stage.lost("no progress", None, time.monotonic_ns())
+    assert stage.lost_messages == 1 + kept
+    assert (stage.send(answer), stage.lost_messages) == (False, 2 + kept)
+    main.close()
+    door.close()
     listeners.close()

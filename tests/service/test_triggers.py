@@ -366,3 +366,50 @@ def test_while_triggers_of_a_lost_door_may_be_on_their_way_those_at_another_one_
     assert daemon.stop() == 0
     assert all(part.frame_seq for part in daemon.reader.verdicts if part.trigger_id == accepted)
     check_the_count(daemon)
+
+
+def test_a_trigger_goes_without_an_answer_only_where_its_door_was_lost_and_no_taken_one_without_a_verdict(
+    start_daemon, stub_bank, small_good
+):
+    """As `docs/wire.md` says: what a door held that stood still until it was replaced is never answered."""
+    daemon = start_daemon(line(stub_bank, triggered("top", small_good))).ready()
+    answers = {}
+
+    def take():
+        daemon.reader.read(0)
+        while client.poll(10):
+            answer = json.loads(client.recv())
+            assert answer["trigger_id"] not in answers
+            answers[answer["trigger_id"]] = answer
+
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.setsockopt(zmq.LINGER, 0)
+        client.setsockopt(zmq.IMMEDIATE, 1)
+        ended = client.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        client.connect(f"ipc://{daemon.runtime_dir}/control.sock")
+        assert client.poll(5000, zmq.POLLOUT)
+        for number in range(3):
+            client.send(f'{{"trigger_id":"before {number}"}}'.encode())
+        daemon.until(lambda: take() or len(answers) == len(daemon.reader.parts) == 3)
+        door = daemon.children()["door:local"]
+        os.kill(door, signal.SIGSTOP)
+        for number in range(5):
+            client.send(f'{{"trigger_id":"held {number}"}}'.encode())
+        assert ended.poll(20_000), "a door that stands still is replaced"
+        client.disable_monitor()
+        ended.close()
+        assert client.poll(5000, zmq.POLLOUT)
+        for number in itertools.count():
+            client.send(f'{{"trigger_id":"after {number}"}}'.encode())
+            daemon.until(lambda: take() or f"after {number}" in answers)  # noqa: B023 - at once
+            if answers[f"after {number}"]["schema"] == "trigger_ack/1":
+                break
+        taken = {name for name, answer in answers.items() if answer["schema"] == "trigger_ack/1"}
+        daemon.until(lambda: take() or {part.trigger_id for part in daemon.reader.parts} >= taken)
+    assert not [name for name in answers if name.startswith("held")]
+    assert daemon.stop() == 0
+    passed = {part.trigger_id for part in daemon.reader.parts if part.evaluation == Evaluation.PASS}
+    assert not [name for name in passed if name.startswith("held")]
+    counts = daemon.reader.event("stopped").counts
+    assert counts.triggers == counts.parts
+    assert counts.triggers_open == 0
