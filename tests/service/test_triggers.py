@@ -172,6 +172,7 @@ def test_a_lost_process_never_makes_a_trigger_wait(
     assert refusals <= {RefusalReason.NOT_READY, RefusalReason.OVERLOAD}
 
 
+@pytest.mark.timed
 def test_a_late_score_is_told_and_passes_nothing(start_daemon, plant, stub_bank, small_good):
     daemon = start_daemon(line(stub_bank, triggered("top", small_good), deadline_ms=400)).ready()
     line_plant = plant(daemon)

@@ -22,6 +22,9 @@ from inspectd.wire.shadow import ShadowScore
 WELL = Behaviour()
 """Of a stub that does what it should."""
 
+_QUIET_SECONDS = 2.0
+"""After so long nothing more comes, though no end of the connection was seen."""
+
 _STUB_DAEMON = Path(__file__).with_name("stub_daemon.py")
 
 
@@ -74,11 +77,11 @@ class Reader:
             self.read()
 
     def read_to_the_end(self) -> None:
-        """Take the last messages of a daemon that has ended; they may come one by one."""
-        quiet_at = time.monotonic() + 0.2
+        """Take the last messages of a daemon that has ended; they may come one by one, and late."""
+        quiet_at = time.monotonic() + _QUIET_SECONDS
         while time.monotonic() < quiet_at:
             if self.read(20):
-                quiet_at = time.monotonic() + 0.2
+                quiet_at = time.monotonic() + _QUIET_SECONDS
             elif self._is_cut_off():
                 self.read(20)
                 return
