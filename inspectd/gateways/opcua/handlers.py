@@ -64,7 +64,9 @@ class VisionHandlers:
         return [
             PlantMethod("VisionStateMachine.Halt", _REASON, _OPERATOR, self._halt),
             PlantMethod("VisionStateMachine.Reset", _REASON, _OPERATOR, self._reset),
-            PlantMethod(f"{_AUTOMATIC}.StartSingleJob", _JOB, _OPERATOR, self._start_single_job),
+            PlantMethod(
+                f"{_AUTOMATIC}.StartSingleJob", _JOB, _OPERATOR, self._start_single_job, self._tell_of_part
+            ),
             PlantMethod(f"{_AUTOMATIC}.StartContinuous", _JOB, _OPERATOR, self._start_continuous),
             PlantMethod(f"{_AUTOMATIC}.Stop", _REASON, _OPERATOR, self._stop),
             PlantMethod(f"{_AUTOMATIC}.Abort", _REASON, _OPERATOR, self._abort),
@@ -109,13 +111,10 @@ class VisionHandlers:
     ) -> Answer:
         job = self._types.named
         error = self._vision.refusal()
-        # In a state without jobs the parts that the line judges are others', and their senders tell of each.
-        is_to_tell = not error or self._vision.open_jobs > 0
         if not error and (parameters or len(part) > 128 or not part.isprintable()):
             error = MethodError.ARGUMENT
         if error:
-            if is_to_tell:
-                self._line.part_refused()
+            self._tell_of_part()
             return [ua.Variant(job("JobId", "")), _error(error)]
         begun = self._vision.begin(
             CAME.get(), part_id=part or None, meas_id=meas, product_id=product, user=CALLER.get()
@@ -132,6 +131,14 @@ class VisionHandlers:
         if not is_wanted:
             return [ua.Variant(job("JobId", "")), _error(MethodError.NOT_READY)]
         return [ua.Variant(job("JobId", begun.trigger_id)), _error(MethodError.OK)]
+
+    def _tell_of_part(self) -> None:
+        """Tell the line of a part whose job is refused here.
+
+        In a state without jobs the parts that the line judges are others', and their senders tell of each.
+        """
+        if not self._vision.refusal() or self._vision.open_jobs > 0:
+            self._line.part_refused()
 
     async def _taken(self, begun: VisionJob, recipe: str) -> Accepted | MethodError:
         """The line's answer to a job by this recipe, or why it is none.

@@ -16,19 +16,28 @@ from inspectd.gateways.opcua.settings import PlantRole
 from inspectd.text import printable
 
 _MOST_CHARACTERS: Final = 1000
+_EXPECTED: Final = {
+    "id": f"a structure with an Id of at most {_MOST_CHARACTERS} characters, or null",
+    "text": f"a text of at most {_MOST_CHARACTERS} characters, or null",
+    "number": "an integer",
+    "list": "an array, or null",
+}
+"""By kind of an argument: what it has to be."""
 Answer = list[Any]
 
 
 class PlantMethod(NamedTuple):
     """A method: its path, the kinds of its arguments, who may call it, and what it does.
 
-    Kinds are `id` (a structure that has an Id; it may be null), `text`, `number` and `list`.
+    Kinds are those of `_EXPECTED`.
     """
 
     path: str
     arguments: tuple[str, ...]
     role: PlantRole
     call: Callable[..., Awaitable[Answer]]
+    on_unread: Callable[[], None] | None = None
+    """Called in its place where somebody who may call it gives arguments that it cannot take."""
 
 
 class MethodDesk:
@@ -60,15 +69,14 @@ class MethodDesk:
         if not self._users.may(who, method.role):
             self._audit.refuse(name, who, "BadUserAccessDenied")
             return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
-        if len(given) != len(method.arguments):
-            less = len(given) < len(method.arguments)
-            return ua.StatusCode(
-                ua.StatusCodes.BadArgumentsMissing if less else ua.StatusCodes.BadTooManyArguments
-            )
-        values = [_value(kind, value) for kind, value in zip(method.arguments, given, strict=True)]
-        if None in values:
-            self._audit.refuse(name, who, "BadInvalidArgument")
-            return ua.StatusCode(ua.StatusCodes.BadInvalidArgument)
+        values = [_value(kind, value) for kind, value in zip(method.arguments, given, strict=False)]
+        flaw = _flaw(method, given, values)
+        if flaw is not None:
+            status, detail = flaw
+            if method.on_unread is not None:
+                method.on_unread()
+            self._audit.refuse(name, who, status, detail=detail)
+            return ua.StatusCode(getattr(ua.StatusCodes, status))
         try:
             result = await method.call(*values)
             if method.role is not PlantRole.OBSERVER:
@@ -88,6 +96,19 @@ class MethodDesk:
             self._audit.refuse(name, who, f"error {error}", arguments=said[:200])
         else:
             self._audit.did(name, who, arguments=said[:200])
+
+
+def _flaw(method: PlantMethod, given: list[Any], values: list[Any]) -> tuple[str, str] | None:
+    """Status code and detail where what is given is not what a method takes; `values`: as it takes them."""
+    if len(given) != len(method.arguments):
+        is_less = len(given) < len(method.arguments)
+        status = "BadArgumentsMissing" if is_less else "BadTooManyArguments"
+        return status, f"got {len(given)} arguments, expected {len(method.arguments)}"
+    for number, (kind, got, value) in enumerate(zip(method.arguments, given, values, strict=True), 1):
+        if value is None:
+            detail = f"argument {number}: got {type(got).__name__}, expected {_EXPECTED[kind]}"
+            return "BadInvalidArgument", detail
+    return None
 
 
 def _value(kind: str, value: Any) -> Any:

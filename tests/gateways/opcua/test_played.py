@@ -175,6 +175,35 @@ def test_the_line_is_told_of_a_part_whose_job_is_refused_here(line, live) -> Non
     live(test)
 
 
+@pytest.mark.parametrize("asked", ["a long id", "no structure", "too few", "too many"])
+def test_the_line_is_told_of_a_part_whose_job_cannot_be_read(line, live, gateway, asked) -> None:
+    """Else a picture of it could be taken for one of the part before, whose job is open."""
+    nothing = ua.Variant([], ua.VariantType.Variant, is_array=True)
+
+    async def test(client) -> None:
+        good = [client.id(number, "") for number in (3015, 3004, 3002, 3003)]
+        given, status, said = {
+            "a long id": ([good[0], client.id(3004, "P" * 1001), *good[2:], nothing], "BadInvalidArgument",
+                          "argument 2: got PartIdDataType, expected a structure with an Id of at most 1000"),
+            "no structure": ([*good[:2], "cells", good[3], nothing], "BadInvalidArgument",
+                             "argument 3: got str, expected a structure with an Id"),
+            "too few": (good, "BadArgumentsMissing", "got 4 arguments, expected 5"),
+            "too many": ([*good, nothing, nothing], "BadTooManyArguments", "got 6 arguments, expected 5"),
+        }[asked]  # fmt: skip
+        assert (await client.job("P-1"))[1] == 0
+        with pytest.raises(ua.UaStatusCodeError) as refused:
+            await client.call(f"{AUTOMATIC}.StartSingleJob", *given)
+        assert ua.StatusCode(refused.value.code).name == status
+        async with asyncio.timeout(10):
+            while line.passed_by < 1:
+                await asyncio.sleep(0.01)
+        assert len(line.triggers) == 1
+        assert gateway.audited(action="StartSingleJob", result=status)
+        assert said in gateway.log.read_text()
+
+    live(test)
+
+
 def test_the_line_is_told_of_an_overtaken_job_once_and_not_after_the_later_part(line, live, gateway) -> None:
     """Told after it, the line could give that part's picture to the one that was overtaken."""
 
