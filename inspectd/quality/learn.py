@@ -40,6 +40,7 @@ FEWEST: Final = 50
 """Good parts, of one image each or more, that limits are found from; fewer do not show their spread."""
 _TRIED: Final = 16
 """Images in which faults are made, each of another part."""
+_DECIMALS: Final = 9
 _SEEN_SHARE: Final = 0.8
 """Of the trials of a displacement that have to be measured right, or there is no limit of it."""
 
@@ -147,6 +148,8 @@ class QualityLearner:
                 [each.small.grey for each in self._seen], parts
             )
             not_findable |= self._unseen(check)
+        # The last digits of a sum differ with where its numbers lie in memory: same images, same bank.
+        table = {name: np.round(values, _DECIMALS) for name, values in table.items()}
         limits = {
             name: limit
             for name, values in table.items()
