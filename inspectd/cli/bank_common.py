@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inspectd.bank.file import MOST_INPUT_SIDE, BankFile, Manifest, Tensors, replace_bank
@@ -34,7 +33,7 @@ class Steps:
             MofNCompleteColumn(),
             TimeRemainingColumn(),
         )
-        self._bars = Progress(*columns, console=Console(stderr=True))
+        self._bars = output.progress_bars(*columns)
         self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:

@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
 from inspectd.cli.beside_line import say
 from inspectd.cli.fleet_order import read_order
+from inspectd.cli.output import progress_bars
 from inspectd.errors import ExitCode, InputError, UnavailableError
 from inspectd.fleet.agent import publisher
 from inspectd.fleet.agent.archives import archives, remove
@@ -89,7 +89,7 @@ async def _publish(door: ServersDoor, arguments: argparse.Namespace, order: Flee
     """Send what is missing, over a new connection wherever one is lost."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     until = time.monotonic() + _FIRST_PATIENCE_SECONDS
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress_bars(*columns) as bars:
         bar = bars.add_task("chunks", total=len(order.recipe.chunk_sha256))
         best = 0
 

@@ -12,6 +12,7 @@ from inspectd.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
     from rich.text import Text
 
 
@@ -71,6 +72,14 @@ def console(*, highlight: bool = True) -> Console:
 
     file = sys.stdout.terminal if isinstance(sys.stdout, PlainOutput) else sys.stdout
     return Console(file=file, highlight=highlight)
+
+
+def progress_bars(*columns: ProgressColumn) -> Progress:
+    """For bars on standard error; what is printed meanwhile still goes to standard output, a file's too."""
+    from rich.console import Console  # noqa: PLC0415 - see `console`
+    from rich.progress import Progress  # noqa: PLC0415
+
+    return Progress(*columns, console=Console(stderr=True), redirect_stdout=sys.stdout.isatty())
 
 
 def cell(text: str, style: str = "") -> Text:

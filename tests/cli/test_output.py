@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pty
 import subprocess
 import sys
 
@@ -38,3 +39,22 @@ def test_prints_lines_and_nothing_else_a_terminal_obeys():
     terminal = io.StringIO()
     print("a\nb\x1b[2J", "\r\x9b", file=PlainOutput(terminal))
     assert terminal.getvalue() == "a\nb\\u001b[2J \\u000d\\u009b\n"
+
+
+def test_what_is_printed_beside_bars_goes_to_the_file_that_was_asked_for():
+    beside_bars = """
+from inspectd.cli.bank_common import Steps
+from inspectd.cli.output import plain_output
+with plain_output(), Steps() as steps:
+    steps("images", 1, 2)
+    print("the answer")
+"""
+    here, there = pty.openpty()
+    done = subprocess.run(
+        [sys.executable, "-c", beside_bars], stdout=subprocess.PIPE, stderr=there, check=True
+    )
+    os.close(there)
+    shown = os.read(here, 65536)
+    os.close(here)
+    assert done.stdout == b"the answer\n"
+    assert b"images" in shown
