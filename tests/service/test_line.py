@@ -135,6 +135,7 @@ def test_a_line_with_a_full_queue_says_overload_and_still_closes_its_count(
     assert not late
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_under_load_is_quick_and_leaves_nothing(start_daemon, stub_bank, mixed_folder, signum):
     cameras = "".join(camera_table(f"cam{i}", mixed_folder, fps=30) for i in range(2))

@@ -27,7 +27,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedLine]:
 
 @pytest.fixture(scope="module")
 def gateway(played: PlayedLine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpcUaGateway]:
-    made = OpcUaGateway(tmp_path_factory.mktemp("gateway"), played.runtime_dir, "answer_ms = 500")
+    made = OpcUaGateway(tmp_path_factory.mktemp("gateway"), played.runtime_dir, "answer_ms = 1000")
     yield made
     assert made.stop() == 0
     assert "Traceback" not in made.log.read_text()
@@ -67,7 +67,7 @@ def live(gateway: OpcUaGateway) -> Callable[..., None]:
 def test_a_job_counts_from_its_call_though_it_waits_for_a_question_of_its_connection(line, live) -> None:
     async def test(client) -> None:
         assert (await client.job("P-1"))[1] == 0
-        line.journal_seconds = 1.0
+        line.journal_seconds = 2.0
         (*_, asked), job = await asyncio.gather(client.results(), client.job("P-2"))
         assert (asked, job) == (0, ("", -9))
         assert len(line.triggers) == 1, "the line was asked to look at whatever stood there by then"
@@ -82,7 +82,7 @@ def test_a_job_that_came_while_the_gateway_stood_still_is_not_taken_for_new(line
         gateway.process.send_signal(signal.SIGSTOP)
         try:
             job = asyncio.create_task(client.job("P-1"))
-            await asyncio.sleep(2.5)  # longer than answer_ms, and nobody is disconnected by it
+            await asyncio.sleep(3.0)  # longer than answer_ms, and nobody is disconnected by it
         finally:
             gateway.process.send_signal(signal.SIGCONT)
         assert (await job, line.triggers) == (("", -9), [])
@@ -94,7 +94,7 @@ def test_a_job_that_came_while_the_gateway_stood_still_is_not_taken_for_new(line
 
 def test_a_recipe_that_is_put_in_force_first_takes_of_the_jobs_own_time(line, live) -> None:
     async def test(client) -> None:
-        line.recipe_seconds = 1.0
+        line.recipe_seconds = 2.0
         assert await client.job("P-1", recipe="glass") == ("", -9)
         assert line.triggers == []
         assert (await client.job("P-2", recipe="glass"))[1] == 0

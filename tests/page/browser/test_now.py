@@ -62,11 +62,13 @@ def test_the_strip_waits_for_a_picture_whatever_the_browser_s_clock_says(line, p
     glass.open("/")
     glass.sees(LIVE)
     began = time.time() + 1
-    glass.tab.wait_for_timeout(4000)
-    line.until(lambda: line.reader.verdicts[-1].decided_utc_ns > (began + 3) * 1e9)
-    decided = {f"{each.epoch}/{each.seq}": each.decided_utc_ns / 1e9 for each in line.reader.verdicts}
-    waited = [at - decided[name] for name, at in asked.items() if decided.get(name, 0.0) > began]
-    assert len(waited) > 2
+    waited: list[float] = []
+    while len(waited) < 3:
+        assert time.time() < began + 20
+        glass.tab.wait_for_timeout(500)
+        line.reader.read(0)
+        decided = {f"{each.epoch}/{each.seq}": each.decided_utc_ns / 1e9 for each in line.reader.verdicts}
+        waited = [at - decided[name] for name, at in asked.items() if decided.get(name, 0.0) > began]
     assert min(waited) > 0.7  # a picture comes up to 0.8 s after its verdict
 
 
