@@ -120,7 +120,7 @@ def test_killed_it_dies_by_the_broker_and_comes_back_with_what_was_missed(line, 
     gateway.stop(signal.SIGKILL)
     before = len(host.view.parts)
     host.until(lambda: host.view.log[-1] == "NDEATH 0")
-    time.sleep(1)
+    line.until(lambda: line.reader.verdicts[-1].seq > told(host)[-1] + 20)
     plant.gateway(line, broker)
     host.until(lambda: host.view.log[-3:] == ["NBIRTH 1", "DBIRTH camera-top", "DBIRTH parts"])
     host.until(lambda: any(not part["historical"] for part in host.view.parts[before:]))
