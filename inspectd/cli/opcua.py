@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trust = what.add_parser("trust", help="let a client in, effective at its next attempt")
     trust.add_argument("which", metavar="WHICH", help="beginning of its thumbprint in `list`, or a file")
     reject = what.add_parser("reject", help="keep a client out; its connections end within a second")
-    reject.add_argument("which", metavar="WHICH", help="beginning of its thumbprint")
+    reject.add_argument("which", metavar="WHICH", help="the same")
     shown = what.add_parser("list", help="show who is trusted, and who came and was rejected")
     password = actions.add_parser("password", help="give a user a password; asks for it")
     password.add_argument("user", metavar="USER", help="a name of opcua.users")

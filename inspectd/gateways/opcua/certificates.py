@@ -142,30 +142,33 @@ class CertificateFolder:
     def trust(self, which: str) -> ClientCertificate:
         """Let a client in: one of `rejected/` by the beginning of its thumbprint, or a file.
 
+        One that is trusted already stays so.
+
         Raises:
             InputError: there is none, or several begin so.
             UnavailableError: it cannot be written.
         """
-        chosen = (
-            _read(Path(which)) if Path(which).is_file() else _choose(self.rejected(), which, self._rejected)
-        )
-        write_bytes(self._trusted / f"{chosen.thumbprint}.der", chosen.der)
+        chosen = _choose(which, self._rejected, self._trusted)
+        if not self.is_trusted(chosen.der):
+            write_bytes(self._trusted / f"{chosen.thumbprint}.der", chosen.der)
         (self._rejected / f"{chosen.thumbprint}.der").unlink(missing_ok=True)
         return chosen
 
     def reject(self, which: str) -> ClientCertificate:
-        """Let a client in no more; its certificate goes to `rejected/`.
+        """Let a client in no more; its certificate goes to `rejected/`, from every file that holds it.
 
         Raises:
             InputError: there is none, or several begin so.
             UnavailableError: it cannot be written.
         """
-        chosen = _choose(self.trusted(), which, self._trusted)
+        chosen = _choose(which, self._trusted, self._rejected)
         write_bytes(self._rejected / f"{chosen.thumbprint}.der", chosen.der)
-        try:
-            chosen.file.unlink()
-        except OSError as error:
-            raise UnavailableError(f"{chosen.file}: cannot be taken away: {error.strerror}") from error
+        for each in self.trusted():
+            if each.der == chosen.der:
+                try:
+                    each.file.unlink(missing_ok=True)
+                except OSError as error:
+                    raise UnavailableError(f"{each.file}: cannot be taken away: {error.strerror}") from error
         return chosen
 
 
@@ -224,12 +227,20 @@ def _read_folder(folder: Path) -> list[ClientCertificate]:
     return found
 
 
-def _choose(among: list[ClientCertificate], which: str, folder: Path) -> ClientCertificate:
-    found = [each for each in among if each.thumbprint.startswith(which.lower())] if which else []
+def _choose(which: str, *folders: Path) -> ClientCertificate:
+    """A file's; else of the first folder with one whose thumbprint begins so, however a tool writes it."""
+    if Path(which).is_file():
+        return _read(Path(which))
+    begins, found, known = which.lower().replace(":", "").replace(" ", ""), [], []
+    for folder in folders:
+        among = {each.thumbprint: each for each in _read_folder(folder)}
+        known += list(among)
+        found = [each for name, each in among.items() if begins and name.startswith(begins)]
+        if found:
+            break
     if len(found) != 1:
-        known = ", ".join(each.thumbprint for each in among) or "none is there"
+        listed = ", ".join(known) or "none is there"
         raise InputError(
-            f"{which!r}: {len(found)} certificates in {folder} begin so, expected one of: "
-            f"{known}; or name a file"
+            f"{which!r}: {len(found)} certificates begin so, expected one of: {listed}; or name a file"
         )
     return found[0]

@@ -19,7 +19,8 @@ from asyncua.ua.uaerrors import UaStatusCodeError
 from support.opcua import AUTOMATIC, ClientPki, OpcUaGateway, close_socket, hello, send_junk
 
 from inspectd.cli import main
-from inspectd.gateways.opcua.certificates import MOST_REJECTED, thumbprint
+from inspectd.errors import InputError
+from inspectd.gateways.opcua.certificates import MOST_REJECTED, CertificateFolder, thumbprint
 from inspectd.gateways.opcua.guarded import LOGIN_SECONDS
 
 pytestmark = pytest.mark.daemon
@@ -72,6 +73,29 @@ def test_a_certificate_that_nobody_trusts_is_kept_to_look_at(gateway, tmp_path, 
         await close_socket(client)
 
     run(test)
+
+
+def test_a_certificate_is_named_as_other_tools_show_it_and_rejected_wherever_it_lies(tmp_path) -> None:
+    client, other = (ClientPki(tmp_path / name, f"urn:test:{name}") for name in ("client", "other"))
+    folder = CertificateFolder(tmp_path / "keys")
+    for each in (client, other):
+        folder.keep_rejected(each.certificate.read_bytes())
+    name = thumbprint(client.certificate.read_bytes())
+    shown = ":".join(name[at : at + 2] for at in range(0, len(name), 2)).upper()
+    for _ in range(2):  # who is trusted already stays so
+        assert folder.trust(shown).thumbprint == name
+    (tmp_path / "keys" / "trusted" / "by-hand.der").write_bytes(client.certificate.read_bytes())
+    for which in (shown, shown.replace(":", " "), str(client.certificate)):
+        assert folder.reject(which).thumbprint == name
+        assert folder.trusted() == []
+    assert {each.thumbprint for each in folder.rejected()} == {
+        thumbprint(each.certificate.read_bytes()) for each in (client, other)
+    }
+    for which in ("", ":", "nothing"):
+        with pytest.raises(
+            InputError, match=r"0 certificates begin so, expected one of: [0-9a-f]{40}, [0-9a-f]{40};"
+        ):
+            folder.reject(which)
 
 
 def test_what_is_not_let_in_takes_no_more_than_its_room(gateway) -> None:
