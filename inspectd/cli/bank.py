@@ -179,7 +179,7 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="good images; default: the bank's own, by their cross-fitted scores",
     )
-    add_parts(calibrate)
+    add_parts(calibrate, "--images and --defects")
     calibrate.add_argument(
         "--false-reject-rate",
         type=share,
@@ -187,7 +187,10 @@ def _add_calibrate(calibrate: argparse.ArgumentParser) -> None:
         help="rate to show, such as 0.01 or 1%%; default: print the thresholds to choose from, write nothing",
     )
     calibrate.add_argument(
-        "--defects", type=Path, metavar="DIR", help="defective images: adds the escape rate"
+        "--defects",
+        type=Path,
+        metavar="DIR",
+        help="defective images: adds how many pass, by each threshold and by the one in force or to write",
     )
     _add_keep_outliers(calibrate)
     calibrate.add_argument(
@@ -230,6 +233,7 @@ def _add_journal(group: argparse._ArgumentGroup) -> None:
 def _add_evaluate(evaluate: argparse.ArgumentParser) -> None:
     evaluate.add_argument("bank", type=Path, metavar="BANK")
     _add_data(evaluate)
+    add_parts(evaluate, "--data")
     evaluate.add_argument(
         "--report", type=page_to_write, metavar="FILE", help="write a self-contained HTML page"
     )
@@ -299,6 +303,7 @@ def _add_tune(tune: argparse.ArgumentParser) -> None:
 def _add_compare(compare: argparse.ArgumentParser) -> None:
     compare.add_argument("banks", type=Path, nargs="+", metavar="BANK", help="two or more, of any kinds")
     _add_data(compare)
+    add_parts(compare, "--data")
     compare.add_argument(
         "--false-reject-rate", type=share, default=0.02, metavar="RATE",
         help="budget at which the defects found are compared; default: %(default)g",
@@ -396,7 +401,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DATA",
-        help="MVTec-style folder, or CSV with path and label",
+        help="MVTec-style folder, or CSV with path and label, and if you like mask and part",
     )
 
 

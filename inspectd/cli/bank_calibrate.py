@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,7 +25,7 @@ from inspectd.evaluation.confirmed import (
 )
 from inspectd.evaluation.line_rules import LineRules
 from inspectd.evaluation.recalibrate import GoodScores, Recalibration, recalibrate
-from inspectd.pictures.folder import described, list_good_pictures, list_pictures
+from inspectd.pictures.folder import Listing, described, list_good_pictures, list_pictures
 from inspectd.pictures.parts import named_parts
 from inspectd.publish.journal.recorded import recorded_verdicts
 from inspectd.text import json_line
@@ -50,9 +50,7 @@ def main(arguments: argparse.Namespace) -> int:
             progress=steps,
             write=not arguments.dry_run if confirmed is None else arguments.write,
             keep_outliers=arguments.keep_outliers,
-            parts=None
-            if arguments.parts is None or good is None
-            else named_parts(arguments.parts, arguments.images, good),
+            parts=_parts(arguments, folders),
             line=LineRules.of(any_size=arguments.any_size, quality_off=arguments.quality_off),
         )
     if arguments.json:
@@ -69,10 +67,22 @@ def main(arguments: argparse.Namespace) -> int:
     return ExitCode.OK if is_shown else ExitCode.FAILED
 
 
+def _parts(arguments: argparse.Namespace, folders: Mapping[str, Listing]) -> dict[str, str] | None:
+    if arguments.parts is None:
+        return None
+    return {
+        path: part
+        for name, listing in folders.items()
+        for path, part in named_parts(arguments.parts, getattr(arguments, name), listing.pictures).items()
+    }
+
+
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse options that do not go together."""
-    if arguments.parts is not None and arguments.images is None:
-        raise InputError("--parts: expected it with --images only: it is found in the paths of files")
+    if arguments.parts is not None and arguments.images is None and arguments.defects is None:
+        raise InputError(
+            "--parts: expected it with --images or --defects only: it is found in the paths of files"
+        )
     if arguments.journal is None:
         given = [f"--{name.replace('_', '-')}" for name in _OF_JOURNAL if getattr(arguments, name)]
         if given:
@@ -148,7 +158,7 @@ def _print_result(
         own = "the bank does not record its own images, so any of these may be among them"
         if result.own_images_recorded:
             own = f"{result.from_the_bank} of the bank's own, by cross-fitted scores"
-            if arguments.parts is not None:
+            if arguments.parts is not None and arguments.images is not None:
                 own += "; each part once, by its highest score"
         print(f"good images        {result.good_images} ({own})")
     else:
@@ -161,7 +171,8 @@ def _print_result(
     else:
         _print_calibration(arguments, result.calibration, written=result.written)
     if result.escapes is not None:
-        print(f"escapes            {share(result.escapes)}")
+        of_parts = "; each part once, by its lowest score" if arguments.parts is not None else ""
+        print(f"escapes            {share(result.escapes)}{of_parts}")
     if result.outliers:
         print_names(_outliers(result, confirmed), result.outliers)
     print_names(

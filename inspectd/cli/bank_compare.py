@@ -26,14 +26,14 @@ from inspectd.evaluation.comparison import (
     write_comparison,
 )
 from inspectd.evaluation.dataset import DataSet, read_dataset
-from inspectd.evaluation.evaluate import evaluate
+from inspectd.evaluation.evaluate import PARTS_COUNT, evaluate
 from inspectd.text import json_line
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate the banks, print them side by side and write the page."""
     _check(arguments)
-    data = read_dataset(arguments.data)
+    data = read_dataset(arguments.data, arguments.parts)
     for path in arguments.banks:  # all of them, before the first takes minutes
         refuse_incomparable(path, read_bank(path))
     with Steps() as steps:
@@ -56,6 +56,8 @@ def main(arguments: argparse.Namespace) -> int:
     for name, *values in figures_of(banks, arguments.false_reject_rate):
         table.add_row(name, *(cell(value) for value in values))
     output.console().print(table)
+    if banks[0].report.parts is not None:
+        print(f"{banks[0].report.parts} parts. {PARTS_COUNT}")
     for bank in banks:
         print_names(f"images {bank.label} was built from", bank.report.from_the_bank or ())
         undecidable = [f"{name}: {why}" for name, why in bank.report.undecidable.items()]

@@ -17,7 +17,15 @@ from inspectd.errors import ExitCode
 from inspectd.evaluation.budgets import BUDGETS, smallest_shown
 from inspectd.evaluation.calibrate import Interval, calibrate, images_needed
 from inspectd.evaluation.dataset import DataSet, read_dataset
-from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, Judgement, class_cells, evaluate
+from inspectd.evaluation.evaluate import (
+    PARTS_COUNT,
+    BankReport,
+    Judgement,
+    class_cells,
+    class_headings,
+    evaluate,
+    rate_above,
+)
 from inspectd.evaluation.report import write_report
 from inspectd.text import json_line
 
@@ -29,7 +37,7 @@ _USUAL_RATE: Final = 0.01
 
 def main(arguments: argparse.Namespace) -> int:
     """Evaluate a bank, print its figures and write the report."""
-    data = read_dataset(arguments.data)
+    data = read_dataset(arguments.data, arguments.parts)
     with Steps() as steps:
         judgement = evaluate(arguments.bank, data.images, arguments.device, steps)
     if arguments.report is not None:
@@ -74,13 +82,14 @@ def next_steps(path: Path, bank: BankFile, judgement: Judgement) -> Iterator[str
         would = "with --defects DEFECTS --dry-run it says how many pass by its threshold, and writes nothing"
     else:
         threshold = calibrate(counted, rate).threshold
-        passing = sum(item.image.defective and item.score <= threshold for item in judgement.judged)
+        found, rejected = (rate_above(judgement.judged, threshold, defective=kind) for kind in (True, False))
+        passing = found.total - found.count
         usual = f" ({_USUAL_RATE:g} takes --images GOOD with {images_needed(_USUAL_RATE)} or more)"
         rated = f"{command} --false-reject-rate {rate:g}{usual if rate > _USUAL_RATE else ''}"
-        rejected = sum(not item.image.defective and item.score > threshold for item in judgement.judged)
         would = (
-            f"by its threshold, {threshold:.4f}, {passing} of {report.escapes.total} defects pass and "
-            f"{rejected} of {report.false_rejects.total} good images are rejected"
+            f"by its threshold, {threshold:.4f}, {passing} of {found.total} defects pass and "
+            f"{rejected.count} of {rejected.total} good {'images' if report.parts is None else 'parts'} are "
+            "rejected"
         )
     if not max(passing, report.escapes.count):
         yield f"next: {rated}"
@@ -109,13 +118,15 @@ def _print_result(result: BankReport) -> None:
     if result.pixel_auroc is not None and result.aupro is not None:
         print(f"pixel AUROC        {result.pixel_auroc:.4f}")
         print(f"AUPRO to 0.3       {result.aupro:.4f}")
+    if result.parts is not None:
+        print(f"parts              {result.parts}. {PARTS_COUNT}")
     print(f"at threshold       {result.threshold:.4f}")
     print(f"  false rejects    {share(result.false_rejects)}")
     print(f"  escapes          {share(result.escapes)}")
     spent = ", ".join(f"{name} {value:.1f}" for name, value in result.latency_ms.items())
     print(f"one image, ms      {spent} ({result.device})")
     print(f"bank               {result.bank_mb:.1f} MB")
-    print_table(CLASS_HEADINGS, class_cells(result))
+    print_table(class_headings(result), class_cells(result))
     print_names("images the bank was built from", result.from_the_bank or ())
     print_names(EMPTY_MASKS, result.empty_masks)
     print_names(UNDECIDABLE, [f"{name}: {why}" for name, why in result.undecidable.items()])

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from inspectd.bank.built import BuildReport
 
 
-def add_parts(parser: argparse.ArgumentParser) -> None:
-    """Declare the option."""
+def add_parts(parser: argparse.ArgumentParser, below: str = "--images") -> None:
+    """Declare the option, for pictures whose folder the option `below` names."""
     parser.add_argument(
         "--parts",
         metavar="REGEX",
-        help="which part each image shows: found in its path below --images, its first group or all of it "
+        help=f"which part each image shows: found in its path below {below}, its first group or all of it "
         "names the part; default: each shows another",
     )
 

@@ -39,6 +39,8 @@ class Budget(msgspec.Struct, frozen=True):
     in_force: bool
     synthetic_found: Interval | None = None
     """Share of large synthetic defects that score above the threshold; None: not measured."""
+    defects_pass: Interval | None = None
+    """Share of the defects that were given that do not; None: none were."""
 
 
 class UnlikeTheRest(msgspec.Struct, frozen=True):
@@ -112,23 +114,33 @@ FOUND_MEANS: Final = (
 
 def table_of(budgets: Sequence[Budget], images: int) -> list[tuple[str, ...]]:
     """The table for people, its headings first; of `images` good images."""
-    measured = any(row.synthetic_found is not None for row in budgets)
-    found = ["defects found"] if measured else []
-    headings = ("budget", "threshold", "good above", "shown at 95 %", *found, "")
-    return [headings, *(_cells(row, images, measured=measured) for row in budgets)]
+    measured = {
+        "defects found": [_share(row.synthetic_found) for row in budgets],
+        "defects pass": [_number(row.defects_pass) for row in budgets],
+    }
+    measured = {heading: cells for heading, cells in measured.items() if any(cells)}
+    headings = ("budget", "threshold", "good above", "shown at 95 %", *measured, "")
+    rows = [_cells(row, images) for row in budgets]
+    for number, row in enumerate(rows):
+        row[-1:-1] = [cells[number] for cells in measured.values()]
+    return [headings, *map(tuple, rows)]
 
 
-def _cells(row: Budget, images: int, *, measured: bool) -> tuple[str, ...]:
+def _cells(row: Budget, images: int) -> list[str]:
     budget = "in force" if row.false_reject_rate is None else f"{100 * row.false_reject_rate:g} %"
     notes = ["in force"] if row.in_force and row.false_reject_rate is not None else []
     if not row.enough:
         notes.append(f"needs {row.images_needed} images")
     shown = "not shown" if row.shown_rate == NOT_SHOWN else f"at most {row.shown_rate:.2%}"
-    cells: tuple[str, ...] = (budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown)
-    if measured:
-        share = row.synthetic_found
-        cells += ("" if share is None else f"{share.share:.0%} ({share.low:.0%}-{share.high:.0%})",)
-    return (*cells, ", ".join(notes))
+    return [budget, f"{row.threshold:.4f}", f"{row.above} of {images}", shown, ", ".join(notes)]
+
+
+def _share(share: Interval | None) -> str:
+    return "" if share is None else f"{share.share:.0%} ({share.low:.0%}-{share.high:.0%})"
+
+
+def _number(share: Interval | None) -> str:
+    return "" if share is None else f"{share.count} of {share.total}"
 
 
 UNLIKE_HEADINGS: Final = ("image", "sha256", "score", "status", "threshold with it", "without it")

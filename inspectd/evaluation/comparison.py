@@ -16,8 +16,8 @@ from inspectd.bank.images import read_image
 from inspectd.bank.own_images import OwnImages
 from inspectd.bank.threshold import default_threshold
 from inspectd.errors import InputError
-from inspectd.evaluation.calibrate import Interval, interval
-from inspectd.evaluation.evaluate import BankReport, Judged, Judgement
+from inspectd.evaluation.calibrate import Interval
+from inspectd.evaluation.evaluate import PARTS_COUNT, BankReport, Judged, Judgement, rate_above
 from inspectd.evaluation.page import gallery, overlaid, page, table, thumbnail, tiled
 from inspectd.evaluation.plots import escape
 from inspectd.files import write_text
@@ -35,8 +35,8 @@ class Compared:
         label: for people, no two alike.
         judgement: of all images.
         budget_threshold: the score that a stated share of its own good images exceeds.
-        found: share of defective images above that.
-        rejected: share of good images above it.
+        found: share of defective images, or parts, above that.
+        rejected: share of good ones above it.
         memory_mb: what a process that scores with it alone holds; None: not measured.
     """
 
@@ -69,10 +69,7 @@ def compared(
 ) -> Compared:
     """A bank that `refuse_incomparable` let through, at the threshold of a budget by its own good scores."""
     threshold = default_threshold(scores_that_count(bank), budget)[0]
-    above = {defective: [] for defective in (False, True)}  # type: dict[bool, list[bool]]
-    for item in judgement.judged:
-        above[item.image.defective].append(item.score > threshold)
-    found, rejected = (interval(sum(above[kind]), len(above[kind])) for kind in (True, False))
+    found, rejected = (rate_above(judgement.judged, threshold, defective=kind) for kind in (True, False))
     return Compared(path, label, judgement, threshold, found, rejected, memory_mb)
 
 
@@ -115,8 +112,11 @@ def write_comparison(path: Path, banks: Sequence[Compared], budget: float, title
 
 def _body(banks: Sequence[Compared], budget: float) -> Iterator[str]:
     first = banks[0].report
-    yield f"<p class='note'>{first.images} images, {escape(first.device)}. At a budget: at the score that "
-    yield f"{100 * budget:g} % of each bank's own good images exceed.</p>"
+    parts = "" if first.parts is None else f" of {first.parts} parts"
+    yield f"<p class='note'>{first.images} images{parts}, {escape(first.device)}. At a budget: at the score "
+    yield f"that {100 * budget:g} % of each bank's own good images exceed.</p>"
+    if parts:
+        yield f"<p class='note'>{PARTS_COUNT}.</p>"
     yield from table(("", *(bank.label for bank in banks)), figures_of(banks, budget))
     by_path = [{item.image.path: item for item in bank.judgement.judged} for bank in banks]
     common = [path for path in by_path[0] if all(path in judged for judged in by_path)]

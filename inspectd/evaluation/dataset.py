@@ -6,7 +6,7 @@ import csv
 import filecmp
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from typing import Final
 from inspectd.errors import InputError
 from inspectd.files import is_file, is_folder
 from inspectd.pictures.folder import GROUND_TRUTH, list_masks, list_pictures, mask_stems
+from inspectd.pictures.parts import named_parts
 
 GOOD: Final = "good"
 _Key = tuple[str, str]
@@ -31,11 +32,13 @@ class LabelledImage:
         label: `good`, or the name of the defect's class.
         mask: an image that shows which pixels are defective (`defective_pixels`), or a folder of such, where
             there is one.
+        part: name of the part that it shows; None: one that no other image shows.
     """
 
     path: Path
     label: str
     mask: Path | None = None
+    part: str | None = None
 
     @property
     def defective(self) -> bool:
@@ -69,20 +72,25 @@ class DataSet:
         return notes
 
 
-def read_dataset(source: Path) -> DataSet:
+def read_dataset(source: Path, parts: str | None = None) -> DataSet:
     """A data set's labelled images with their masks.
 
     Args:
         source: a folder with `test/<label>/` and, optionally, `ground_truth/<label>/<name>_mask.png` as
             MVTec AD has, or `ground_truth/<label>/<name>/*.png` as MVTec LOCO has; a folder of `<label>/`
             folders, masks beside the images or in `ground_truth`; or a CSV file with the columns `path` and
-            `label` and optionally `mask`, its paths relative to the file. The label of good parts is `good`.
+            `label` and optionally `mask` and `part`, its paths relative to the file. The label of good parts
+            is `good`.
+        parts: a regular expression that names the part of each image of a folder (`named_parts`); None: each
+            shows another.
 
     Raises:
         InputError: it is none of these, lacks good or defective images, has labels that differ from `good`
-            by case or blanks only, or one picture is labelled as good and as a defect.
+            by case or blanks only, one picture is labelled as good and as a defect, or `parts` is of no use.
     """
     found = _from_csv(source) if is_file(source) else _from_folder(source)
+    if parts is not None:
+        found = replace(found, images=_of_parts(source, found.images, parts))
     near = sorted({i.label for i in found.images if i.label != GOOD and i.label.strip().lower() == GOOD})
     if near:
         names = ", ".join(repr(label) for label in near)
@@ -96,6 +104,13 @@ def read_dataset(source: Path) -> DataSet:
             )
     _refuse_two_truths(source, found.images)
     return found
+
+
+def _of_parts(source: Path, images: Sequence[LabelledImage], pattern: str) -> list[LabelledImage]:
+    if is_file(source):
+        raise InputError(f"--parts: expected only with a folder; {source} names parts in its column `part`")
+    named = named_parts(pattern, source, [image.path for image in images])
+    return [replace(image, part=named[str(image.path)]) for image in images]
 
 
 def _refuse_two_truths(source: Path, images: Iterable[LabelledImage]) -> None:
@@ -199,4 +214,4 @@ def _row(source: Path, line: int, row: dict[str, str]) -> LabelledImage:
     for what, file in (("image", path), ("mask", mask)):
         if file is not None and not file.is_file():
             raise InputError(f"{where}: {what} {file} not found")
-    return LabelledImage(path, row["label"], mask)
+    return LabelledImage(path, row["label"], mask, row.get("part") or None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,8 +26,13 @@ from inspectd.evaluation.metrics import PixelCounts, image_metrics
 from inspectd.pictures.depth import PictureError
 from inspectd.pictures.drawing import laid_over
 from inspectd.pictures.folder import defective_pixels
+from inspectd.pictures.parts import highest_by_part, lowest_by_part, numbered
 from inspectd.pictures.region import Region, is_same_shape
 
+PARTS_COUNT: Final = (
+    "In rates each counts once, by its worst image: a good part by its highest score, a defective one by its "
+    "lowest"
+)
 _OF_ANY_SIZE: Final = LineRules(any_size=True)
 """Sizes are counted by themselves."""
 
@@ -38,12 +43,8 @@ class ClassResult(msgspec.Struct, frozen=True):
     label: str
     images: int
     failed: Interval
-    """Share of them judged fail."""
+    """Share judged fail, of images, or of parts where they are named."""
     mean_score: float
-
-
-CLASS_HEADINGS: Final = ("class", "images", "found", "95 % interval", "mean score")
-"""Of `class_cells`."""
 
 
 class BankReport(msgspec.Struct, frozen=True):
@@ -57,9 +58,9 @@ class BankReport(msgspec.Struct, frozen=True):
     aupro: float | None
     threshold: float
     false_reject_rate: float
-    """Share of good images above the threshold."""
+    """Share of good images above the threshold, or of good parts where they are named: see `parts`."""
     escape_rate: float
-    """Share of defective images at or below it."""
+    """Share of defective images at or below it, or of parts."""
     false_rejects: Interval
     escapes: Interval
     classes: list[ClassResult]
@@ -89,10 +90,18 @@ class BankReport(msgspec.Struct, frozen=True):
     undecidable: dict[str, str] = {}
     """Images taken otherwise than the bank's, each with what is otherwise. They count by their scores here; a
     line rejects such frames, unless its recipe leaves the reason out (`quality_off`)."""
+    parts: int | None = None
+    """Parts that the images show: each counts once in rates, a good one by its highest score, a defective one
+    by its lowest. Accuracy over all thresholds, and of pixels, is that of images. None: no part is named."""
+
+
+def class_headings(result: BankReport) -> tuple[str, ...]:
+    """Of `class_cells`."""
+    return "class", "images" if result.parts is None else "parts", "found", "95 % interval", "mean score"
 
 
 def class_cells(result: BankReport) -> Iterator[tuple[str, ...]]:
-    """Rows of a table for people, as many cells as `CLASS_HEADINGS`.
+    """Rows of a table for people, as many cells as `class_headings`.
 
     Each class of defects, the one that is found least first; all together; good parts that are rejected.
     """
@@ -246,10 +255,10 @@ def _report(
             f"{len(judged)} images can be read, {len(skipped)} not: expected good and defective ones"
         )
     threshold = scorer.info.threshold
-    failed = scores > threshold
     image = image_metrics(truth, scores)
-    false_rejects = interval(int(failed[~truth].sum()), int((~truth).sum()))
-    escapes = interval(int((~failed[truth]).sum()), int(truth.sum()))
+    false_rejects, found = (rate_above(judged, threshold, defective=kind) for kind in (False, True))
+    escapes = interval(found.total - found.count, found.total)
+    are_named = any(item.image.part is not None for item in judged)
     return BankReport(
         image_auroc=image.image_auroc,
         average_precision=image.average_precision,
@@ -276,21 +285,31 @@ def _report(
         device=scorer.info.device,
         bit_depth=scorer.info.bit_depth,
         region=scorer.info.region,
+        parts=false_rejects.total + escapes.total if are_named else None,
     )
 
 
+def rate_above(judged: Iterable[Judged], threshold: float, *, defective: bool) -> Interval:
+    """Share of the good or of the defective parts above a threshold, each once, by its worst image."""
+    items = [item for item in judged if item.image.defective is defective]
+    names = [item.image.part or f"\0{n}" for n, item in enumerate(items)]
+    scores = np.array([item.score for item in items], dtype=np.float64)
+    scores = (lowest_by_part if defective else highest_by_part)(scores, numbered(names))
+    return interval(int((scores > threshold).sum()), len(scores))
+
+
 def _classes(judged: list[Judged], threshold: float) -> list[ClassResult]:
-    by_label: dict[str, list[float]] = defaultdict(list)
+    by_label: dict[str, list[Judged]] = defaultdict(list)
     for item in judged:
-        by_label[item.image.label].append(item.score)
+        by_label[item.image.label].append(item)
     return [
         ClassResult(
             label,
-            len(scores),
-            interval(sum(s > threshold for s in scores), len(scores)),
-            float(np.mean(scores)),
+            len(items),
+            rate_above(items, threshold, defective=label != GOOD),
+            float(np.mean([item.score for item in items])),
         )
-        for label, scores in sorted(by_label.items())
+        for label, items in sorted(by_label.items())
     ]
 
 

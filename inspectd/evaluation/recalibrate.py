@@ -22,7 +22,7 @@ from inspectd.errors import InputError
 from inspectd.evaluation.budgets import Budget, budgets_of
 from inspectd.evaluation.calibrate import Calibration, Interval, calibrate, interval, shown_rate
 from inspectd.evaluation.line_rules import BY_DEFAULT, LineRules
-from inspectd.pictures.parts import highest_by_part, numbered
+from inspectd.pictures.parts import highest_by_part, lowest_by_part, numbered
 from inspectd.records import NAN_SCORE
 from inspectd.text import printable
 
@@ -50,7 +50,7 @@ class Recalibration(msgspec.Struct, frozen=True):
     skipped: dict[str, str]
     """Images that cannot be used, each with the reason."""
     escapes: Interval | None
-    """Defective images at or below the threshold."""
+    """Defective images at or below the threshold; parts where they are named, each by its lowest score."""
     defects_from_the_bank: list[str]
     """Defective images the bank was built from as good ones, judged by the scores they had when left out."""
     own_images_recorded: bool
@@ -123,7 +123,7 @@ def recalibrate(
         progress: called with the number of images done.
         write: store the threshold, if the images show the rate.
         keep_outliers: images unlike the rest are good, and count.
-        parts: the part that each of the good images shows, by its path; None: as the bank
+        parts: the part that each image of `good` and `defects` shows, by its path; None: as the bank
             has it of its own, and each other one shows another.
         line: which images a line would judge.
 
@@ -169,14 +169,15 @@ def recalibrate(
         result = calibrate(counted, false_reject_rate)
         with_outliers = calibrate(everything, false_reject_rate) if aside else None
     threshold = manifest.threshold if result is None else result.threshold
-    escapes, found = None, GoodScores(np.empty(0), [])
+    defective, found = None, GoodScores(np.empty(0), [])
     if defects and scorer is not None:
         found = _score(scorer, defects, own_images, "defective", progress, line=line)
         if not len(found.values):
             raise InputError(f"no defective image can be used, expected some{_first(found)}")
         if good is not None:
             _refuse_two_truths(scores, found)
-        escapes = interval(int((found.values <= threshold).sum()), len(found.values))
+        numbers = None if parts is None else numbered([parts[name] for name in found.names])
+        defective = lowest_by_part(found.values, numbers)
     written = write and result is not None and result.achieved
     if written and result is not None:
         refuse_unmeant(path, bank, result.threshold)
@@ -198,7 +199,10 @@ def recalibrate(
     return Recalibration(
         calibration=result,
         threshold_before=bank.manifest.threshold,
-        budgets=budgets_of(counted, bank.manifest.threshold, is_shown=is_shown),
+        budgets=[
+            msgspec.structs.replace(row, defects_pass=_passing(defective, row.threshold))
+            for row in budgets_of(counted, bank.manifest.threshold, is_shown=is_shown)
+        ],
         good_images=len(counted),
         from_the_bank=len(scores.from_the_bank),
         outliers=[scores.names[row] for row in np.flatnonzero(outlying)],
@@ -208,11 +212,16 @@ def recalibrate(
         if aside
         else None,
         skipped=scores.skipped | found.skipped,
-        escapes=escapes,
+        escapes=_passing(defective, threshold),
         defects_from_the_bank=found.from_the_bank,
         own_images_recorded=own_images.recorded,
         written=written,
     )
+
+
+def _passing(defects: NDArray[np.float64] | None, threshold: float) -> Interval | None:
+    """Share of defects (n,) that a threshold lets pass; None: there are none."""
+    return None if defects is None else interval(int((defects <= threshold).sum()), len(defects))
 
 
 def _refuse_endless(path: Path, scores: GoodScores) -> None:

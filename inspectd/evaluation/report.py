@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from sklearn import metrics
 
 from inspectd.bank.images import read_image
-from inspectd.evaluation.evaluate import CLASS_HEADINGS, BankReport, Judged, Judgement, class_cells
+from inspectd.evaluation.evaluate import (
+    PARTS_COUNT,
+    BankReport,
+    Judged,
+    Judgement,
+    class_cells,
+    class_headings,
+)
 from inspectd.evaluation.page import beside_heatmap, facts, gallery, page, percent, table, thumbnail
 from inspectd.evaluation.plots import escape, histogram_svg, roc_svg
 from inspectd.files import write_text
@@ -39,10 +46,12 @@ def _body(judgement: Judgement) -> Iterator[str]:
     elif result.from_the_bank is None:
         yield "<p class='note'>This bank does not record the images it was built from, so any of these "
         yield "may be among them.</p>"
+    if result.parts is not None:
+        yield f"<p class='note'>The images show {result.parts} parts. {escape(PARTS_COUNT)}.</p>"
     yield from _facts(result)
     yield from _plots(judgement)
     yield "<h2>Found at the bank's threshold, by class of defect</h2>"
-    yield from table(CLASS_HEADINGS, class_cells(result))
+    yield from table(class_headings(result), class_cells(result))
     yield from _galleries(judgement)
     if result.skipped:
         skipped = "<br>".join(escape(f"{name}: {why}") for name, why in result.skipped.items())

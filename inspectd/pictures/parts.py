@@ -83,3 +83,13 @@ def highest_by_part(values: NDArray[np.float64], parts: NDArray[np.int64] | None
     highest = np.full(rows.max(initial=-1) + 1, -np.inf)
     np.maximum.at(highest, rows, values)
     return highest
+
+
+def lowest_by_part(values: NDArray[np.float64], parts: NDArray[np.int64] | None) -> NDArray[np.float64]:
+    """The lowest value of each part, (m,): a defective one passes if one of its pictures does.
+
+    Args:
+        values: (n,) of pictures.
+        parts: (n,) numbers of the parts that they show; None: each shows another.
+    """
+    return -highest_by_part(-values, parts)

@@ -171,12 +171,18 @@ def test_too_few_parts_are_refused_however_many_pictures_there_are(burst: Path, 
         build_bank(images, tmp_path / "x.bank", spec, quiet)
 
 
-@pytest.mark.parametrize("words", [["build", "--video", "v.mp4", "--out", "x.bank"], ["calibrate", "x.bank"]])
+@pytest.mark.parametrize(
+    ("words", "with_what"),
+    [
+        (["build", "--video", "v.mp4", "--out", "x.bank"], "--images"),
+        (["calibrate", "x.bank"], "--images or --defects"),
+    ],
+)
 def test_parts_are_named_by_the_paths_of_files_alone(
-    words: list[str], capsys: pytest.CaptureFixture[str]
+    words: list[str], with_what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["bank", *words, "--parts", "(.*)_"]) == 2
-    assert "--parts: expected it with --images only" in capsys.readouterr().err
+    assert f"--parts: expected it with {with_what} only" in capsys.readouterr().err
 
 
 def test_parts_that_were_named_one_a_picture_change_nothing(good_folder: Path, tmp_path: Path) -> None:

@@ -43,6 +43,26 @@ def test_a_csv_of_paths_and_labels(tmp_path: Path) -> None:
     ]
 
 
+def test_parts_are_named_by_paths_or_by_a_column_and_not_by_both(tmp_path: Path) -> None:
+    touch(tmp_path, "test/good/a_1.png", "test/good/a_2.png", "test/dent/b_1.png")
+    images = read_dataset(tmp_path, "([^/]*)_").images
+    assert [(image.path.name, image.part) for image in images] == [
+        ("b_1.png", "b"), ("a_1.png", "a"), ("a_2.png", "a")
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"--parts: 'x' finds no part in 'test/dent/b_1.png'"):
+        read_dataset(tmp_path, "x")
+    lines = [
+        "path,label,part",
+        "test/good/a_1.png,good,7",
+        "test/good/a_2.png,good,",
+        "test/dent/b_1.png,dent,7",
+    ]
+    (tmp_path / "data.csv").write_text("\n".join(lines))
+    assert [image.part for image in read_dataset(tmp_path / "data.csv").images] == ["7", None, "7"]
+    with pytest.raises(InputError, match=r"--parts: expected only with a folder; .* in its column `part`"):
+        read_dataset(tmp_path / "data.csv", "([^/]*)_")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -18,7 +18,7 @@ from inspectd.cli.bank_evaluate import next_steps
 from inspectd.errors import InputError
 from inspectd.evaluation.calibrate import calibrate, interval
 from inspectd.evaluation.dataset import LabelledImage, read_dataset
-from inspectd.evaluation.evaluate import ClassResult, Judgement, class_cells, evaluate
+from inspectd.evaluation.evaluate import ClassResult, Judgement, class_cells, class_headings, evaluate
 from inspectd.evaluation.report import write_report
 
 
@@ -76,6 +76,41 @@ def test_classes_of_defects_are_shown_by_what_is_found_of_each(judgement: Judgem
         ("all defects", "40", "28 = 70.0%"),
         ("good, falsely rejected", "50", "1 = 2.0%"),
     ]
+
+
+def test_a_part_counts_once_by_its_worst_image(
+    judgement: Judgement, bank_file: Path, mixed_folder: Path, tmp_path: Path
+) -> None:
+    """A good one is rejected if one of its images is, a defective one escapes if one of them passes."""
+    kinds = {False: 0, True: 0}
+    images = []
+    for image in read_dataset(mixed_folder).images:
+        images.append(replace(image, part=f"{kinds[image.defective] // 2}"))
+        kinds[image.defective] += 1
+    found = evaluate(bank_file, images, "cpu", quiet)
+    result, threshold = found.report, found.report.threshold
+    scores = {kind: [item.score for item in found.judged if item.image.defective is kind] for kind in kinds}
+    pairs = {kind: list(zip(of_kind[::2], of_kind[1::2], strict=True)) for kind, of_kind in scores.items()}
+    rejected = sum(score > threshold for score in map(max, pairs[False]))
+    missed = sum(score <= threshold for score in map(min, pairs[True]))
+    assert 0 < missed < 10  # else this shows nothing
+    assert (result.parts, result.images) == (20, 40)
+    assert result.false_rejects == interval(rejected, 10)
+    assert result.escapes == interval(missed, 10)
+    assert [(row.label, row.images, row.failed) for row in result.classes] == [
+        ("defective", 20, interval(10 - missed, 10)),
+        ("good", 20, interval(rejected, 10)),
+    ]
+    assert class_headings(result)[1] == "parts"
+    assert (result.image_auroc, judgement.report.parts) == (judgement.report.image_auroc, None)
+    write_report(tmp_path / "report.html", found, "cells")
+    assert "The images show 20 parts. In rates each counts once" in (tmp_path / "report.html").read_text()
+    (_, then) = next_steps(
+        Path("x.bank"), bank_of(np.linspace(1.0, threshold, 100), threshold=threshold), found
+    )
+    assert (
+        f"{threshold:.4f}, {missed} of 10 defects pass and {rejected} of 10 good parts are rejected" in then
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from inspectd.bank.answers import accept
 from inspectd.bank.file import GOOD_SCORES, Excluded, read_bank, write_bank
 from inspectd.bank.images import find_images, pixel_digest, read_image
 from inspectd.errors import InputError
-from inspectd.evaluation.budgets import budgets_of
-from inspectd.evaluation.calibrate import calibrate
+from inspectd.evaluation.budgets import budgets_of, table_of
+from inspectd.evaluation.calibrate import calibrate, interval
 from inspectd.evaluation.recalibrate import GoodScores, recalibrate
 from inspectd.evaluation.sensitivity import measure_sensitivity
 
@@ -188,6 +188,29 @@ def test_a_part_counts_once_by_the_highest_of_its_views(bank: Path) -> None:
     enough = asked(0.02)
     assert enough.calibration == calibrate(values[1::2], 0.02)
     assert (enough.good_images, enough.budgets) == (200, budgets_of(values[1::2], enough.threshold_before))
+
+
+def test_what_passes_of_the_defects_is_said_of_each_threshold_and_of_parts_where_they_are_named(
+    bank: Path, mixed_folder: Path
+) -> None:
+    defects = sorted((mixed_folder / "defective").iterdir())
+    by_image, by_part = (
+        recalibrate(bank, None, defects, None, device="cpu", progress=quiet, write=False, parts=parts)
+        for parts in (None, {str(path): str(number // 2) for number, path in enumerate(defects)})
+    )
+    scorer = Scorer.load(bank, "cpu")
+    scores = np.array([scorer.score([read_image(path)])[0].image_score for path in defects])
+    lowest = scores.reshape(-1, 2).min(axis=1)
+    for result, values in ((by_image, scores), (by_part, lowest)):
+        for row in result.budgets:
+            assert row.defects_pass == interval(int((values <= row.threshold).sum()), len(values))
+        assert result.escapes == interval(int((values <= result.threshold_before).sum()), len(values))
+        headings, first, *_ = table_of(result.budgets, result.good_images)
+        passing = result.budgets[0].defects_pass
+        assert passing is not None
+        assert (headings[4], first[4]) == ("defects pass", f"{passing.count} of {len(values)}")
+    assert by_part.escapes is not None
+    assert 0 < by_part.escapes.count < by_part.escapes.total == 10
 
 
 def test_defects_the_bank_was_built_from_are_named(bank: Path, mixed_folder: Path) -> None:
